@@ -1,0 +1,7 @@
+//! What an operating system understands, in terms of a [`transports::Session`].
+//!
+//! So far: reading the guest's own log ([`log`]) and asking it to shut down ([`shutdown`]). Nothing here knows which
+//! protocol carries the session, nor what a machine or a pod is. Everything that comes from the guest is bounded.
+
+pub mod log;
+pub mod shutdown;

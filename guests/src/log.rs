@@ -1,0 +1,52 @@
+//! The guest's own log, followed by a cursor.
+//!
+//! ```text
+//!   LogSource + Cursor --follow--> Record, Record, ... (each with the cursor that resumes right after it)
+//! ```
+//!
+//! Happy path: [`follow`] starts a command in the guest and turns its output into [`Record`]s until the session ends.
+//! The caller keeps the cursor of the last record that it has written down; after a lost connection or a restart of the
+//! daemon it calls again with that cursor, and the next record is the one after it: none lost, none twice.
+//!
+//! Failure paths: a guest without a journal, or without the file, is waited for where the source may still appear, and
+//! told as an error where it cannot. A cursor that the guest no longer knows (the journal was vacuumed, the file was
+//! replaced twice) resumes at the oldest that there is, and says so in a record of its own.
+
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+/// Where a guest keeps the log that its pod shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogSource {
+    /// The systemd journal, whole or of one unit.
+    Journal {
+        /// Only this unit.
+        unit: Option<String>,
+    },
+    /// A file, followed through rotation.
+    File {
+        /// Its absolute path in the guest.
+        path: String,
+    },
+    /// The serial console: nothing is asked of the guest.
+    Console,
+}
+
+/// A place in a guest's log. Opaque to everyone but this module; safe to store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(pub String);
+
+/// One line of the guest's log, without its line end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When it was logged, as the guest says; the time of arrival where it says nothing.
+    pub at: SystemTime,
+    /// The text. Any bytes but a line feed; bounded in length, a longer line arrives in parts.
+    pub text: Vec<u8>,
+    /// Whether this is a part of a line that the next record goes on with.
+    pub partial: bool,
+    /// Resumes right after this record.
+    pub cursor: Cursor,
+}

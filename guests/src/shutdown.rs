@@ -1,0 +1,1 @@
+//! Asking a guest to shut itself down in good order.
