@@ -3,5 +3,9 @@
 //! So far: reading the guest's own log ([`log`]) and asking it to shut down ([`shutdown`]). Nothing here knows which
 //! protocol carries the session, nor what a machine or a pod is. Everything that comes from the guest is bounded.
 
+mod error;
 pub mod log;
+mod script;
 pub mod shutdown;
+
+pub use error::{Error, Result};

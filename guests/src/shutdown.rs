@@ -1,1 +1,63 @@
 //! Asking a guest to shut itself down in good order.
+//!
+//! Happy path: systemd is asked to power off and answers at once; without systemd `shutdown`, `poweroff` or busybox is,
+//! in this order. A connection that is lost right after the request is the guest obeying it.
+//!
+//! Failure paths: a guest that has none of these, or whose user may not, is an error with what the guest said: the
+//! caller goes on with the power button.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use transports::{Exit, Session, Stdin, Stream};
+
+use crate::{Error, Result, script};
+
+/// How long the guest may take to accept the request. Obeying it takes longer.
+const ACCEPT: Duration = Duration::from_secs(30);
+/// How much of what the guest says is kept in bytes.
+const COMPLAINT_LIMIT: usize = 512;
+
+/// Tries the ways in order of grace. An `init` that is not systemd ignores the first.
+const SCRIPT: &str = r#"PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
+export PATH
+if [ -d /run/systemd/system ] && systemctl poweroff --no-block; then exit 0; fi
+if command -v shutdown >/dev/null 2>&1; then
+  # It stays until the end on some systems, and returns at once on others.
+  shutdown -h -P now || shutdown -h now || shutdown -p now || poweroff
+elif command -v poweroff >/dev/null 2>&1; then
+  poweroff
+else
+  busybox poweroff
+fi
+"#;
+
+/// Asks the guest to power itself off. Returns when it has accepted, which is long before it is off.
+pub async fn shut_down(session: &dyn Session) -> Result<()> {
+    let mut process = session.exec(script::privileged(SCRIPT, &[], Stdin::Closed)).await?;
+    let mut said = Vec::new();
+    let exit = timeout(ACCEPT, async {
+        while let Some(output) = process.output.recv().await {
+            if output.stream == Stream::Stderr {
+                let room = COMPLAINT_LIMIT - said.len();
+                said.extend_from_slice(&output.data[..output.data.len().min(room)]);
+            }
+        }
+        process.exit.await
+    })
+    .await;
+    let said = String::from_utf8_lossy(&said).trim().replace(|c: char| c.is_control(), " ");
+    match exit {
+        Ok(Ok(Exit::Code(0) | Exit::Lost(_)) | Err(_)) => Ok(()),
+        // The program that asks is itself ended by what it asked for.
+        Ok(Ok(Exit::Signal(signal))) if signal == "TERM" || signal == "HUP" || signal == "KILL" => Ok(()),
+        Ok(Ok(Exit::Signal(signal))) => {
+            Err(Error::Ended(format!("shutting down was ended by signal {signal}")))
+        }
+        Ok(Ok(Exit::Code(code))) => Err(Error::Ended(format!(
+            "the guest refused to shut down (code {code}): {said}; its user needs root's rights or sudo without a \
+             password"
+        ))),
+        Err(_) => Err(Error::Session(transports::Error::TimedOut(ACCEPT))),
+    }
+}

@@ -12,6 +12,12 @@
 //! told as an error where it cannot. A cursor that the guest no longer knows (the journal was vacuumed, the file was
 //! replaced twice) resumes at the oldest that there is, and says so in a record of its own.
 
+mod file;
+mod journal;
+mod stream;
+
+pub use stream::{LogStream, follow};
+
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -38,6 +44,9 @@ pub enum LogSource {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor(pub String);
 
+/// The longest text of a [`Record`] in bytes; a longer line arrives in parts of this size.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+
 /// One line of the guest's log, without its line end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -47,6 +56,26 @@ pub struct Record {
     pub text: Vec<u8>,
     /// Whether this is a part of a line that the next record goes on with.
     pub partial: bool,
+    /// Whether the text is ours and not the guest's: something that a reader of the log should know.
+    pub notice: bool,
     /// Resumes right after this record.
     pub cursor: Cursor,
+}
+
+impl LogSource {
+    /// Reads `journal`, `journal:UNIT`, `file:/PATH` or `console`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let source = match text.split_once(':') {
+            None if text == "journal" => Self::Journal { unit: None },
+            None if text == "console" => Self::Console,
+            Some(("journal", unit)) if !unit.is_empty() => Self::Journal { unit: Some(unit.to_owned()) },
+            Some(("file", path)) if path.starts_with('/') => Self::File { path: path.to_owned() },
+            _ => {
+                return Err(format!(
+                    "log source {text:?} is none of journal, journal:UNIT, file:/PATH and console"
+                ));
+            }
+        };
+        Ok(source)
+    }
 }
