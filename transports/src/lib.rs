@@ -13,12 +13,23 @@
 //!
 //! Abilities that a protocol may lack are optional in the type: `fn port_forward(&self) -> Option<&dyn ...>`.
 
+mod backoff;
+mod capture;
 mod command;
 mod error;
+mod key;
+//mod link;
+pub mod quote;
+pub mod ssh;
 mod target;
 
+pub use backoff::Backoff;
+pub use capture::capture;
 pub use command::{Bounds, Captured, Command, Exit, Output, Process, Stdin, Stream};
 pub use error::{Error, Result};
+pub use key::{KeyPair, generate_key};
+//pub use link::{Link, LinkState};
+pub use ssh::{Ssh, SshOptions};
 pub use target::{Credential, Identity, Secret, Target};
 
 use async_trait::async_trait;
@@ -33,9 +44,22 @@ pub trait Transport: Send + Sync + std::fmt::Debug {
 /// One live connection to one guest.
 #[async_trait]
 pub trait Session: Send + Sync + std::fmt::Debug {
-    /// Starts a command. It is never run twice by itself.
+    /// Starts a command. It is never run twice by itself. Its output is to be read promptly: what is not read is kept
+    /// in a bounded queue, then slows the command down.
     async fn exec(&self, command: Command) -> Result<Process>;
+
+    /// Starts a command whose reader may be slow (a person's terminal, a log that is followed). It never slows down
+    /// another command, at the price of a connection of its own where the protocol needs that.
+    async fn stream(&self, command: Command) -> Result<Process> {
+        self.exec(command).await
+    }
 
     /// Returns when the connection is gone, with the reason.
     async fn closed(&self) -> Error;
+
+    /// What the guest proved to be, in the form by which a further connection is pinned to it; `None` where the
+    /// protocol has no such thing.
+    fn identity(&self) -> Option<Identity> {
+        None
+    }
 }

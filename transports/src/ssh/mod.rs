@@ -1,0 +1,58 @@
+//! SSH: the protocol that nearly every guest already speaks.
+//!
+//! ```text
+//!   connect: dial -> host key checked (identity) -> authenticate -> SshSession
+//!   exec:    a slot of a connection (pool) -> channel -> preamble -> Process (process)
+//! ```
+//!
+//! - Happy path: one warm connection carries short commands. Each runs in a process group of its own, whose number the
+//!   remote shell tells on a private line (`preamble`) before the program starts.
+//! - A command that nobody reads: the library grants window without being asked, so one unread channel would in the end
+//!   stop its whole connection. Output beyond what the reader takes is therefore kept in a bounded queue; at the first
+//!   sign of lag (`LAG_BYTES`) the connection takes no further commands, and new ones go to another connection. Only
+//!   when `QUEUE_BYTES` are unread is reading stopped, which by then slows that one command (and neighbours that were
+//!   already running beside it). Who knows that a reader may be slow asks for [`crate::Session::stream`], which gives
+//!   the command a connection of its own from the start.
+//! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another host key
+//!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no credential accepted
+//!   ([`crate::Error::Refused`]), a connection cut under a command ([`crate::Exit::Lost`]: it is never run again).
+
+mod algorithms;
+mod authenticate;
+mod client;
+mod dial;
+mod identity;
+mod options;
+mod pool;
+mod preamble;
+mod process;
+mod session;
+mod stdin;
+
+use async_trait::async_trait;
+
+pub use algorithms::legacy_names;
+pub use options::SshOptions;
+
+use crate::{Result, Session, Target, Transport};
+
+/// The SSH transport.
+#[derive(Debug, Clone, Default)]
+pub struct Ssh {
+    options: SshOptions,
+}
+
+impl Ssh {
+    /// A transport with other deadlines and bounds than the default ones.
+    pub fn new(options: SshOptions) -> Self {
+        Self { options }
+    }
+}
+
+#[async_trait]
+impl Transport for Ssh {
+    async fn connect(&self, target: &Target) -> Result<Box<dyn Session>> {
+        let dialled = dial::dial(&self.options, target).await?;
+        Ok(Box::new(session::SshSession::new(self.options.clone(), target, dialled)))
+    }
+}

@@ -1,0 +1,172 @@
+//! Real SSH servers on loopback, each with keys and a configuration of its own in a temporary folder.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use transports::{Credential, Identity, KeyPair, Target, generate_key};
+
+/// A server that ends with this value.
+pub struct Server {
+    pub folder: TempDir,
+    pub address: SocketAddr,
+    pub host_key: String,
+    pub client_key: KeyPair,
+    child: Child,
+}
+
+impl Server {
+    /// OpenSSH, with further lines for its configuration.
+    pub fn openssh(extra: &str) -> Self {
+        need("/usr/sbin/sshd", "openssh-server");
+        Self::openssh_at(free_address(), extra)
+    }
+
+    /// OpenSSH at a given address.
+    pub fn openssh_at(address: SocketAddr, extra: &str) -> Self {
+        // Privilege separation needs this folder; a machine without a running sshd may lack it.
+        fs::create_dir_all("/run/sshd").expect("the tests run as root");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let host = generate_key("host").unwrap();
+        let client = generate_key("client").unwrap();
+        write(path, "host_key", host.private_openssh.expose());
+        write(path, "authorized_keys", &client.public_openssh);
+        let mut config = String::new();
+        writeln!(config, "{extra}").unwrap();
+        writeln!(config, "ListenAddress {address}").unwrap();
+        writeln!(config, "HostKey {}/host_key", path.display()).unwrap();
+        writeln!(config, "AuthorizedKeysFile {}/authorized_keys", path.display()).unwrap();
+        writeln!(config, "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no").unwrap();
+        writeln!(config, "MaxStartups 100:30:200").unwrap();
+        write(path, "sshd_config", &config);
+        let log = fs::File::create(path.join("log")).unwrap();
+        let child = Command::new("/usr/sbin/sshd")
+            .args(["-D", "-e", "-f"])
+            .arg(path.join("sshd_config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { folder, address, host_key: host.public_openssh, client_key: client, child }.answering()
+    }
+
+    /// Dropbear.
+    pub fn dropbear() -> Self {
+        need("/usr/sbin/dropbear", "dropbear-bin");
+        need("/usr/bin/dropbearkey", "dropbear-bin");
+        let address = free_address();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let made = Command::new("dropbearkey")
+            .args(["-t", "ed25519", "-f"])
+            .arg(path.join("host_key"))
+            .output()
+            .expect("dropbearkey runs");
+        let host_key = String::from_utf8(made.stdout)
+            .unwrap()
+            .lines()
+            .find(|line| line.starts_with("ssh-ed25519"))
+            .expect("dropbearkey prints the public key")
+            .to_owned();
+        let client = generate_key("client").unwrap();
+        // Dropbear reads only the user's own file, in the home folder: a private mount of one is laid over it.
+        let home = path.join("home");
+        fs::create_dir_all(home.join(".ssh")).unwrap();
+        write(&home.join(".ssh"), "authorized_keys", &client.public_openssh);
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(home.join(".ssh"), fs::Permissions::from_mode(0o700)).unwrap();
+        let script = format!(
+            "mount --bind {} /root && exec dropbear -F -E -r {}/host_key -p {address} -P ''",
+            home.display(),
+            path.display()
+        );
+        let log = fs::File::create(path.join("log")).unwrap();
+        let child = Command::new("unshare")
+            .args(["--mount", "--propagation", "private", "sh", "-c", &script])
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { folder, address, host_key, client_key: client, child }.answering()
+    }
+
+    /// Waits until it answers.
+    fn answering(mut self) -> Self {
+        let until = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(self.address).is_err() {
+            assert!(Instant::now() < until, "the server does not answer:\n{}", self.log());
+            assert!(self.child.try_wait().unwrap().is_none(), "the server ended:\n{}", self.log());
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        self
+    }
+
+    /// What the server logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The process id of the listening server.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Root, by key, with the host key pinned.
+    pub fn target(&self) -> Target {
+        Target {
+            address: self.address,
+            user: "root".into(),
+            credentials: vec![Credential::Key(self.client_key.private_openssh.clone())],
+            identity: Identity::Pinned(vec![self.host_key.clone()]),
+            legacy_algorithms: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // The connections' own processes are children of the listener and outlive it.
+        for pid in children(self.child.id()) {
+            signal("-KILL", pid);
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The child processes of a process.
+pub fn children(pid: u32) -> Vec<u32> {
+    fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|id| id.parse().ok())
+        .collect()
+}
+
+/// Sends a signal to one process.
+pub fn signal(name: &str, pid: u32) {
+    let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// An address on loopback that was free a moment ago.
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn write(folder: &Path, name: &str, text: &str) {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn need(program: &str, package: &str) {
+    assert!(Path::new(program).exists(), "{program} is missing: apt-get install {package}");
+}
