@@ -12,11 +12,48 @@
 //! Failure paths: whatever is refused or interrupted leaves nothing but a partial download that the next pull goes on
 //! with or throws away. Everything that comes from a registry or a disk file is hostile: sizes are bounded, formats are
 //! explicit, and an image that names other files is refused.
+//!
+//! | module | its one thing |
+//! |---|---|
+//! | `store` | the calls |
+//! | `layout`, `record`, `names`, `work`, `lock`, `lease` | the directory: paths, files, changes that are there whole or not at all |
+//! | `reference` | what a name means |
+//! | `pull`, `registry`, `manifest`, `blob`, `backoff`, `tls` | from a registry to verified blobs |
+//! | `layers`, `tarball`, `sparse` | from blobs to the one disk file |
+//! | `disk`, `qcow2`, `foreign`, `qemu_img` | what a disk file may be |
+//! | `import` | from a disk file to an image |
+//! | `facts`, `labels` | what an image tells of itself |
 
+mod backoff;
+mod blob;
+mod disk;
 mod error;
 mod facts;
+mod foreign;
+mod import;
+mod labels;
+mod layers;
+mod layout;
+mod lease;
+mod lock;
+mod manifest;
 mod model;
+mod names;
+mod pull;
+mod qcow2;
+mod qemu_img;
+mod record;
+mod reference;
+mod registry;
+mod sparse;
+mod store;
+mod tarball;
+mod tls;
+mod work;
 
 pub use error::{Error, Result};
 pub use facts::{Credential, Facts, Transport};
-pub use model::{BaseDisk, Image, Limits, RegistryAuth, Usage};
+pub use labels::LABEL_PREFIX;
+pub use model::{BaseDisk, Image, ImportFormat, Limits, Progress, Registries, RegistryAuth, Step, Usage};
+pub use reference::{LOCAL_REGISTRY, normalize};
+pub use store::Store;

@@ -77,6 +77,81 @@ impl std::fmt::Debug for RegistryAuth {
     }
 }
 
+/// How the registries are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Registries {
+    /// Hosts (`host` or `host:port`, exactly as references spell them) that are spoken to by plain HTTP.
+    pub plain_http: Vec<String>,
+    /// PEM files with certificate authorities that are trusted besides the node's own.
+    pub ca_files: Vec<PathBuf>,
+}
+
+/// The format of a disk file that is imported. It is what the caller says, never guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportFormat {
+    /// QEMU copy on write, version 2 or 3.
+    Qcow2,
+    /// The bytes of the disk.
+    Raw,
+    /// `VMware`, in one file (`monolithicSparse` or `streamOptimized`).
+    Vmdk,
+    /// Virtual PC and Azure, fixed or dynamic.
+    Vhd,
+    /// Hyper-V.
+    Vhdx,
+    /// `VirtualBox`.
+    Vdi,
+}
+
+impl ImportFormat {
+    /// The format that the ending of a file's name says, or none.
+    pub fn from_extension(file: &std::path::Path) -> Option<Self> {
+        let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+        Some(match extension.as_str() {
+            "qcow2" => Self::Qcow2,
+            "raw" => Self::Raw,
+            "vmdk" => Self::Vmdk,
+            "vhd" | "vpc" => Self::Vhd,
+            "vhdx" => Self::Vhdx,
+            "vdi" => Self::Vdi,
+            _ => return None,
+        })
+    }
+
+    /// The name that `qemu-img` has for it.
+    pub(crate) fn qemu_name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+            Self::Vmdk => "vmdk",
+            Self::Vhd => "vpc",
+            Self::Vhdx => "vhdx",
+            Self::Vdi => "vdi",
+        }
+    }
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// What is being done.
+    pub step: Step,
+    /// How much of the step is done, 0 to 100.
+    pub percent: f32,
+}
+
+/// The steps of an import, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The file is inspected.
+    Check,
+    /// It is converted to the store's own format.
+    Convert,
+    /// The result is verified and published.
+    Publish,
+}
+
 /// What the store takes up on the node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {

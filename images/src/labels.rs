@@ -1,0 +1,256 @@
+//! Facts in an image's labels: `io.infranetes.<fact>`, each in the spelling of the configuration.
+//!
+//! A label comes from whoever made the image, so it says what the guest is and nothing about the node: no file on the
+//! node, and no trust that only the operator may give. A label that is not understood is an error, for it would
+//! otherwise be a wish that nobody hears.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::{Credential, Error, Facts, Result, Transport};
+
+/// What the names of our labels begin with.
+pub const LABEL_PREFIX: &str = "io.infranetes.";
+
+/// The longest value in bytes.
+const LONGEST: usize = 16 << 10;
+
+impl Facts {
+    /// Reads the labels that begin with [`LABEL_PREFIX`]; others are no business of ours.
+    ///
+    /// `host-keys` has a key or fingerprint a line; `legacy-algorithms` is separated by commas or spaces; `password`
+    /// is the well-known password of a published image.
+    pub fn from_labels(labels: &BTreeMap<String, String>) -> Result<Self> {
+        let mut facts = Self::default();
+        for (label, value) in labels {
+            if let Some(fact) = label.strip_prefix(LABEL_PREFIX) {
+                facts.set(fact, value.trim()).map_err(|why| {
+                    Error::Refused(format!(
+                        "the image's label {label} cannot be used: {why}; correct the label"
+                    ))
+                })?;
+            }
+        }
+        Ok(facts)
+    }
+
+    fn set(&mut self, fact: &str, value: &str) -> Result<(), String> {
+        if value.is_empty() {
+            return Err("it is empty".to_owned());
+        }
+        if value.len() > LONGEST {
+            return Err(format!("it is longer than {LONGEST} bytes"));
+        }
+        match fact {
+            "user" => self.user = Some(user(value)?),
+            "password" => self.credential = Some(Credential::Password(value.to_owned())),
+            "host-keys" => {
+                self.host_keys =
+                    value.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
+            }
+            "transport" => self.transport = Some(transport(value)?),
+            "port" => self.port = Some(number(value, 1, u16::MAX)?),
+            "legacy-algorithms" => {
+                let names = value.split([',', ' ', '\n']).filter(|name| !name.is_empty());
+                self.legacy_algorithms = names.map(str::to_owned).collect();
+            }
+            "cloud-init" => self.cloud_init = Some(one_of(value, &["true", "false"])? == "true"),
+            "firmware" => self.firmware = Some(one_of(value, &["bios", "uefi"])?),
+            "disk-bus" => self.disk_bus = Some(one_of(value, &["virtio", "scsi", "sata", "ide"])?),
+            "nic" => self.nic = Some(word(value)?),
+            "log" => self.log = Some(log(value)?),
+            "cpus" => self.cpus = Some(number(value, 1, 1024)?),
+            "memory-mib" => self.memory_mib = Some(number(value, 1, 1 << 24)?),
+            "disk-gib" => self.disk_gib = Some(number(value, 1, 1 << 20)?),
+            "boot-deadline-seconds" => self.boot_deadline_seconds = Some(number(value, 1, 24 * 60 * 60)?),
+            "trust-on-first-use" => {
+                return Err("only the node's configuration may say whom to trust".to_owned());
+            }
+            "credential" | "key-file" | "password-file" => {
+                return Err("files of the node are named in its configuration alone".to_owned());
+            }
+            _ => return Err("there is no such fact".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// These facts where they are known, else those of `base`, fact by fact. A list that is not empty replaces the
+    /// other whole.
+    #[must_use]
+    pub fn over(self, base: Self) -> Self {
+        let Self {
+            user,
+            credential,
+            host_keys,
+            trust_on_first_use,
+            transport,
+            port,
+            legacy_algorithms,
+            cloud_init,
+            firmware,
+            disk_bus,
+            nic,
+            log,
+            cpus,
+            memory_mib,
+            disk_gib,
+            boot_deadline_seconds,
+        } = self;
+        Self {
+            user: user.or(base.user),
+            credential: credential.or(base.credential),
+            host_keys: if host_keys.is_empty() { base.host_keys } else { host_keys },
+            trust_on_first_use: trust_on_first_use.or(base.trust_on_first_use),
+            transport: transport.or(base.transport),
+            port: port.or(base.port),
+            legacy_algorithms: if legacy_algorithms.is_empty() {
+                base.legacy_algorithms
+            } else {
+                legacy_algorithms
+            },
+            cloud_init: cloud_init.or(base.cloud_init),
+            firmware: firmware.or(base.firmware),
+            disk_bus: disk_bus.or(base.disk_bus),
+            nic: nic.or(base.nic),
+            log: log.or(base.log),
+            cpus: cpus.or(base.cpus),
+            memory_mib: memory_mib.or(base.memory_mib),
+            disk_gib: disk_gib.or(base.disk_gib),
+            boot_deadline_seconds: boot_deadline_seconds.or(base.boot_deadline_seconds),
+        }
+    }
+}
+
+fn user(value: &str) -> Result<String, String> {
+    let plain = value.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    if plain && value.len() <= 256 { Ok(value.to_owned()) } else { Err(format!("{value:?} is no user name")) }
+}
+
+fn word(value: &str) -> Result<String, String> {
+    let plain = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if plain && value.len() <= 64 {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("{value:?} is no model's name"))
+    }
+}
+
+fn transport(value: &str) -> Result<Transport, String> {
+    match value {
+        "ssh" => Ok(Transport::Ssh),
+        _ => Err(format!("{value:?} is none of: ssh")),
+    }
+}
+
+fn log(value: &str) -> Result<String, String> {
+    let good = match value.split_once(':') {
+        None => matches!(value, "journal" | "console"),
+        Some(("journal", unit)) => {
+            !unit.is_empty() && unit.chars().all(|c| !c.is_control() && !c.is_whitespace())
+        }
+        Some(("file", path)) => path.starts_with('/') && !path.chars().any(char::is_control),
+        Some(_) => false,
+    };
+    if good {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("{value:?} is none of: journal, journal:UNIT, file:/PATH, console"))
+    }
+}
+
+fn one_of(value: &str, allowed: &[&str]) -> Result<String, String> {
+    if allowed.contains(&value) {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("{value:?} is none of: {}", allowed.join(", ")))
+    }
+}
+
+fn number<N: FromStr + PartialOrd + std::fmt::Display>(value: &str, least: N, most: N) -> Result<N, String> {
+    match value.parse() {
+        Ok(number) if number >= least && number <= most => Ok(number),
+        _ => Err(format!("{value:?} is no whole number from {least} to {most}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Facts> {
+        Facts::from_labels(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    }
+
+    #[test]
+    fn every_fact_of_a_label() {
+        let facts = read(&[
+            ("org.opencontainers.image.title", "not ours"),
+            ("io.infranetes.user", "admin"),
+            ("io.infranetes.password", "calvin"),
+            ("io.infranetes.host-keys", "ssh-ed25519 AAAA one\nSHA256:abc\n"),
+            ("io.infranetes.transport", "ssh"),
+            ("io.infranetes.port", "2222"),
+            ("io.infranetes.legacy-algorithms", "ssh-rsa, diffie-hellman-group1-sha1"),
+            ("io.infranetes.cloud-init", "false"),
+            ("io.infranetes.firmware", "uefi"),
+            ("io.infranetes.disk-bus", "ide"),
+            ("io.infranetes.nic", "e1000"),
+            ("io.infranetes.log", "file:/var/log/app.log"),
+            ("io.infranetes.cpus", "2"),
+            ("io.infranetes.memory-mib", "512"),
+            ("io.infranetes.disk-gib", "8"),
+            ("io.infranetes.boot-deadline-seconds", "600"),
+        ])
+        .unwrap();
+        let expected = Facts {
+            user: Some("admin".into()),
+            credential: Some(Credential::Password("calvin".into())),
+            host_keys: vec!["ssh-ed25519 AAAA one".into(), "SHA256:abc".into()],
+            trust_on_first_use: None,
+            transport: Some(Transport::Ssh),
+            port: Some(2222),
+            legacy_algorithms: vec!["ssh-rsa".into(), "diffie-hellman-group1-sha1".into()],
+            cloud_init: Some(false),
+            firmware: Some("uefi".into()),
+            disk_bus: Some("ide".into()),
+            nic: Some("e1000".into()),
+            log: Some("file:/var/log/app.log".into()),
+            cpus: Some(2),
+            memory_mib: Some(512),
+            disk_gib: Some(8),
+            boot_deadline_seconds: Some(600),
+        };
+        assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error_with_the_label() {
+        for (label, value, why) in [
+            ("io.infranetes.colour", "red", "no such fact"),
+            ("io.infranetes.port", "0", "no whole number from 1 to 65535"),
+            ("io.infranetes.firmware", "coreboot", "none of: bios, uefi"),
+            ("io.infranetes.log", "file:relative", "none of: journal"),
+            ("io.infranetes.cloud-init", "yes", "none of: true, false"),
+            ("io.infranetes.user", "a b", "no user name"),
+            ("io.infranetes.cpus", "", "empty"),
+            ("io.infranetes.trust-on-first-use", "true", "only the node's configuration"),
+            ("io.infranetes.key-file", "/etc/shadow", "configuration alone"),
+            ("io.infranetes.password-file", "/etc/shadow", "configuration alone"),
+            ("io.infranetes.credential", "x", "configuration alone"),
+        ] {
+            let error = read(&[(label, value)]).unwrap_err().to_string();
+            assert!(error.contains(label) && error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_configuration_wins_fact_by_fact() {
+        let label = read(&[("io.infranetes.user", "admin"), ("io.infranetes.port", "2222")]).unwrap();
+        let configured =
+            Facts { user: Some("root".into()), host_keys: vec!["SHA256:abc".into()], ..Facts::default() };
+        let both = configured.over(label);
+        assert_eq!(both.user.as_deref(), Some("root"));
+        assert_eq!(both.port, Some(2222));
+        assert_eq!(both.host_keys, ["SHA256:abc"]);
+    }
+}
