@@ -18,7 +18,7 @@ mod capture;
 mod command;
 mod error;
 mod key;
-//mod link;
+mod link;
 pub mod quote;
 pub mod ssh;
 mod target;
@@ -28,7 +28,7 @@ pub use capture::capture;
 pub use command::{Bounds, Captured, Command, Exit, Output, Process, Stdin, Stream};
 pub use error::{Error, Result};
 pub use key::{KeyPair, generate_key};
-//pub use link::{Link, LinkState};
+pub use link::{Link, LinkState};
 pub use ssh::{Ssh, SshOptions};
 pub use target::{Credential, Identity, Secret, Target};
 

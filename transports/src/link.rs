@@ -1,1 +1,205 @@
-placeholder
+//! Keeps one session to one guest warm, over any transport.
+//!
+//! ```text
+//!              +---- refused, no answer: wait, try again ----+
+//!              v                                             |
+//!   open --> Connecting --connected--> Ready --session lost--+
+//!              |  wrong identity, invalid                 close(), last clone dropped
+//!              v                                             v
+//!            Failed (until nudged)                        Closed
+//! ```
+//!
+//! One task owns the session. Everything else reads its state, so [`Link::session`] answers at once: a caller that
+//! cannot wait learns what was seen last instead.
+//!
+//! - Happy path: the first attempt that succeeds makes it Ready; when the session is lost it connects again.
+//! - A guest that boots is noticed within a few hundred milliseconds: attempts are short and close together for the
+//!   first minutes, then further apart.
+//! - Refused credentials are tried again, for a guest that boots may not have placed our key yet; but slowly, for a
+//!   guest may lock out who fails often.
+//! - A wrong identity is final, as is a target that cannot be meant; [`Link::nudge`] makes it look once more.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout_at;
+
+use crate::{Backoff, Error, Result, Session, Target, Transport};
+
+/// The first wait after a failed attempt.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// The longest wait while a guest is expected to come up.
+const BOOTING_WAIT: Duration = Duration::from_millis(400);
+/// How long without a session a guest is expected to come up any moment.
+const BOOTING: Duration = Duration::from_secs(5 * 60);
+/// The longest wait for a guest that has not answered for longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// The first wait after refused credentials.
+const FIRST_REFUSED_WAIT: Duration = Duration::from_millis(500);
+/// The longest wait after refused credentials.
+const LONGEST_REFUSED_WAIT: Duration = Duration::from_secs(15);
+/// A session that lived less long is no success from which waits begin anew.
+const STABLE: Duration = Duration::from_secs(5);
+
+/// What a link is doing.
+#[derive(Debug, Clone)]
+pub enum LinkState {
+    /// There is no session; attempts go on.
+    Connecting {
+        /// What was seen last, for people: `10.0.0.7:22: connection refused`.
+        last_seen: String,
+        /// Since when there is no session.
+        since: Instant,
+        /// Whether there ever was one.
+        ever_connected: bool,
+    },
+    /// There is a session.
+    Ready(Arc<dyn Session>),
+    /// No attempt can help: the guest is another one, or the target cannot be meant.
+    Failed(Error),
+    /// It was closed.
+    Closed,
+}
+
+/// A warm session to one guest. Clones share it; dropping the last one closes the session.
+#[derive(Clone)]
+pub struct Link {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: watch::Receiver<LinkState>,
+    nudged: Arc<Notify>,
+    close: watch::Sender<bool>,
+}
+
+impl Link {
+    /// Starts connecting, in a task of its own that ends with the link. Needs a runtime.
+    pub fn open(transport: Arc<dyn Transport>, target: Target) -> Self {
+        let (sender, state) = watch::channel(LinkState::Connecting {
+            last_seen: "not tried yet".into(),
+            since: Instant::now(),
+            ever_connected: false,
+        });
+        let nudged = Arc::new(Notify::new());
+        let (close, closing) = watch::channel(false);
+        let keeper = Keeper { transport, target, state: sender, nudged: Arc::clone(&nudged), closing };
+        tokio::spawn(keeper.run());
+        Self { shared: Arc::new(Shared { state, nudged, close }) }
+    }
+
+    /// The state, to be watched.
+    pub fn state(&self) -> watch::Receiver<LinkState> {
+        self.shared.state.clone()
+    }
+
+    /// The session, at once. Where there is none: [`Error::Unreachable`] with what was seen last, or why there will be
+    /// none.
+    pub fn session(&self) -> Result<Arc<dyn Session>> {
+        match &*self.shared.state.borrow() {
+            LinkState::Ready(session) => Ok(Arc::clone(session)),
+            LinkState::Connecting { last_seen, .. } => Err(Error::Unreachable(last_seen.clone())),
+            LinkState::Failed(error) => Err(error.clone()),
+            LinkState::Closed => Err(Error::Lost("the link was closed".into())),
+        }
+    }
+
+    /// The session, as soon as there is one. At the deadline, or when there will be none, as [`Link::session`].
+    pub async fn ready(&self, deadline: tokio::time::Instant) -> Result<Arc<dyn Session>> {
+        let mut state = self.state();
+        let decided = state.wait_for(|state| !matches!(state, LinkState::Connecting { .. }));
+        let _ = timeout_at(deadline, decided).await;
+        self.session()
+    }
+
+    /// Tries again at once, where it waits between two attempts or has failed for good.
+    pub fn nudge(&self) {
+        self.shared.nudged.notify_one();
+    }
+
+    /// Ends the session and all attempts, for all clones.
+    pub fn close(&self) {
+        self.shared.close.send_replace(true);
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("state", &*self.shared.state.borrow()).finish()
+    }
+}
+
+/// The task that owns the session.
+struct Keeper {
+    transport: Arc<dyn Transport>,
+    target: Target,
+    state: watch::Sender<LinkState>,
+    nudged: Arc<Notify>,
+    closing: watch::Receiver<bool>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut closing = self.closing.clone();
+        tokio::select! {
+            // Also when the last clone was dropped, and with it the sender.
+            _ = closing.wait_for(|closing| *closing) => {}
+            () = self.keep() => {}
+        }
+        self.state.send_replace(LinkState::Closed);
+    }
+
+    async fn keep(&mut self) {
+        let mut booting = Backoff::new(FIRST_WAIT, BOOTING_WAIT);
+        let mut silent = Backoff::new(BOOTING_WAIT, LONGEST_WAIT);
+        let mut refused = Backoff::new(FIRST_REFUSED_WAIT, LONGEST_REFUSED_WAIT);
+        let mut since = Instant::now();
+        let mut ever_connected = false;
+        loop {
+            let error = match self.transport.connect(&self.target).await {
+                Ok(session) => {
+                    if let Some(identity) = session.identity() {
+                        // From now on it must be the same guest, also where the first was trusted.
+                        self.target.identity = identity;
+                    }
+                    let session: Arc<dyn Session> = Arc::from(session);
+                    let connected = Instant::now();
+                    ever_connected = true;
+                    self.state.send_replace(LinkState::Ready(Arc::clone(&session)));
+                    let error = session.closed().await;
+                    tracing::debug!(address = %self.target.address, %error, "session lost");
+                    since = Instant::now();
+                    if connected.elapsed() >= STABLE {
+                        booting.reset();
+                        silent.reset();
+                        refused.reset();
+                    }
+                    error
+                }
+                Err(error) => error,
+            };
+            let wait = match &error {
+                Error::WrongIdentity(_) | Error::Invalid(_) => None,
+                Error::Refused(_) => Some(refused.next_wait()),
+                _ if since.elapsed() < BOOTING => Some(booting.next_wait()),
+                _ => Some(silent.next_wait()),
+            };
+            match wait {
+                None => {
+                    tracing::warn!(address = %self.target.address, %error, "giving up");
+                    self.state.send_replace(LinkState::Failed(error));
+                    self.nudged.notified().await;
+                    let last_seen = "trying again".to_owned();
+                    self.state.send_replace(LinkState::Connecting { last_seen, since, ever_connected });
+                }
+                Some(wait) => {
+                    let last_seen = error.to_string();
+                    self.state.send_replace(LinkState::Connecting { last_seen, since, ever_connected });
+                    let _ = tokio::time::timeout(wait, self.nudged.notified()).await;
+                }
+            }
+        }
+    }
+}

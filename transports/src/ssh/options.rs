@@ -27,7 +27,7 @@ pub struct SshOptions {
 impl Default for SshOptions {
     fn default() -> Self {
         Self {
-            tcp_timeout: Duration::from_secs(2),
+            tcp_timeout: Duration::from_secs(1),
             banner_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(30),
