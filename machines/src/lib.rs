@@ -18,7 +18,12 @@
 //! succeeds, and destroys what runs. `list` finds every machine that has left any trace, running or not.
 
 mod error;
+mod null;
+pub mod qemu;
 mod spec;
+
+pub use null::NullProvider;
+pub use qemu::{Accel, Qemu, QemuConfig};
 
 pub use error::{Error, Result};
 pub use spec::{
@@ -29,6 +34,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 /// What a machine is doing, as its provider last saw it.
@@ -48,7 +54,7 @@ pub enum MachineState {
 }
 
 /// The end of a machine's run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
     /// Why it ended.
     pub cause: Cause,
@@ -59,7 +65,8 @@ pub struct Ended {
 }
 
 /// Why a machine no longer runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// The guest powered itself off, or answered the power button.
     PoweredOff,

@@ -49,8 +49,8 @@ impl From<MachineId> for String {
     }
 }
 
-/// Everything that a provider needs to know of a machine.
-#[derive(Debug, Clone)]
+/// Everything that a provider needs to know of a machine. Serialized it lacks the seed, which holds secrets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MachineSpec {
     /// Its name.
     pub id: MachineId,
@@ -65,6 +65,7 @@ pub struct MachineSpec {
     /// Its one network card; none for a machine without a network.
     pub nic: Option<Nic>,
     /// A `NoCloud` seed, for guests that read one.
+    #[serde(skip)]
     pub seed: Option<Seed>,
     /// The cgroup, relative to the root of each hierarchy (`/kubepods/...`), that the machine's process joins.
     pub cgroup_parent: Option<String>,
@@ -84,7 +85,7 @@ pub enum Firmware {
 }
 
 /// The root disk: a read-only base that many machines share; each writes to an overlay of its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RootDisk {
     /// The base image, which nobody writes to.
     pub base: PathBuf,
@@ -122,7 +123,7 @@ pub enum DiskBus {
 }
 
 /// A network card, connected to a tap device that exists already.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Nic {
     /// The network namespace that holds the tap, as a path (`/run/netns/...`). The machine's process runs in it.
     pub netns: PathBuf,

@@ -1,0 +1,210 @@
+//! The steps of a start, in their order, each after a durable word about it.
+//!
+//! 1. The lock is held, the last run is forgotten, `run.json` says that a run has begun and names its cgroups.
+//! 2. Sockets are made and listen; every file is opened. The process is made, with its processors stopped.
+//! 3. Its id is recorded, its journal negotiated, its identity verified.
+//! 4. It joins its cgroups, so that all of the guest's memory is counted there; then the processors are let go.
+//!
+//! A step that fails leaves the process to the caller, who ends it.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::arguments::{self, Execution, Surroundings, fd};
+use super::cgroup;
+use super::config::{self, User};
+use super::directory::{Directory, RunRecord};
+use super::process::{self, Launch, Process, last_words};
+use super::watcher::{ANSWER, Attached};
+use crate::{Error, Firmware, MachineId, MachineSpec, Result};
+
+/// The machine's UUID, derived from its id alone.
+pub(crate) fn uuid(id: &MachineId) -> String {
+    let digest = Sha256::digest(format!("infranetes machine {id}"));
+    let mut bytes: Vec<u8> = digest[..16].to_vec();
+    // Version 8 (made by a rule of one's own), variant 1.
+    bytes[6] = (bytes[6] & 0x0f) | 0x80;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// One start of one machine.
+#[derive(Debug)]
+pub(crate) struct Start<'a> {
+    pub(crate) directory: &'a Directory,
+    pub(crate) spec: &'a MachineSpec,
+    pub(crate) uuid: &'a str,
+    pub(crate) binary: PathBuf,
+    pub(crate) user: User,
+    pub(crate) execution: Execution,
+    pub(crate) ovmf: Option<&'a (PathBuf, PathBuf)>,
+}
+
+impl Start<'_> {
+    /// Runs all steps.
+    pub(crate) async fn run(self, lock: OwnedFd) -> Result<(Attached, Process)> {
+        let (directory, spec) = (self.directory, self.spec);
+        directory.make()?;
+        directory.clear_run()?;
+        let groups =
+            spec.cgroup_parent.as_deref().map(|parent| cgroup::plan(parent, &spec.id)).transpose()?;
+        let cgroups = groups.as_ref().map(|groups| groups.missing.clone()).unwrap_or_default();
+        directory.write_run_record(&RunRecord { cgroups })?;
+
+        let (journal, journal_end) =
+            UnixStream::pair().map_err(|error| directory.failed("cannot make its journal", error))?;
+        let (launch, complaints) = self.prepare(lock, journal_end)?;
+        let launched = process::launch(launch).await;
+        let mut child = launched.map_err(|error| process::launch_failed(directory, error))?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let process = pid.and_then(|pid| Process::open(pid, self.uuid, self.user));
+        if let Some(process) = &process {
+            directory.write_process(process.record)?;
+        }
+        let starting = async {
+            negotiate(journal)
+                .await
+                .map_err(|error| directory.failed("its journal cannot be opened", error))?;
+            let mut attached = Attached::new(directory, self.uuid).await?;
+            let process = process.ok_or_else(|| directory.failure("its process cannot be found in /proc"))?;
+            if let Some(groups) = &groups {
+                let joined = groups.join(process.record.pid);
+                joined.map_err(|error| directory.failed("cannot join its cgroup", error))?;
+            }
+            attached.begin(directory).await?;
+            Ok::<_, Error>((attached, process))
+        };
+        let started = tokio::select! {
+            biased;
+            status = child.wait() => {
+                let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
+                Err(directory.failure(format!("QEMU did not start ({status}): {}", last_words(&complaints))))
+            }
+            started = starting => started,
+        };
+        // Reaped for as long as this daemon lives; the process itself lives on.
+        tokio::spawn(async move { child.wait().await });
+        started
+    }
+
+    /// Opens everything that the process gets.
+    fn prepare(&self, lock: OwnedFd, journal: UnixStream) -> Result<(Launch, PathBuf)> {
+        let (directory, spec) = (self.directory, self.spec);
+        let opening = |path: &Path, options: &mut fs::OpenOptions| -> Result<OwnedFd> {
+            let file = options.mode(0o600).open(path);
+            file.map(Into::into)
+                .map_err(|error| directory.failed(&format!("cannot open {}", path.display()), error))
+        };
+        let mut descriptors = vec![
+            (lock, fd::LOCK),
+            (self.listen(&directory.qmp_socket())?, fd::QMP),
+            (self.listen(&directory.people_socket())?, fd::QMP_PEOPLE),
+            (self.listen(&directory.serial_socket())?, fd::SERIAL),
+            (journal.into(), fd::JOURNAL),
+        ];
+        let (events, complaints) = (directory.file("events.log"), directory.file("qemu.log"));
+        for path in [&events, &complaints] {
+            opening(path, File::options().write(true).create(true).truncate(true))?;
+        }
+        let mut append = File::options();
+        append.append(true).create(true);
+        descriptors.push((opening(&events, &mut append)?, fd::JOURNAL_LOG));
+        descriptors.push((opening(&directory.console_log(), &mut append)?, fd::CONSOLE_LOG));
+        let complaints_file = File::from(opening(&complaints, &mut append)?);
+
+        let read = || {
+            let mut options = File::options();
+            options.read(true);
+            options
+        };
+        descriptors.push((opening(&spec.disk.base, &mut read())?, fd::BASE));
+        descriptors.push((opening(&directory.file("overlay.qcow2"), read().write(true))?, fd::OVERLAY));
+        let seed = directory.file("seed.img");
+        let has_seed = seed.exists();
+        if has_seed {
+            let writable = arguments::seed_is_writable(spec.disk.bus);
+            descriptors.push((opening(&seed, read().write(writable))?, fd::SEED));
+        }
+        let mut code = None;
+        if spec.firmware == Firmware::Uefi {
+            let (found, template) = config::ovmf(self.ovmf)?;
+            let vars = directory.file("vars.fd");
+            if !vars.exists() {
+                let template = fs::read(&template);
+                let template =
+                    template.map_err(|error| directory.failed("cannot read the UEFI variables", error))?;
+                directory.write_bytes("vars.fd", &template)?;
+            }
+            descriptors.push((opening(&vars, read().write(true))?, fd::VARS));
+            code = Some(found.display().to_string());
+        }
+        let around =
+            Surroundings { uuid: self.uuid, execution: self.execution, has_seed, ovmf_code: code.as_deref() };
+        let launch = Launch {
+            program: self.binary.clone(),
+            arguments: arguments::arguments(spec, &around),
+            user: self.user,
+            kvm_group: (self.execution == Execution::Kvm).then(process::kvm_group).flatten(),
+            descriptors,
+            complaints: complaints_file,
+            nic: spec.nic.clone(),
+        };
+        Ok((launch, complaints))
+    }
+
+    /// A listening socket that only root may connect to.
+    fn listen(&self, path: &Path) -> Result<OwnedFd> {
+        let bound = (|| {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = UnixListener::bind(path)?;
+            fs::set_permissions(path, Permissions::from_mode(0o600))?;
+            Ok(listener.into())
+        })();
+        bound.map_err(|error| self.directory.failed(&format!("cannot listen on {}", path.display()), error))
+    }
+}
+
+/// Opens the journal: a monitor that goes on telling events to its log after its one client has left.
+async fn negotiate(journal: UnixStream) -> io::Result<()> {
+    journal.set_nonblocking(true)?;
+    let mut journal = tokio::net::UnixStream::from_std(journal)?;
+    let exchange = async {
+        journal.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").await?;
+        let mut heard = Vec::new();
+        while heard.len() < 64 << 10 {
+            if journal.read_buf(&mut heard).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if heard.windows(8).any(|words| words == b"\"return\"") {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other("the monitor says too much"))
+    };
+    tokio::time::timeout(ANSWER, exchange).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uuid_is_the_ids_own() {
+        let of = |id: &str| uuid(&MachineId::new(id).unwrap());
+        assert_eq!(of("a"), of("a"));
+        assert_ne!(of("a"), of("b"));
+        assert_eq!(of("a").len(), 36);
+        assert_eq!(&of("a")[14..15], "8");
+    }
+}

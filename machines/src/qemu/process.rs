@@ -1,0 +1,237 @@
+//! The machine's process: made once, found again, and ended only when it is known to be the right one.
+//!
+//! The process is detached from the daemon from its start (`setsid`), has the unprivileged user's identity before
+//! QEMU's first instruction (`setpriv`: no groups, no capabilities, no new privileges), and is born in the pod's network
+//! namespace: a thread of the daemon enters the namespace, opens the tap there and makes the process, which inherits
+//! the namespace. So QEMU needs neither `/dev/net/tun` nor any right over the network. QEMU's own `-daemonize` is not
+//! used: it needs `setsid` and `fork`, which the seccomp sandbox refuses.
+//!
+//! Whether a machine runs is told by its lock: an open file, locked before the process is made and inherited by it, so
+//! the kernel releases it when the process has ended, however that happened. There is no instant at which a process
+//! runs without it. The process is found by its recorded id and start time, or else among all processes by the
+//! machine's UUID in its command line; a signal is sent through a descriptor (pidfd) that was opened before the checks.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use rustix::fs::FlockOperation;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use rustix::thread::LinkNameSpaceType;
+use tokio::io::unix::AsyncFd;
+
+use super::arguments::fd;
+use super::config::User;
+use super::directory::{Directory, ProcessRecord};
+use crate::{Error, Nic, Result};
+
+/// Takes the machine's lock; `None` while its process lives.
+pub(crate) fn take_lock(directory: &Directory) -> Result<Option<OwnedFd>> {
+    let path = directory.file("lock");
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| directory.failed("cannot open its lock", error))?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file.into())),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(directory.failed("cannot take its lock", error)),
+    }
+}
+
+/// What a process is made of.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    pub(crate) program: std::path::PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) user: User,
+    /// The group that may use the processor's virtualisation, if that group is needed.
+    pub(crate) kvm_group: Option<u32>,
+    /// The descriptors to pass, each with its number in the process.
+    pub(crate) descriptors: Vec<(OwnedFd, i32)>,
+    /// Where QEMU complains to.
+    pub(crate) complaints: File,
+    pub(crate) nic: Option<Nic>,
+}
+
+/// Makes the process, in the namespace of its network card. The caller's runtime reaps it.
+pub(crate) async fn launch(launch: Launch) -> io::Result<tokio::process::Child> {
+    let (answer, done) = tokio::sync::oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    // A thread of its own, since it can never leave the namespace that it enters.
+    std::thread::Builder::new().name("machine-launch".into()).spawn(move || {
+        let _entered = runtime.enter();
+        // Nobody waits any more when the call was cancelled; the lock then tells that the process runs.
+        let _ = answer.send(launch_here(launch));
+    })?;
+    done.await.map_err(|_| io::Error::other("the thread that makes the process has ended"))?
+}
+
+fn launch_here(mut launch: Launch) -> io::Result<tokio::process::Child> {
+    if let Some(nic) = &launch.nic {
+        let tap = open_tap(nic)?;
+        launch.descriptors.push((tap, fd::TAP));
+    }
+    let groups = match launch.kvm_group {
+        Some(group) => format!("--groups={group}"),
+        None => "--clear-groups".into(),
+    };
+    let mut command = Command::new("setsid");
+    command
+        .arg("setpriv")
+        .arg(format!("--reuid={}", launch.user.uid))
+        .arg(format!("--regid={}", launch.user.gid))
+        .args([&groups, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"])
+        .arg(&launch.program)
+        .args(&launch.arguments)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(launch.complaints.try_clone()?)
+        .stderr(launch.complaints);
+    let mut command = tokio::process::Command::from(command);
+    let mappings =
+        launch.descriptors.into_iter().map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
+    command.fd_mappings(mappings.collect()).map_err(io::Error::other)?;
+    command.kill_on_drop(false).spawn()
+}
+
+/// Enters the card's namespace, for the rest of this thread's life, and opens the tap there.
+fn open_tap(nic: &Nic) -> io::Result<OwnedFd> {
+    let about = |what: &str, error: io::Error| {
+        let place = format!("the tap {} in {}", nic.tap, nic.netns.display());
+        io::Error::new(error.kind(), format!("{what} {place}: {error}"))
+    };
+    let namespace = File::open(&nic.netns).map_err(|error| about("cannot find", error))?;
+    rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+        .map_err(|error| about("cannot enter the namespace of", error.into()))?;
+    // Opening would make a missing tap, which leads nowhere.
+    let devices = fs::read_to_string("/proc/thread-self/net/dev")?;
+    if !devices.lines().any(|line| line.trim_start().starts_with(&format!("{}:", nic.tap))) {
+        return Err(about("there is no", io::ErrorKind::NotFound.into()));
+    }
+    let tap = tun_rs::DeviceBuilder::new()
+        .layer(tun_rs::Layer::L2)
+        .name(&nic.tap)
+        .offload(true)
+        .build_sync()
+        .map_err(|error| about("cannot open", error))?;
+    tap.as_fd().try_clone_to_owned()
+}
+
+/// A process that was proved to be the machine's.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Its id and start.
+    pub(crate) record: ProcessRecord,
+    descriptor: OwnedFd,
+}
+
+impl Process {
+    /// Finds the machine's process, by what was recorded or else by its command line.
+    pub(crate) fn find(recorded: Option<ProcessRecord>, uuid: &str, user: User) -> Option<Self> {
+        if let Some(record) = recorded
+            && let Some(process) = Self::open(record.pid, uuid, user)
+            && process.record == record
+        {
+            return Some(process);
+        }
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        ids.find_map(|pid| Self::open(pid, uuid, user))
+    }
+
+    /// Opens a process by id, if it is the machine's.
+    pub(crate) fn open(pid: i32, uuid: &str, user: User) -> Option<Self> {
+        let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        // From here on the descriptor means one process; what /proc says may be another's only if this one has ended,
+        // and then a signal to the descriptor reaches nobody.
+        let path = Path::new("/proc").join(pid.to_string());
+        let owner = fs::metadata(&path).ok()?.uid();
+        if owner != user.uid && owner != 0 {
+            return None;
+        }
+        let line = fs::read(path.join("cmdline")).ok()?;
+        let mut words = line.split(|&byte| byte == 0);
+        words.find(|word| word == b"-uuid")?;
+        if words.next()? != uuid.as_bytes() {
+            return None;
+        }
+        let start_time = start_time(&fs::read_to_string(path.join("stat")).ok()?)?;
+        Some(Self { record: ProcessRecord { pid, start_time }, descriptor })
+    }
+
+    /// Sends SIGKILL.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        match rustix::process::pidfd_send_signal(&self.descriptor, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until it has ended; `false` if it still runs at the deadline.
+    pub(crate) async fn ended(&self, deadline: Duration) -> io::Result<bool> {
+        let descriptor = AsyncFd::register(self.descriptor.try_clone()?)?;
+        match tokio::time::timeout(deadline, descriptor.readable()).await {
+            Ok(ready) => ready.map(|_| true),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Field 22 of `/proc/PID/stat`. The second field is a name in parentheses that may contain anything.
+fn start_time(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// The group that opens `/dev/kvm`, where that is a matter of a group.
+pub(crate) fn kvm_group() -> Option<u32> {
+    let device = fs::metadata("/dev/kvm").ok()?;
+    (device.mode() & 0o060 == 0o060 && device.gid() != 0).then(|| device.gid())
+}
+
+/// The last words of QEMU's complaints, as one line.
+pub(crate) fn last_words(path: &Path) -> String {
+    let text = super::bound::tail(path, 4096).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let words = lines[lines.len().saturating_sub(3)..].join("; ");
+    words.chars().filter(|c| !c.is_control()).take(600).collect()
+}
+
+/// An error of a launch, with the remedy where one is known.
+pub(crate) fn launch_failed(directory: &Directory, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound && error.get_ref().is_none() {
+        return Error::NotReady(
+            "setsid or setpriv is not on this node; install them with `apt-get install util-linux`".into(),
+        );
+    }
+    directory.failed("cannot make its process", error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_time_is_found_behind_a_hostile_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 1 2 3 4 5 6 7 8 20 0 1 0 4242 99 1";
+        assert_eq!(start_time(stat), Some(4242));
+        assert_eq!(start_time("7 (a"), None);
+    }
+
+    #[test]
+    fn a_process_without_the_uuid_is_nobodys() {
+        let user = User { uid: 1, gid: 1 };
+        let here = i32::try_from(std::process::id()).unwrap();
+        assert!(Process::open(here, "6b9a3d2c-0000-8000-8000-000000000000", user).is_none());
+    }
+}

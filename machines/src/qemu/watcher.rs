@@ -1,0 +1,277 @@
+//! The task that watches one running machine.
+//!
+//! ```text
+//!   attach --> Running --(event: power-off, reset, panic)--> record the reason --> quit QEMU --> Ended(reason)
+//!                 |                                                                                ^
+//!                 +--(the monitor's connection ends)--> the process has ended --> the record, or Lost
+//! ```
+//!
+//! Happy path: QEMU pauses when its guest has ended, so nothing is lost between the event and its durable record; then
+//! the process is told to quit.
+//!
+//! Failure paths: a reason that came while no daemon listened is read from the journal, to which QEMU itself writes
+//! every event. A process that ended without a word is `Lost`, unless a record (of a forced stop) stands. A monitor
+//! that breaks the protocol while its process lives is not a machine that can be controlled: it is killed.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::bound;
+use super::directory::Directory;
+use super::process::{Process, last_words};
+use super::qmp::Qmp;
+use crate::{Cause, Ended, Error, MachineState, Result};
+
+/// How long a monitor may take to answer. An emulated guest on a busy node delays it, so it is generous.
+pub(crate) const ANSWER: Duration = Duration::from_secs(10);
+/// How long a process may take to end once it was told to.
+const QUIT: Duration = Duration::from_secs(5);
+/// Two resets closer than this are one: the firmware makes a second one of its own.
+const RESET_PAIR: Duration = Duration::from_secs(1);
+/// The bound of QEMU's own complaints and of the journal, in bytes each.
+const LOG_LIMIT: u64 = 256 << 10;
+
+/// What the events have told so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    resets: u32,
+    end: Option<Cause>,
+}
+
+/// A running machine that is being watched. Dropping it ends the watch, not the machine.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    /// The monitor.
+    pub(crate) qmp: Arc<Qmp>,
+    /// The process.
+    pub(crate) process: Arc<Process>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A connection to a machine that is not watched yet.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    qmp: Qmp,
+    told: watch::Receiver<Told>,
+    /// Whether the processors were ever let go.
+    pub(crate) begun: bool,
+}
+
+impl Attached {
+    /// Connects, and makes sure that the machine behind the socket is the right one.
+    pub(crate) async fn new(directory: &Directory, uuid: &str) -> Result<Self> {
+        let (telling, told) = watch::channel(Told::default());
+        let mut last_reset: Option<Instant> = None;
+        let on_event = move |event: &str, data: &Value| {
+            let is_reset = event == "RESET" && data["guest"] == true;
+            let counts = is_reset && last_reset.is_none_or(|last| last.elapsed() > RESET_PAIR);
+            if counts {
+                last_reset = Some(Instant::now());
+            }
+            let end = end_of(event, data);
+            telling.send_if_modified(|told| {
+                told.resets = told.resets.saturating_add(u32::from(counts));
+                told.end = told.end.or(end);
+                counts || end.is_some()
+            });
+        };
+        let failed = |error| directory.failed("cannot talk to its monitor", error);
+        let qmp = Qmp::connect(&directory.qmp_socket(), ANSWER, on_event).await.map_err(failed)?;
+        let found = qmp.execute("query-uuid", json!({}), ANSWER).await.map_err(failed)?;
+        if found["UUID"] != uuid {
+            return Err(directory.failure("its monitor belongs to another machine"));
+        }
+        let status = qmp.execute("query-status", json!({}), ANSWER).await.map_err(failed)?;
+        let status = status["status"].as_str().unwrap_or_default();
+        let end = match status {
+            "shutdown" => Some(ended_while_away(directory).unwrap_or(Cause::PoweredOff)),
+            "guest-panicked" => Some(Cause::Panicked),
+            _ => None,
+        };
+        let told = match end {
+            // Nothing more will be told of a guest that has ended.
+            Some(end) => watch::Sender::new(Told { resets: 0, end: Some(end) }).subscribe(),
+            None => told,
+        };
+        Ok(Self { qmp, told, begun: status != "prelaunch" })
+    }
+
+    /// Lets the processors go.
+    pub(crate) async fn begin(&mut self, directory: &Directory) -> Result<()> {
+        let begun = self.qmp.execute("cont", json!({}), ANSWER).await;
+        begun.map_err(|error| directory.failed("cannot be let go", error))?;
+        self.begun = true;
+        Ok(())
+    }
+
+    /// Begins to watch, and tells `state` from now on.
+    pub(crate) fn watch(
+        self,
+        directory: Directory,
+        process: Process,
+        state: watch::Sender<MachineState>,
+        console_bytes: u64,
+    ) -> Watcher {
+        state.send_replace(MachineState::Running { resets: self.told.borrow().resets });
+        let (qmp, process) = (Arc::new(self.qmp), Arc::new(process));
+        let watched = (Arc::clone(&qmp), Arc::clone(&process));
+        let told = self.told;
+        let task = tokio::spawn(async move {
+            let files = [
+                (directory.console_log(), console_bytes),
+                (directory.file("qemu.log"), LOG_LIMIT),
+                (directory.file("events.log"), LOG_LIMIT),
+            ];
+            let bounding = async {
+                if let Err(error) = bound::keep_bounded(&files).await {
+                    tracing::warn!(machine = %directory.id(), %error, "its logs are no longer bounded");
+                }
+                std::future::pending::<()>().await;
+            };
+            let ended = tokio::select! {
+                ended = until_end(&directory, &watched.0, &watched.1, told, &state) => ended,
+                () = bounding => unreachable!("bounding never ends"),
+            };
+            match ended {
+                Ok(ended) => {
+                    tracing::info!(machine = %directory.id(), cause = ?ended.cause, "the machine has ended");
+                    state.send_replace(MachineState::Ended(ended));
+                }
+                Err(error) => {
+                    tracing::error!(machine = %directory.id(), %error, "the machine's end cannot be recorded");
+                    state.send_replace(MachineState::Ended(Ended {
+                        cause: Cause::Lost,
+                        at: std::time::SystemTime::now(),
+                        message: error.to_string(),
+                    }));
+                }
+            }
+        });
+        Watcher { qmp, process, task }
+    }
+}
+
+impl Watcher {
+    /// Whether the machine's end is being told, or was.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Ends the process: by the monitor, then by force. The caller has recorded why.
+    pub(crate) async fn end(&mut self, directory: &Directory) -> Result<()> {
+        end_process(directory, &self.qmp, &self.process).await?;
+        // The watch tells the end once the process has gone.
+        match tokio::time::timeout(QUIT, &mut self.task).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(directory.failure("its end was not told in time")),
+        }
+    }
+}
+
+async fn until_end(
+    directory: &Directory,
+    qmp: &Qmp,
+    process: &Process,
+    mut told: watch::Receiver<Told>,
+    state: &watch::Sender<MachineState>,
+) -> Result<Ended> {
+    loop {
+        let now = *told.borrow_and_update();
+        if let Some(cause) = now.end {
+            let ended = directory.record_end(cause, words(cause))?;
+            end_process(directory, qmp, process).await?;
+            return Ok(ended);
+        }
+        state.send_if_modified(|state| {
+            let running = MachineState::Running { resets: now.resets };
+            let changed = *state != running;
+            *state = running;
+            changed
+        });
+        tokio::select! {
+            biased;
+            changed = told.changed(), if told.has_changed().is_ok() => drop(changed),
+            () = qmp.closed() => {
+                if told.borrow().end.is_some() {
+                    continue;
+                }
+                end_process(directory, qmp, process).await?;
+                let said = last_words(&directory.file("qemu.log"));
+                let message = if said.is_empty() {
+                    "its process ended without a word from the guest".to_owned()
+                } else {
+                    format!("its process ended without a word from the guest; QEMU said: {said}")
+                };
+                return directory.record_end(Cause::Lost, message);
+            }
+        }
+    }
+}
+
+/// Ends a process that may have ended already.
+async fn end_process(directory: &Directory, qmp: &Qmp, process: &Process) -> Result<()> {
+    // A process that goes at once closes the connection instead of answering.
+    let _ = qmp.execute("quit", json!({}), QUIT).await;
+    kill_process(directory, process, QUIT).await
+}
+
+/// Waits for a process to end, and kills it if it does not.
+pub(crate) async fn kill_process(directory: &Directory, process: &Process, patience: Duration) -> Result<()> {
+    let failed = |error| directory.failed("cannot end its process", error);
+    if process.ended(patience).await.map_err(failed)? {
+        return Ok(());
+    }
+    process.kill().map_err(failed)?;
+    match process.ended(QUIT).await.map_err(failed)? {
+        true => Ok(()),
+        false => Err(Error::Failed {
+            what: format!(
+                "machine {}: its process {} does not end though it was killed",
+                directory.id(),
+                process.record.pid
+            ),
+            source: None,
+        }),
+    }
+}
+
+fn words(cause: Cause) -> &'static str {
+    match cause {
+        Cause::PoweredOff => "the guest powered itself off",
+        Cause::Reset => "the guest reset itself",
+        Cause::Panicked => "the guest's kernel reported a panic",
+        Cause::Forced => "it was forced off",
+        Cause::Lost => "its process ended without a word from the guest",
+    }
+}
+
+/// The end of a guest that an event tells.
+fn end_of(event: &str, data: &Value) -> Option<Cause> {
+    match (event, data["reason"].as_str()) {
+        ("SHUTDOWN", Some("guest-shutdown")) => Some(Cause::PoweredOff),
+        ("SHUTDOWN", Some("guest-reset")) => Some(Cause::Reset),
+        ("SHUTDOWN", Some("guest-panic")) => Some(Cause::Panicked),
+        ("GUEST_PANICKED", _) => Some(Cause::Panicked),
+        _ => None,
+    }
+}
+
+/// The last end in the journal.
+fn ended_while_away(directory: &Directory) -> Option<Cause> {
+    let journal = bound::tail(&directory.file("events.log"), LOG_LIMIT).ok()?;
+    let events = journal.split(|&byte| byte == b'\n').rev();
+    let mut ends = events.filter_map(|line| {
+        let event: Value = serde_json::from_slice(line).ok()?;
+        end_of(event["event"].as_str()?, &event["data"])
+    });
+    ends.next()
+}

@@ -1,0 +1,11 @@
+//! The QEMU provider on real QEMU. Guests are boot sectors of a few bytes, so that every event comes within a second.
+//!
+//! Needs root and `apt-get install qemu-system-x86 qemu-utils ovmf util-linux iproute2`.
+
+mod hardware;
+mod isolation;
+mod life;
+mod recovery;
+mod refusals;
+mod sector;
+mod stage;
