@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FallocateFlags, inotify};
-use tokio::io::unix::AsyncFd;
 
 const BLOCK: u64 = 4096;
 /// The rest between two looks at growing files.
@@ -55,7 +54,7 @@ pub(crate) fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Keeps files within their bounds (each with its limit in bytes) until it is dropped.
 pub(crate) async fn keep_bounded(files: &[(PathBuf, u64)]) -> io::Result<()> {
     let notes =
-        AsyncFd::register(inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?)?;
+        super::ready::ready(inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?)?;
     for (path, _) in files {
         inotify::add_watch(notes.get_ref(), path, inotify::WatchFlags::MODIFY)?;
     }

@@ -29,6 +29,7 @@ mod launch;
 mod probe;
 mod process;
 mod qmp;
+mod ready;
 mod seed;
 mod validate;
 mod watcher;

@@ -23,7 +23,6 @@ use command_fds::{CommandFdExt, FdMapping};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::thread::LinkNameSpaceType;
-use tokio::io::unix::AsyncFd;
 
 use super::arguments::fd;
 use super::config::User;
@@ -116,7 +115,7 @@ fn open_tap(nic: &Nic) -> io::Result<OwnedFd> {
     // Opening would make a missing tap, which leads nowhere.
     let devices = fs::read_to_string("/proc/thread-self/net/dev")?;
     if !devices.lines().any(|line| line.trim_start().starts_with(&format!("{}:", nic.tap))) {
-        return Err(about("there is no", io::ErrorKind::NotFound.into()));
+        return Err(about("cannot find", io::ErrorKind::NotFound.into()));
     }
     let tap = tun_rs::DeviceBuilder::new()
         .layer(tun_rs::Layer::L2)
@@ -179,7 +178,7 @@ impl Process {
 
     /// Waits until it has ended; `false` if it still runs at the deadline.
     pub(crate) async fn ended(&self, deadline: Duration) -> io::Result<bool> {
-        let descriptor = AsyncFd::register(self.descriptor.try_clone()?)?;
+        let descriptor = super::ready::ready(self.descriptor.try_clone()?)?;
         match tokio::time::timeout(deadline, descriptor.readable()).await {
             Ok(ready) => ready.map(|_| true),
             Err(_) => Ok(false),
