@@ -135,7 +135,7 @@ async fn copy_and_truncate() {
 #[tokio::test(flavor = "multi_thread")]
 async fn busybox() {
     let folder = tempfile::tempdir().unwrap();
-    for applet in ["sh", "id", "ls", "dd", "cksum", "cat", "kill", "sleep"] {
+    for applet in ["sh", "id", "ls", "dd", "md5sum", "cat", "kill", "sleep"] {
         std::os::unix::fs::symlink("/bin/busybox", folder.path().join(applet)).unwrap();
     }
     let session = LocalSession { path: Some(folder.path().into()) };

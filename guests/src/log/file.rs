@@ -1,6 +1,6 @@
 //! The output of the file follower (`file.sh`) as records.
 //!
-//! The script frames what it sends, so each byte's file and offset are known: `F inode offset c|n`, `K length crc`,
+//! The script frames what it sends, so each byte's file and offset are known: `F inode offset c|n`, `K length checksum`,
 //! `D offset n` + n bytes + `E m`. A record's cursor is the inode, the offset right after its line, and a checksum of the
 //! file's first bytes, against an inode that was used again.
 
@@ -15,29 +15,35 @@ const MAX_CONTROL: usize = 128;
 /// The largest frame that the script sends in bytes.
 const MAX_FRAME: usize = 256 * 1024;
 
-/// Inode, offset, and the length and CRC of the first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Inode, offset, and the length and checksum of the first bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Place {
     inode: u64,
     offset: u64,
     length: u64,
-    crc: u64,
+    /// As the guest's tool prints it; empty where nothing is known.
+    checksum: String,
 }
 
 impl Place {
-    fn cursor(self) -> Cursor {
-        let Self { inode, offset, length, crc } = self;
-        Cursor(format!("f1:{inode}:{offset}:{length}:{crc}"))
+    fn cursor(&self) -> Cursor {
+        let Self { inode, offset, length, checksum } = self;
+        Cursor(format!("f1:{inode}:{offset}:{length}:{checksum}"))
     }
 
     fn parse(cursor: &Cursor) -> Result<Self> {
         let bad = || Error::Unsupported(format!("cursor {:?} is not of a log file", cursor.0));
-        let fields = cursor.0.strip_prefix("f1:").ok_or_else(bad)?;
-        let numbers: Vec<u64> =
-            fields.split(':').map(str::parse).collect::<Result<_, _>>().map_err(|_| bad())?;
-        let [inode, offset, length, crc] = numbers[..] else { return Err(bad()) };
-        Ok(Self { inode, offset, length, crc })
+        let fields: Vec<&str> = cursor.0.split(':').collect();
+        let ["f1", inode, offset, length, checksum] = fields[..] else { return Err(bad()) };
+        let parse = |field: &str| field.parse::<u64>().map_err(|_| bad());
+        let checksum = token(checksum).ok_or_else(bad)?;
+        Ok(Self { inode: parse(inode)?, offset: parse(offset)?, length: parse(length)?, checksum })
     }
+}
+
+/// A checksum: nothing but a few letters and digits.
+fn token(text: &str) -> Option<String> {
+    (text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())).then(|| text.to_owned())
 }
 
 /// Decodes what `file.sh` prints.
@@ -61,8 +67,8 @@ impl FileDecoder {
     pub(super) fn resuming(path: &str, from: Option<&Cursor>) -> Result<([String; 4], Self)> {
         let place = from.map(Place::parse).transpose()?;
         let mut arguments: [String; 4] = Default::default();
-        if let Some(Place { inode, offset, length, crc }) = place {
-            arguments = [inode, offset, length, crc].map(|number| number.to_string());
+        if let Some(Place { inode, offset, length, checksum }) = &place {
+            arguments = [inode.to_string(), offset.to_string(), length.to_string(), checksum.clone()];
         }
         Ok((arguments, Self { path: path.into(), place: place.unwrap_or_default(), ..Self::default() }))
     }
@@ -156,13 +162,16 @@ impl Decoder for FileDecoder {
                         if let Some(record) = self.end_line() {
                             return Ok(Some(record));
                         }
-                        self.place = Place { inode, offset, length: 0, crc: 0 };
+                        self.place = Place { inode, offset, ..Place::default() };
                     }
                     self.raw.drain(..size);
                 }
                 Some("K") => {
                     self.place.length = number(fields.next())?;
-                    self.place.crc = number(fields.next())?;
+                    self.place.checksum = fields
+                        .next()
+                        .and_then(token)
+                        .ok_or_else(|| Error::Malformed(format!("control line {line:?}")))?;
                     self.raw.drain(..size);
                 }
                 Some("L") => {

@@ -1,11 +1,11 @@
-# Follows a log file through rotation. $1 path, $2 inode (empty: from the beginning), $3 offset, $4 $5 length and CRC of the
-# first bytes (length 0: unknown).
+# Follows a log file through rotation. $1 path, $2 inode (empty: from the beginning), $3 offset, $4 $5 length and
+# checksum of the first bytes (length 0: unknown).
 #
 # What it prints, each control line followed by what is said:
 #   A                  the file is absent or unreadable and waited for
 #   L                  the place is lost; what follows begins at the oldest that there is
 #   F inode offset c|n what follows is of this file; c: it goes on with the line before, n: it is another file
-#   K length crc       the first bytes of this file
+#   K length checksum  the first bytes of this file
 #   D offset n         n bytes follow, then a line "E m": only the first m of them are of the file
 path=$1 inode=$2 offset=$3 length=$4 crc=$5
 LC_ALL=C
@@ -49,26 +49,40 @@ open_at() {
   look
   where
   say F "$I" "$P" "$3"
-  if [ "$3" = n ] && [ "$2" = 0 ]; then length=0 crc=0; fi
+  if [ "$3" = n ] && [ "$2" = 0 ]; then length=0 crc=; fi
   if [ "$length" -gt 0 ]; then say K "$length" "$crc"; fi
   late=0
+}
+
+# A checksum of the first $2 bytes of file $1, by what the guest has; without anything there is none.
+sum=
+for tool in cksum md5sum sha1sum sum; do
+  if command -v "$tool" >/dev/null 2>&1; then
+    sum=$tool
+    break
+  fi
+done
+checksum() {
+  set -- $(dd if="$1" bs="$2" count=1 2>/dev/null | "$sum")
+  C=$1
 }
 
 # The first bytes of file $1 are those that we know.
 known() {
   [ "$length" -gt 0 ] || return 1
-  set -- $(dd if="$1" bs="$length" count=1 2>/dev/null | cksum)
-  [ "$1" = "$crc" ] && [ "$2" = "$length" ]
+  checksum "$1" "$length"
+  [ "$C" = "$crc" ]
 }
 
 # Learns more of the first bytes, as long as there are few.
 learn() {
-  [ "$length" -lt 256 ] && [ "$S" -gt "$length" ] || return 0
+  [ -n "$sum" ] && [ "$length" -lt 256 ] && [ "$S" -gt "$length" ] || return 0
   width=$S
   if [ "$width" -gt 256 ]; then width=256; fi
-  set -- $(dd if=/proc/self/fd/3 bs="$width" count=1 2>/dev/null | cksum)
-  [ "$2" = "$width" ] || return 0
-  crc=$1 length=$2
+  checksum /proc/self/fd/3 "$width"
+  look
+  [ "$S" -ge "$width" ] || return 0
+  crc=$C length=$width
   say K "$length" "$crc"
 }
 
@@ -141,7 +155,7 @@ advance() {
 # Where to begin.
 queue=
 if [ -z "$inode" ]; then
-  length=0 crc=0
+  length=0 crc=
   advance
 elif is_cursor "$path"; then
   open_at "$path" "$offset" c
@@ -166,7 +180,7 @@ else
   else
     say L
     queue=$rotated
-    length=0 crc=0
+    length=0 crc=
     advance
   fi
 fi

@@ -1,6 +1,9 @@
 //! A session that runs commands on this machine, without a login: for what a log looks like in the guest, not for how it
 //! travels. The shell is chosen, so that other families' tools are tried too.
 
+// Also built as a private module of another crate's tests.
+#![allow(unreachable_pub)]
+
 use std::path::PathBuf;
 use std::process::Stdio;
 

@@ -1,0 +1,97 @@
+//! Reading the serial console's file as it grows.
+//!
+//! Happy path: what is there is read, then inotify tells of more. The file may not exist yet: its directory is watched.
+//! Its oldest part may have been released (a hole): that is passed over without being read.
+
+use std::fs::File;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{SeekFrom, seek};
+use tokio::io::unix::AsyncFd;
+
+/// What is read at once, in bytes.
+const PIECE: usize = 32 * 1024;
+
+/// A piece of the console.
+#[derive(Debug)]
+pub(super) enum Piece {
+    /// Bytes, from the place asked for.
+    Bytes(Vec<u8>),
+    /// So many bytes were released.
+    Released(u64),
+    /// Nothing more is there now.
+    End,
+}
+
+/// Lets the runtime wait for events.
+#[allow(deprecated, reason = "its successor is unsafe for the sake of other types: an `OwnedFd` stays the same file")]
+fn register(events: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(events)
+}
+
+/// The console's file.
+#[derive(Debug)]
+pub(super) struct Console {
+    path: PathBuf,
+    file: Option<File>,
+    events: AsyncFd<OwnedFd>,
+}
+
+impl Console {
+    /// Watches the file, or for it.
+    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent)?;
+            inotify::add_watch(
+                &events,
+                parent,
+                WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO,
+            )?;
+        }
+        Ok(Self { path, file: None, events: register(events)? })
+    }
+
+    /// What is there from `offset` on.
+    pub(super) fn read(&mut self, offset: u64) -> io::Result<Piece> {
+        if self.file.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.file = Some(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Piece::End),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(file) = &self.file else { return Ok(Piece::End) };
+        // Not every file system tells of holes; without an answer they are read as NUL bytes, which come to nothing.
+        if let Ok(data) = seek(file, SeekFrom::Data(offset))
+            && data > offset
+        {
+            return Ok(Piece::Released(data - offset));
+        }
+        let mut bytes = vec![0; PIECE];
+        let count = file.read_at(&mut bytes, offset)?;
+        bytes.truncate(count);
+        Ok(if count == 0 { Piece::End } else { Piece::Bytes(bytes) })
+    }
+
+    /// Returns when there may be more. Safe to cancel.
+    pub(super) async fn changed(&self) -> io::Result<()> {
+        let mut ready = self.events.readable().await?;
+        let mut buffer = [const { MaybeUninit::uninit() }; 4096];
+        let mut reader = inotify::Reader::new(self.events.get_ref(), &mut buffer);
+        loop {
+            match reader.next() {
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ready.clear_ready();
+        Ok(())
+    }
+}
