@@ -45,8 +45,8 @@ impl Facts {
             "user" => self.user = Some(user(value)?),
             "password" => self.credential = Some(Credential::Password(value.to_owned())),
             "host-keys" => {
-                self.host_keys =
-                    value.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect()
+                let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+                self.host_keys = lines.map(str::to_owned).collect();
             }
             "transport" => self.transport = Some(transport(value)?),
             "port" => self.port = Some(number(value, 1, u16::MAX)?),
@@ -166,7 +166,11 @@ fn one_of(value: &str, allowed: &[&str]) -> Result<String, String> {
     }
 }
 
-fn number<N: FromStr + PartialOrd + std::fmt::Display>(value: &str, least: N, most: N) -> Result<N, String> {
+fn number<N: FromStr + PartialOrd + Copy + std::fmt::Display>(
+    value: &str,
+    least: N,
+    most: N,
+) -> Result<N, String> {
     match value.parse() {
         Ok(number) if number >= least && number <= most => Ok(number),
         _ => Err(format!("{value:?} is no whole number from {least} to {most}")),

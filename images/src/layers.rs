@@ -285,13 +285,11 @@ impl Read for Meter<'_> {
             return Err(io::Error::other("cancelled"));
         }
         let count = self.stream.read(buffer)?;
-        match self.left.checked_sub(count as u64) {
-            Some(left) => self.left = left,
-            None => {
-                self.exceeded = true;
-                return Err(io::Error::other("too large"));
-            }
-        }
+        let Some(left) = self.left.checked_sub(count as u64) else {
+            self.exceeded = true;
+            return Err(io::Error::other("too large"));
+        };
+        self.left = left;
         self.hash.update(&buffer[..count]);
         Ok(count)
     }

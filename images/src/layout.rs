@@ -76,8 +76,9 @@ impl Layout {
 
 /// Makes a directory with exactly this mode, and its parents.
 pub(crate) fn directory(path: &Path, mode: u32) -> Result<()> {
-    let made = DirBuilder::new().recursive(true).mode(mode).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
+    let result = DirBuilder::new().recursive(true).mode(mode).create(path);
+    result
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode)))
         .map_err(|source| Error::failed(format!("cannot make the directory {}", path.display()), source))
 }
 

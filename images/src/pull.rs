@@ -105,11 +105,11 @@ async fn unpack(
     })
     .await?;
 
-    let named = format!("{} of {name}", found.name);
+    let shown = format!("{} of {name}", found.name);
     let file = std::fs::File::open(&found.path)
-        .map_err(|source| Error::failed(format!("cannot read {named}"), source))?;
+        .map_err(|source| Error::failed(format!("cannot read {shown}"), source))?;
     let format = disk::Format::of(&file, &found.name)?;
-    let checked = disk::check(&found.path, format, &named, limits).await?;
+    let checked = disk::check(&found.path, format, &shown, limits).await?;
     let record = Record {
         id: manifest.config.digest.clone(),
         format: format.name().to_owned(),

@@ -156,19 +156,15 @@ async fn run(mut command: Command, deadline: Duration, seen: impl FnMut(&[u8])) 
         let status = child.wait().await;
         (stdout, stderr, status)
     };
-    match tokio::time::timeout(deadline, work).await {
-        Ok((stdout, stderr, status)) => {
-            let status = status.map_err(|source| Error::failed("cannot wait for qemu-img", source))?;
-            Ok(Done { code: status.code(), stdout, stderr })
-        }
-        Err(_) => {
-            kill(&mut child).await;
-            Err(Error::Refused(format!(
-                "qemu-img did not finish within {} s; the disk is refused",
-                deadline.as_secs()
-            )))
-        }
-    }
+    let Ok((stdout, stderr, status)) = tokio::time::timeout(deadline, work).await else {
+        kill(&mut child).await;
+        return Err(Error::Refused(format!(
+            "qemu-img did not finish within {} s; the disk is refused",
+            deadline.as_secs()
+        )));
+    };
+    let status = status.map_err(|source| Error::failed("cannot wait for qemu-img", source))?;
+    Ok(Done { code: status.code(), stdout, stderr })
 }
 
 async fn kill(child: &mut Child) {

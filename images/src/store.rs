@@ -124,8 +124,7 @@ impl Store {
                 let (tags, digests) = names.of(&record.id);
                 let last = match (tags.as_slice(), digests.as_slice()) {
                     // With the last tag the image goes, though it could still be named by its digest.
-                    ([only], _) => only == name,
-                    ([], [only]) => only == name,
+                    ([only], _) | ([], [only]) => only == name,
                     _ => false,
                 };
                 if !last {
@@ -281,15 +280,14 @@ impl Shared {
             let _lock = lock::exclusive(&layout.lock())?;
             let mut names = Names::read(&layout.names())?;
             let mut record = Record::read(&made)?;
-            match by_id(&layout, &record.id)? {
-                Some(known) => record = known,
-                None => {
-                    let failed =
-                        |source| Error::failed(format!("cannot publish the image {}", record.id), source);
-                    fs::rename(&made, layout.image(record.hex()))
-                        .and_then(|()| sync_directory(&layout.images()))
-                        .map_err(failed)?;
-                }
+            if let Some(known) = by_id(&layout, &record.id)? {
+                record = known;
+            } else {
+                fs::rename(&made, layout.image(record.hex()))
+                    .and_then(|()| sync_directory(&layout.images()))
+                    .map_err(|source| {
+                        Error::failed(format!("cannot publish the image {}", record.id), source)
+                    })?;
             }
             give(&mut names, &new, &record.id, &layout)?;
             drop(work);

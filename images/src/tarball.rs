@@ -55,9 +55,8 @@ impl<R: Read> Tarball<R> {
                     name.truncate(name.iter().position(|b| *b == 0).unwrap_or(name.len()));
                     long_name = Some(name);
                 }
-                EntryType::GNULongLink => drop(self.extension(size)?),
                 EntryType::XHeader => pax = Pax::parse(&self.extension(size)?)?,
-                EntryType::XGlobalHeader => drop(self.extension(size)?),
+                EntryType::GNULongLink | EntryType::XGlobalHeader => drop(self.extension(size)?),
                 _ => {
                     if let Some(size) = pax.size {
                         self.enter(size)?;
@@ -79,7 +78,7 @@ impl<R: Read> Tarball<R> {
     }
 
     fn header(&mut self) -> io::Result<Option<Header>> {
-        let mut block = [0; BLOCK as usize];
+        let mut block = [0; 512];
         match self.archive.read(&mut block[..1])? {
             // Some writers leave out the blocks of zeros at the end, but none leaves the archive empty.
             0 => return Ok(None),

@@ -2,9 +2,11 @@
 //! killed. Needs the Debian packages `docker-registry`, `qemu-utils`, `openssl` and `util-linux`.
 
 mod content;
+mod downloads;
 mod imports;
 mod proxy;
 mod pulls;
+mod refusals;
 mod registry;
 
 use std::path::{Path, PathBuf};
