@@ -25,16 +25,15 @@ pub async fn capture(session: &dyn Session, command: Command, bounds: Bounds) ->
         return Err(Error::TimedOut(limit));
     };
     let mut process = process?;
-    match timeout(limit.saturating_sub(started.elapsed()), collect(&mut process, bounds.limit_bytes)).await {
-        Ok(captured) => Ok(captured),
-        Err(_) => {
-            process.guard = None;
-            // Unread output would hold up the end.
-            process.output.close();
-            let _ = timeout(KILL_TIMEOUT, &mut process.exit).await;
-            Err(Error::TimedOut(limit))
-        }
+    let left = limit.saturating_sub(started.elapsed());
+    if let Ok(captured) = timeout(left, collect(&mut process, bounds.limit_bytes)).await {
+        return Ok(captured);
     }
+    process.guard = None;
+    // Unread output would hold up the end.
+    process.output.close();
+    let _ = timeout(KILL_TIMEOUT, &mut process.exit).await;
+    Err(Error::TimedOut(limit))
 }
 
 async fn collect(process: &mut Process, limit: usize) -> Captured {

@@ -4,7 +4,7 @@
 //!   Target --Transport::connect--> Session --exec--> Process {stdin, output, exit}
 //! ```
 //!
-//! A [`Transport`] is a protocol (SSH; later WinRM, a cloud's run-command). A [`Target`] is one guest: address, user,
+//! A [`Transport`] is a protocol (SSH; later `WinRM`, a cloud's run-command). A [`Target`] is one guest: address, user,
 //! credential, and the identity that it must prove. A [`Session`] is one live connection to it. Nothing here knows what
 //! a machine or a pod is, nor what the operating system at the other end understands.
 //!

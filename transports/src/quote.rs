@@ -1,6 +1,6 @@
 //! Turns a program and its arguments into one command line that survives any login shell.
 //!
-//! An SSH server hands the command line to the user's login shell, which may be `sh`, `bash`, `dash`, BusyBox, `csh`,
+//! An SSH server hands the command line to the user's login shell, which may be `sh`, `bash`, `dash`, `BusyBox`, `csh`,
 //! `tcsh` or `fish`. Their quoting rules agree on little: within single quotes `csh` still sees `!` and ends at a
 //! newline, `fish` still sees `\\` and `\'`. So only characters that every one of them leaves alone in single quotes
 //! cross the login shell, and `/bin/sh` makes the arguments from them:

@@ -5,7 +5,7 @@ mod servers;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use servers::{Server, children, free_address, signal};
+use servers::{Server, children, free_address};
 use tokio::time::timeout;
 use transports::{
     Bounds, Command, Credential, Error, Exit, Identity, Link, LinkState, Ssh, Stdin, Target, capture,
@@ -79,12 +79,7 @@ async fn connects_again_after_a_cut_and_runs_nothing_twice() {
     let mut process = session.exec(command(&["sh", "-c", &script])).await.unwrap();
     process.output.recv().await.expect("it has started");
 
-    for child in children(server.pid()) {
-        for session in children(child) {
-            signal("-KILL", session);
-        }
-        signal("-KILL", child);
-    }
+    server.cut();
     let exit = timeout(Duration::from_secs(10), process.exit).await.unwrap().unwrap();
     assert!(matches!(exit, Exit::Lost(_)), "{exit:?}");
     timeout(Duration::from_secs(10), session.closed()).await.expect("the session is over");

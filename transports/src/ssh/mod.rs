@@ -7,12 +7,13 @@
 //!
 //! - Happy path: one warm connection carries short commands. Each runs in a process group of its own, whose number the
 //!   remote shell tells on a private line (`preamble`) before the program starts.
-//! - A command that nobody reads: the library grants window without being asked, so one unread channel would in the end
-//!   stop its whole connection. Output beyond what the reader takes is therefore kept in a bounded queue; at the first
-//!   sign of lag (`LAG_BYTES`) the connection takes no further commands, and new ones go to another connection. Only
-//!   when `QUEUE_BYTES` are unread is reading stopped, which by then slows that one command (and neighbours that were
-//!   already running beside it). Who knows that a reader may be slow asks for [`crate::Session::stream`], which gives
-//!   the command a connection of its own from the start.
+//! - A command that nobody reads: the library grants window without being asked, and hands all channels' output over in
+//!   one order, so one unread channel would in the end stop its whole connection. Output beyond what the reader takes is
+//!   therefore kept in a bounded queue. At the first sign of lag the connection takes no further commands, and new
+//!   ones go to another connection. If others are already running beside it, its process group is stopped in the guest
+//!   until the reader has caught up (by a command that lets it go on when the connection is lost); alone, it is slowed
+//!   down by not reading the connection. Who knows that a reader may be slow asks for [`crate::Session::stream`], which
+//!   gives the command a connection of its own from the start.
 //! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another host key
 //!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no credential accepted
 //!   ([`crate::Error::Refused`]), a connection cut under a command ([`crate::Exit::Lost`]: it is never run again).

@@ -313,6 +313,11 @@ impl Slot {
         }
     }
 
+    /// Whether other commands are on the connection.
+    pub(super) fn has_neighbours(&self) -> bool {
+        self.connection.load().commands > 1
+    }
+
     /// The server refused a channel: it allows fewer than we thought. Whether another place may do better.
     pub(super) fn refused(&self) -> bool {
         let mut load = self.connection.load();

@@ -34,6 +34,16 @@ pub(super) enum Leader {
 }
 
 impl Leader {
+    /// The command line that keeps them stopped until its input ends; none without a group.
+    pub(super) fn hold_line(self) -> Option<String> {
+        match self {
+            Self::Group(id) => {
+                Some(format!("exec /bin/sh -c 'kill -STOP -{id}; read -r _i1; kill -CONT -{id}'"))
+            }
+            Self::Tree(_) => None,
+        }
+    }
+
     /// The command line that kills them all, through whatever login shell.
     pub(super) fn kill_line(self) -> String {
         match self {

@@ -23,8 +23,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::pool::{self, Pool, Share, Slot};
-use super::preamble::{Marker, Preamble};
+use super::pool::{self, Connection, Pool, Share, Slot};
+use super::preamble::{Leader, Marker, Preamble};
 use super::stdin::{self, Source};
 use crate::{Error, Exit, Output, Process, Result, Stdin, Stream};
 
@@ -34,8 +34,11 @@ const OUTPUT_MESSAGES: usize = 16;
 /// Unread bytes from which on the connection takes no further commands.
 const LAG_BYTES: usize = 512 * 1024;
 
-/// Unread bytes at which reading stops.
+/// Unread bytes at which reading stops, where nothing else is on the connection.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Unread bytes at which reading stops although that stops neighbours too: only where the command could not be held.
+const CROWDED_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// What a queued message costs beside its bytes.
 const MESSAGE_COST_BYTES: usize = 128;
@@ -124,6 +127,35 @@ struct Running {
     stdout_ended: bool,
     /// How it ended, once the channel is closed.
     ended: Option<Exit>,
+    /// Held as long as its reader lags and others are on the connection.
+    hold: Option<Hold>,
+}
+
+/// Keeps a command's group stopped until dropped. The stopping is itself a command in the guest that waits for the end
+/// of its input, so that a connection that is lost meanwhile lets the group go on.
+struct Hold {
+    _release: oneshot::Sender<()>,
+}
+
+impl Hold {
+    fn new(connection: Arc<Connection>, line: String) -> Self {
+        let (sender, released) = oneshot::channel::<()>();
+        tokio::spawn(async move {
+            let Ok(mut channel) = connection.handle.channel_open_session().await else { return };
+            if channel.exec(false, line).await.is_err() {
+                return;
+            }
+            let _ = released.await;
+            if channel.eof().await.is_ok() {
+                while let Some(message) = channel.wait().await {
+                    if matches!(message, ChannelMsg::Close) {
+                        break;
+                    }
+                }
+            }
+        });
+        Self { _release: sender }
+    }
 }
 
 /// Opens a channel, sends the command line and waits for the markers.
@@ -147,6 +179,7 @@ async fn start(job: Job, slot: Slot, started: &mut oneshot::Sender<Result<Proces
         exit: None,
         stdout_ended: false,
         ended: None,
+        hold: None,
     };
     let mut unwanted = false;
     loop {
@@ -189,9 +222,8 @@ async fn open(
     limit: Duration,
 ) -> Result<(Slot, russh::Channel<Msg>)> {
     for _ in 0..CHANNEL_ATTEMPTS {
-        let opened = match timeout(limit, slot.connection.handle.channel_open_session()).await {
-            Ok(opened) => opened,
-            Err(_) => return Err(Error::Lost(format!("the guest did not open a channel within {limit:?}"))),
+        let Ok(opened) = timeout(limit, slot.connection.handle.channel_open_session()).await else {
+            return Err(Error::Lost(format!("the guest did not open a channel within {limit:?}")));
         };
         match opened {
             Ok(channel) => return Ok((slot, channel)),
@@ -229,7 +261,7 @@ impl Running {
                 self.exit = Some(Exit::Code(exit_status.cast_signed()));
             }
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
-                self.exit = Some(Exit::Signal(name(&signal_name)))
+                self.exit = Some(Exit::Signal(name(&signal_name)));
             }
             Some(ChannelMsg::Eof) => self.stdout_ended = true,
             Some(ChannelMsg::Failure) => {
@@ -285,16 +317,14 @@ impl Running {
             if self.ended.is_some() && self.queue.is_empty() {
                 break;
             }
-            if let Some(slot) = &mut self.slot {
-                slot.set_lagging(self.queued_bytes > LAG_BYTES);
-            }
+            let most_bytes = self.settle();
             let running = self.ended.is_none();
             let event = tokio::select! {
                 _ = &mut guarded => Event::Unwanted,
                 _ = self.session_closed.wait_for(|closed| *closed), if running => Event::SessionClosed,
                 () = output.closed(), if !self.queue.is_empty() => Event::Unread,
                 permit = output.reserve(), if !self.queue.is_empty() => permit.map_or(Event::Unread, Event::Room),
-                message = self.reader.wait(), if running && self.queued_bytes < QUEUE_BYTES => Event::Message(message),
+                message = self.reader.wait(), if running && self.queued_bytes < most_bytes => Event::Message(message),
             };
             match event {
                 Event::Unwanted => {
@@ -324,6 +354,22 @@ impl Running {
             }
         }
         self.ended.take().unwrap_or_else(|| Exit::Lost("the connection ended".into()))
+    }
+
+    /// Takes the measures that the unread output asks for, and gives how much may pile up.
+    fn settle(&mut self) -> usize {
+        let Some(slot) = &mut self.slot else { return QUEUE_BYTES };
+        let lagging = self.queued_bytes > LAG_BYTES;
+        slot.set_lagging(lagging);
+        if !lagging {
+            self.hold = None;
+        } else if self.hold.is_none()
+            && slot.has_neighbours()
+            && let Some(line) = self.preamble.leader().and_then(Leader::hold_line)
+        {
+            self.hold = Some(Hold::new(Arc::clone(&slot.connection), line));
+        }
+        if slot.has_neighbours() { CROWDED_QUEUE_BYTES } else { QUEUE_BYTES }
     }
 
     /// Kills the command's group by a second exec, waits a bounded moment until it is gone, and closes the channel.

@@ -55,7 +55,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { folder, address, host_key: host.public_openssh, client_key: client, child }.answering()
+        Self { folder, address, host_key: bare(&host.public_openssh), client_key: client, child }.answering()
     }
 
     /// Dropbear.
@@ -74,8 +74,8 @@ impl Server {
             .unwrap()
             .lines()
             .find(|line| line.starts_with("ssh-ed25519"))
-            .expect("dropbearkey prints the public key")
-            .to_owned();
+            .map(bare)
+            .expect("dropbearkey prints the public key");
         let client = generate_key("client").unwrap();
         // Dropbear reads only the user's own file, in the home folder: a private mount of one is laid over it.
         let home = path.join("home");
@@ -119,6 +119,18 @@ impl Server {
         self.child.id()
     }
 
+    /// Kills the processes that serve connections, and with them the connections.
+    pub fn cut(&self) {
+        for connection in children(self.pid()) {
+            // The connection first, so that it cannot tell how its commands ended.
+            let commands = children(connection);
+            signal("-KILL", connection);
+            for command in commands {
+                signal("-KILL", command);
+            }
+        }
+    }
+
     /// Root, by key, with the host key pinned.
     pub fn target(&self) -> Target {
         Target {
@@ -133,10 +145,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The connections' own processes are children of the listener and outlive it.
-        for pid in children(self.child.id()) {
-            signal("-KILL", pid);
-        }
+        // The connections' own processes outlive the listener.
+        self.cut();
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -159,6 +169,11 @@ pub fn signal(name: &str, pid: u32) {
 /// An address on loopback that was free a moment ago.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// A public key without its comment.
+fn bare(key: &str) -> String {
+    key.split(' ').take(2).collect::<Vec<_>>().join(" ")
 }
 
 fn write(folder: &Path, name: &str, text: &str) {

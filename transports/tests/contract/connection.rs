@@ -1,0 +1,58 @@
+//! How a session is made, and how it ends.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use transports::{Credential, Error, Exit, Identity, Secret, Target, generate_key};
+
+use super::*;
+
+pub async fn a_cut_is_told_and_nothing_runs_twice(guest: Guest) {
+    let session = guest.session().await;
+    let folder = String::from_utf8(run(&*session, command(&["mktemp", "-d"])).await.stdout).unwrap();
+    let runs = format!("{}/runs", folder.trim());
+    let mut process =
+        session.exec(sh(&format!("echo run >> {runs}; echo started; sleep 1000"))).await.unwrap();
+    process.output.recv().await.expect("it has started");
+    (guest.cut)();
+    let exit = timeout(Duration::from_secs(20), process.exit).await.expect("the loss is noticed").unwrap();
+    assert!(matches!(exit, Exit::Lost(_)), "{exit:?}");
+    let error = timeout(Duration::from_secs(20), session.closed()).await.expect("the session is over");
+    assert!(matches!(error, Error::Lost(_)), "{error:?}");
+    let error = session.exec(command(&["true"])).await.unwrap_err();
+    assert!(matches!(error, Error::Lost(_)), "{error:?}");
+
+    let again = guest.session().await;
+    assert_eq!(run(&*again, command(&["cat", &runs])).await.stdout, b"run\n");
+    run(&*again, command(&["rm", "-r", folder.trim()])).await;
+}
+
+pub async fn another_identity_gets_nothing(guest: Guest) {
+    let other = generate_key("other").unwrap().public_openssh;
+    let target = Target { identity: Identity::Pinned(vec![other]), ..guest.target.clone() };
+    let error = guest.transport.connect(&target).await.unwrap_err();
+    assert!(matches!(error, Error::WrongIdentity(_)), "{error:?}");
+    assert!(!error.retryable());
+    let target = Target { identity: Identity::TrustOnFirstUse, ..guest.target.clone() };
+    let session = guest.transport.connect(&target).await.unwrap();
+    assert_eq!(session.identity(), Some(guest.target.identity.clone()));
+}
+
+pub async fn a_wrong_password_is_refused(guest: Guest) {
+    let secret = "correct horse battery staple";
+    let target =
+        Target { credentials: vec![Credential::Password(Secret::new(secret))], ..guest.target.clone() };
+    let error = guest.transport.connect(&target).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("for user root") && text.contains("password"), "{text}");
+    assert!(!text.contains(secret), "{text}");
+}
+
+pub async fn a_dropped_session_ends_its_commands(guest: Guest) {
+    let session = guest.session().await;
+    let process = session.exec(command(&["sleep", "1000"])).await.unwrap();
+    drop(session);
+    let exit = timeout(Duration::from_secs(10), process.exit).await.expect("it ends").unwrap();
+    assert!(matches!(exit, Exit::Lost(_)), "{exit:?}");
+}

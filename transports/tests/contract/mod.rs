@@ -1,0 +1,84 @@
+//! What every transport must do, whatever its protocol. A transport's test program names a function that makes a
+//! fresh [`Guest`] and calls [`contract!`] with it; each clause below becomes a test of its own.
+//!
+//! The guest must understand POSIX `sh` commands.
+
+#![allow(unreachable_pub, reason = "shared by test programs")]
+
+mod connection;
+mod output;
+mod running;
+
+pub use connection::*;
+pub use output::*;
+pub use running::*;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use transports::{Bounds, Captured, Command, Session, Stdin, Target, Transport, capture};
+
+/// One guest that a clause has for itself.
+pub struct Guest {
+    pub transport: Arc<dyn Transport>,
+    pub target: Target,
+    /// Cuts all of the guest's connections at once, without a word to either side's programs.
+    pub cut: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Guest {
+    pub async fn session(&self) -> Box<dyn Session> {
+        self.transport.connect(&self.target).await.expect("the guest lets us in")
+    }
+}
+
+pub fn bounds() -> Bounds {
+    Bounds { timeout: Some(Duration::from_secs(60)), limit_bytes: 64 << 20 }
+}
+
+pub fn command(argv: &[&str]) -> Command {
+    Command { argv: argv.iter().map(|&word| word.to_owned()).collect(), stdin: Stdin::Closed }
+}
+
+pub fn sh(script: &str) -> Command {
+    command(&["sh", "-c", script])
+}
+
+pub async fn run(session: &dyn Session, command: Command) -> Captured {
+    capture(session, command, bounds()).await.expect("the command runs")
+}
+
+/// Whether a process of the guest is alive (a zombie is not).
+pub async fn alive(session: &dyn Session, pid: &str) -> bool {
+    let script = format!("grep -q '^State:[[:space:]]*[^Z]' /proc/{pid}/status 2>/dev/null && echo alive");
+    !run(session, sh(&script)).await.stdout.is_empty()
+}
+
+/// Waits a bounded time until a process of the guest is gone.
+pub async fn assert_dies(session: &dyn Session, pid: &str) {
+    let until = std::time::Instant::now() + Duration::from_secs(10);
+    while alive(session, pid).await {
+        assert!(std::time::Instant::now() < until, "process {pid} is still alive in the guest");
+    }
+}
+
+/// Makes a test of every clause, over the guests that `$make` makes.
+#[macro_export]
+macro_rules! contract {
+    ($make:path: $($clause:ident),* $(,)?) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $clause() {
+            $crate::contract::$clause($make().await).await;
+        })*
+    };
+    ($make:path) => {
+        $crate::contract!($make:
+            exit_codes_come_through, signals_come_through, a_missing_program_is_the_shells_127,
+            both_streams_come_through_whole, output_beyond_the_bound_is_counted, stdin_comes_through_whole,
+            stdin_can_end_before_output, arguments_come_through_as_they_are, a_timeout_kills_the_group,
+            a_dropped_process_is_killed, a_cancelled_capture_is_killed, many_commands_run_at_once,
+            a_cut_is_told_and_nothing_runs_twice, another_identity_gets_nothing, a_wrong_password_is_refused,
+            an_unread_command_harms_no_other, an_unread_stream_loses_nothing, a_dropped_session_ends_its_commands,
+        );
+    };
+}

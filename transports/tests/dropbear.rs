@@ -1,0 +1,21 @@
+//! The contract over a real Dropbear server.
+
+mod contract;
+mod servers;
+
+use std::sync::Arc;
+
+use contract::Guest;
+use servers::Server;
+use transports::Ssh;
+
+async fn guest() -> Guest {
+    over(Server::dropbear())
+}
+
+fn over(server: Server) -> Guest {
+    let target = server.target();
+    Guest { transport: Arc::new(Ssh::default()), target, cut: Box::new(move || server.cut()) }
+}
+
+contract!(guest);
