@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use images::{ImportFormat, Step};
+use images::{Error, ImportFormat, Step};
 
 use super::Scratch;
 use super::content::{disk_file, run};
@@ -44,4 +44,50 @@ async fn every_format_becomes_a_pinned_qcow2_with_the_same_content() {
         assert!(converted.is_sorted() && converted.last() == Some(&100.0), "{converted:?}");
         assert_eq!(seen.last().unwrap().step, Step::Publish);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_stands_on_other_files_or_is_something_else_is_refused() {
+    let scratch = Scratch::new().await;
+    let files = tempfile::tempdir().unwrap();
+    let at = |name: &str| files.path().join(name);
+    let flat = ["-o", "subformat=monolithicFlat"];
+    disk_file(&at("flat.vmdk"), "vmdk", &flat, 1);
+    disk_file(&at("base.vmdk"), "vmdk", &[], 1);
+    let (base, child) = (at("base.vmdk").display().to_string(), at("child.vmdk").display().to_string());
+    run("qemu-img", &["create", "-q", "-f", "vmdk", "-b", &base, "-F", "vmdk", &child]);
+    disk_file(&at("parent.vhd"), "vpc", &[], 1);
+    let mut differencing = std::fs::read(at("parent.vhd")).unwrap();
+    differencing[60..64].copy_from_slice(&4_u32.to_be_bytes());
+    std::fs::write(at("child.vhd"), differencing).unwrap();
+    let mut sparse = std::fs::read(at("base.vmdk")).unwrap();
+    sparse[12..20].fill(0);
+    std::fs::write(at("nocapacity.vmdk"), sparse).unwrap();
+    for name in ["text.vmdk", "text.vhd", "text.vhdx", "text.vdi", "text.qcow2"] {
+        std::fs::write(at(name), "no disk at all ".repeat(200)).unwrap();
+    }
+    let before = scratch.inventory();
+    for (name, part) in [
+        ("flat.vmdk", "extents are in other files"),
+        ("child.vmdk", "stands on a parent disk"),
+        ("nocapacity.vmdk", "tells no capacity"),
+        ("child.vhd", "differencing disk with a parent"),
+        ("text.vmdk", "called vmdk but is none"),
+        ("text.vhd", "called vhd but is none"),
+        ("text.vhdx", "called vhdx but is none"),
+        ("text.vdi", "called vdi but is none"),
+        ("text.qcow2", "called qcow2 but is none"),
+        ("absent.raw", "there is no file"),
+    ] {
+        let format = ImportFormat::from_extension(name.as_ref()).unwrap();
+        let error = scratch.store.import(&at(name), format, "bad", |_| {}).await.expect_err(name);
+        assert!(matches!(error, Error::Refused(_)) && error.to_string().contains(part), "{name}: {error}");
+        assert_eq!(scratch.inventory(), before, "{name} left something");
+    }
+    for name in ["UPPER", "../x", "a b", ""] {
+        let error =
+            scratch.store.import(&at("base.vmdk"), ImportFormat::Vmdk, name, |_| {}).await.expect_err(name);
+        assert!(matches!(error, Error::BadReference(_)), "{name}: {error:?}");
+    }
+    assert_eq!(scratch.inventory(), before);
 }

@@ -2,8 +2,10 @@
 //! killed. Needs the Debian packages `docker-registry`, `qemu-utils`, `openssl` and `util-linux`.
 
 mod content;
+mod crashes;
 mod downloads;
 mod imports;
+mod names;
 mod proxy;
 mod pulls;
 mod refusals;
