@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +25,9 @@ use super::directory::{Directory, RunRecord};
 use super::process::{self, Launch, Process, last_words};
 use super::watcher::{ANSWER, Attached};
 use crate::{Error, Firmware, MachineId, MachineSpec, Result};
+
+/// How long a process that is no use any more may take to end by itself.
+const GIVING_UP: Duration = Duration::from_secs(1);
 
 /// The machine's UUID, derived from its id alone.
 pub(crate) fn uuid(id: &MachineId) -> String {
@@ -65,7 +69,7 @@ impl Start<'_> {
         let launched = process::launch(launch).await;
         let mut child = launched.map_err(|error| process::launch_failed(directory, error))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        let process = pid.and_then(|pid| Process::open(pid, self.uuid, self.user));
+        let process = pid.and_then(Process::of_child);
         if let Some(process) = &process {
             directory.write_process(process.record)?;
         }
@@ -82,14 +86,15 @@ impl Start<'_> {
             attached.begin(directory).await?;
             Ok::<_, Error>((attached, process))
         };
-        let started = tokio::select! {
-            biased;
-            status = child.wait() => {
+        let mut started = starting.await;
+        if started.is_err() {
+            // A QEMU that gave up says why in its complaints, after a moment.
+            if let Ok(status) = tokio::time::timeout(GIVING_UP, child.wait()).await {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                Err(directory.failure(format!("QEMU did not start ({status}): {}", last_words(&complaints))))
+                let said = last_words(&complaints);
+                started = Err(directory.failure(format!("QEMU did not start ({status}): {said}")));
             }
-            started = starting => started,
-        };
+        }
         // Reaped for as long as this daemon lives; the process itself lives on.
         tokio::spawn(async move { child.wait().await });
         started

@@ -148,8 +148,16 @@ impl Process {
         ids.find_map(|pid| Self::open(pid, uuid, user))
     }
 
+    /// The process that was just made. It is this daemon's child and was not reaped, so its id is its own; its command
+    /// line says nothing yet, since it becomes another program twice.
+    pub(crate) fn of_child(pid: i32) -> Option<Self> {
+        let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
+        let start_time = start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+        Some(Self { record: ProcessRecord { pid, start_time }, descriptor })
+    }
+
     /// Opens a process by id, if it is the machine's.
-    pub(crate) fn open(pid: i32, uuid: &str, user: User) -> Option<Self> {
+    fn open(pid: i32, uuid: &str, user: User) -> Option<Self> {
         let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // From here on the descriptor means one process; what /proc says may be another's only if this one has ended,
         // and then a signal to the descriptor reaches nobody.

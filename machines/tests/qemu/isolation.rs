@@ -34,6 +34,18 @@ impl Namespace {
         Nic { netns: self.path(), tap: "tap0".into(), mac: "52:54:00:12:34:56".into(), mtu: 1450, model }
     }
 
+    /// Waits until the tap has the flag: the kernel tells the carrier a moment late.
+    async fn shows(&self, flag: &str) {
+        let showing = async {
+            let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
+            while !self.links().lines().any(|line| line.contains("tap0:") && line.contains(flag)) {
+                tick.tick().await;
+            }
+        };
+        let shown = tokio::time::timeout(std::time::Duration::from_secs(10), showing).await;
+        assert!(shown.is_ok(), "{flag} is not in {}", self.links());
+    }
+
     fn links(&self) -> String {
         let output = Command::new("ip").args(["-n", &self.0, "link"]).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
@@ -78,9 +90,9 @@ async fn the_process_has_no_rights_and_lives_in_the_namespace() {
         assert_eq!(fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap(), here);
 
         ip(&["-n", &namespace.0, "link", "set", "tap0", "up"]);
-        assert!(namespace.links().contains("LOWER_UP"), "{}", namespace.links());
+        namespace.shows("LOWER_UP").await;
         stage.force().await;
-        assert!(namespace.links().contains("NO-CARRIER"), "{}", namespace.links());
+        namespace.shows("NO-CARRIER").await;
         // The tap is free again.
         stage.qemu.start(&spec.id).await.unwrap();
         stage.close().await;

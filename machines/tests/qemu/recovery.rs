@@ -144,6 +144,7 @@ async fn a_start_that_was_never_let_go_begins_anew() {
     let mut stage = Stage::new();
     let spec = stage.spec(&Sector::new().say("hello").halt());
     stage.start(&spec).await;
+    stage.console_says("hello").await;
     let line = std::fs::read(format!("/proc/{}/cmdline", stage.pid())).unwrap();
     stage.force().await;
     let words: Vec<_> = line.split(|&byte| byte == 0).map(|word| String::from_utf8_lossy(word)).collect();
