@@ -22,5 +22,11 @@ root_key() {
   chmod 600 "$1/root/.ssh/authorized_keys"
 }
 
-# fact NAME VALUE: a label of the image.
+# fact NAME VALUE: a label of the image; one that is told again has a value of several lines.
 fact() { printf '%s=%s\n' "$1" "$2" >> "$OUT/$NAME.facts"; }
+
+# host_key_facts: the public host keys beside the image as its facts.
+host_key_facts() {
+  local type key rest
+  while read -r type key rest; do fact host-keys "$type $key"; done < "$OUT/$NAME.hostkey.pub"
+}

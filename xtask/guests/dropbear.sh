@@ -15,7 +15,7 @@ run_program "$PWD/from" usr/bin/dropbearkey -t ed25519 -f "$key" > dropbearkey.t
 grep '^ssh-ed25519 ' dropbearkey.txt > "$OUT/$NAME.hostkey.pub"
 fact user root
 fact password infranetes
-fact host-keys "$(cut -d ' ' -f 1,2 "$OUT/$NAME.hostkey.pub")"
+host_key_facts
 fact cloud-init false
 fact log file:/var/log/messages
 

@@ -26,7 +26,7 @@ host_keys "$PWD/root" ed25519
 root_key "$PWD/root"
 fact user root
 fact password infranetes
-fact host-keys "$(cut -d ' ' -f 1,2 "$OUT/$NAME.hostkey.pub" | paste -sd ,)"
+host_key_facts
 fact cloud-init false
 fact log file:/var/log/app.log
 

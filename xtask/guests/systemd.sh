@@ -63,7 +63,7 @@ done
 
 fact user root
 fact password infranetes
-fact host-keys "$(cut -d ' ' -f 1,2 "$OUT/$NAME.hostkey.pub" | paste -sd ,)"
+host_key_facts
 fact cloud-init false
 fact log journal:legacy-app.service
 add_kernel "$PWD/from" "$PWD/root" $MACHINE_MODULES

@@ -69,7 +69,7 @@ for service in hwclock.sh checkroot.sh checkroot-bootclean.sh; do chroot root up
 
 fact user root
 fact password infranetes
-fact host-keys "$(cut -d ' ' -f 1,2 "$OUT/$NAME.hostkey.pub" | paste -sd ,)"
+host_key_facts
 fact cloud-init false
 fact log file:/var/log/messages
 add_kernel "$PWD/from" "$PWD/root" crc32c_generic crc32c_intel $MACHINE_MODULES ata_piix ahci e1000 e1000e

@@ -1,0 +1,121 @@
+//! `cargo xtask guest`: disk images of sample guests.
+//!
+//! Happy path: an image is built by its recipe (`guests/NAME.sh`) from the packages of the host's own distribution, kept in
+//! the cache by the content of that recipe, and linked from `target/guests/NAME`. Beside `NAME.qcow2` stand
+//! `NAME.hostkey.pub` (the public host keys, where the image has its own), `NAME.key` (a key that logs in as root, where
+//! it takes one) and `NAME.facts` (its labels). Failure paths: a recipe that fails shows its last lines and leaves nothing
+//! in the cache.
+
+mod check;
+mod facts;
+mod http;
+mod layer;
+mod push;
+mod recipe;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+
+use crate::{progress, setup, tree};
+
+/// The guests, in the order in which they are built: what boots fastest first.
+pub(crate) const NAMES: [&str; 5] = ["mini", "dropbear", "systemd", "sysvinit", "cloud"];
+
+/// Arguments of `cargo xtask guest`.
+#[derive(clap::Args)]
+#[command(after_help = "Guests:
+  mini      busybox and OpenSSH: boots in seconds; key or password; DHCP; /var/log/app.log
+  dropbear  busybox and dropbear: password only, no SFTP, no bash; /var/log/messages
+  systemd   a legacy machine: systemd, OpenSSH, a web service that logs to the journal; DHCP
+  sysvinit  System V init, password only, dhclient, SATA and e1000 drivers; /var/log/messages
+  cloud     as the distribution's cloud images are, with cloud-init
+
+Examples:
+  cargo xtask guest mini
+  cargo xtask guest --check mini dropbear
+  cargo xtask guest --push 127.0.0.1:5000")]
+pub(crate) struct Arguments {
+    /// The guests to build; all of them if none is named.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+    names: Vec<String>,
+    /// Boot each one and log in to it.
+    #[arg(long)]
+    check: bool,
+    /// Push them as containerDisks to a registry that speaks plain HTTP, as `HOST:PORT/guests/NAME:latest`.
+    #[arg(long, value_name = "HOST:PORT")]
+    push: Option<String>,
+}
+
+/// An image that was built.
+pub(crate) struct Image {
+    pub(crate) name: String,
+    /// The folder it stands in with what belongs to it.
+    folder: PathBuf,
+}
+
+impl Image {
+    /// The disk.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.beside("qcow2")
+    }
+
+    /// A file that belongs to it.
+    pub(crate) fn beside(&self, extension: &str) -> PathBuf {
+        self.folder.join(format!("{}.{extension}", self.name))
+    }
+}
+
+/// The folder that links to the images of this source tree: `NAME/NAME.qcow2`.
+pub(crate) fn folder() -> PathBuf {
+    tree::target().join("guests")
+}
+
+/// Runs the command.
+pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
+    let names: Vec<&str> = if arguments.names.is_empty() {
+        NAMES.to_vec()
+    } else {
+        arguments.names.iter().map(String::as_str).collect()
+    };
+    let mut groups = vec![setup::Group::Guest];
+    if arguments.check {
+        groups.push(setup::Group::Run);
+    }
+    setup::packages(&groups)?;
+    let images = names.iter().map(|name| build(name)).collect::<Result<Vec<_>>>()?;
+    for image in &images {
+        if arguments.check {
+            check::check(image)?;
+        }
+        if let Some(registry) = &arguments.push {
+            push::push(image, registry)?;
+        }
+    }
+    for image in &images {
+        progress::line(&format!("{} {}", image.name, image.disk().display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The image of a guest, built if it is not in the cache.
+pub(crate) fn build(name: &str) -> Result<Image> {
+    if !NAMES.contains(&name) {
+        bail!("there is no guest {name}: the guests are {}", NAMES.join(", "));
+    }
+    let folder = recipe::build(name)?;
+    link(name, &folder)?;
+    Ok(Image { name: name.to_owned(), folder })
+}
+
+/// Links `target/guests/NAME` to the built image; another run may do the same at this moment.
+fn link(name: &str, to: &Path) -> Result<()> {
+    let links = folder();
+    std::fs::create_dir_all(&links).with_context(|| format!("cannot make {}", links.display()))?;
+    let new = links.join(format!(".{name}-{}", std::process::id()));
+    let _ = std::fs::remove_file(&new);
+    std::os::unix::fs::symlink(to, &new).with_context(|| format!("cannot make {}", new.display()))?;
+    let link = links.join(name);
+    std::fs::rename(&new, &link).with_context(|| format!("cannot make {}", link.display()))
+}

@@ -1,0 +1,109 @@
+//! Running other programs with their progress visible.
+//!
+//! ```text
+//!   spawn -> (line | a second passed)* -> both pipes ended -> exit status
+//! ```
+//!
+//! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
+//! lines it wrote; one that is silent for longer than its limit is ended.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::{self, Step};
+
+/// How many lines a failing program's output is shown by.
+const SHOWN: usize = 60;
+/// How long a program may be silent.
+const SILENCE: Duration = Duration::from_secs(15 * 60);
+
+/// Runs a program as a step; each line it writes is the step's progress. An error if it fails.
+pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
+    let mut step = Step::begin(title);
+    let mut kept: Vec<String> = Vec::new();
+    let status = lines(command, |event| match event {
+        Some(line) => {
+            step.say(line);
+            kept.push(line.to_owned());
+            if kept.len() > SHOWN {
+                kept.remove(0);
+            }
+        }
+        None => step.tick(),
+    })?;
+    if status.success() {
+        step.end("done");
+        return Ok(());
+    }
+    step.end("failed");
+    for line in &kept {
+        progress::line(&format!("  | {line}"));
+    }
+    bail!("{title} failed ({status}): see the lines above")
+}
+
+/// Runs a program and hands on each line of its output and errors as it comes, or `None` each second without one.
+pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -> Result<ExitStatus> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(
+            || format!("cannot run {name}: is it installed? `cargo xtask setup` installs it"),
+        )?;
+    let (sender, receiver) = sync_channel(256);
+    let readers = [
+        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
+        child.stderr.take().map(|pipe| forward(pipe, sender)),
+    ];
+    let mut heard = Instant::now();
+    loop {
+        match receiver.recv_timeout(Duration::from_secs(1)) {
+            Ok(line) => {
+                heard = Instant::now();
+                each(Some(&line));
+            }
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
+                child.kill().with_context(|| format!("cannot end {name}"))?;
+                child.wait().with_context(|| format!("cannot end {name}"))?;
+                bail!("{name} wrote nothing for {} minutes and was ended", SILENCE.as_secs() / 60);
+            }
+            Err(RecvTimeoutError::Timeout) => each(None),
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    for reader in readers.into_iter().flatten() {
+        // A reader ends with its pipe; it has nothing to fail by.
+        let _ = reader.join();
+    }
+    child.wait().with_context(|| format!("cannot wait for {name}"))
+}
+
+fn forward(pipe: impl Read + Send + 'static, to: SyncSender<String>) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(reader.read_until(b'\n', &mut line), Ok(read) if read > 0) {
+            let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+            line.clear();
+            if to.send(text).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// The output of a short program; an error with what it wrote to its standard error if it fails.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {name}: is it installed? `cargo xtask setup` installs it"))?;
+    if !output.status.success() {
+        bail!("{name} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

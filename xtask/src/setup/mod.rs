@@ -1,0 +1,77 @@
+//! What the commands need of the machine, installed where it is missing.
+//!
+//! Happy path: everything is there, and nothing is said or done. Else each missing package is named with its reason,
+//! then installed by apt; tools that no package has are built and kept in the cache. Failure paths: not being root, or a
+//! machine without apt, ends in an error that lists what to install by hand.
+
+mod apt;
+mod deny;
+mod go;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::progress;
+
+/// A reason to need something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Group {
+    /// Building the workspace.
+    Build,
+    /// Building guest images.
+    Guest,
+    /// Running machines: the daemon, the demo, the node.
+    Run,
+    /// Running the tests.
+    Test,
+}
+
+/// Arguments of `cargo xtask setup`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// For what; for everything if nothing is named.
+    #[arg(value_enum)]
+    groups: Vec<Group>,
+}
+
+/// Runs the command.
+pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
+    let all = [Group::Build, Group::Guest, Group::Run, Group::Test];
+    let groups = if arguments.groups.is_empty() { &all[..] } else { &arguments.groups };
+    packages(groups)?;
+    if groups.contains(&Group::Test) {
+        deny()?;
+        if crictl()?.is_none() {
+            progress::line(go::ABSENT);
+        }
+    }
+    progress::line("everything needed is installed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure of the packages (and of the user that machines run as) for these groups.
+pub(crate) fn packages(groups: &[Group]) -> Result<()> {
+    apt::install(groups)?;
+    if groups.contains(&Group::Run) || groups.contains(&Group::Test) {
+        user::ensure()?;
+    }
+    Ok(())
+}
+
+/// The program `cargo-deny`, built once.
+pub(crate) fn deny() -> Result<PathBuf> {
+    deny::ensure()
+}
+
+/// The program `crictl`, built once; `None` where there is no Go that could build it.
+pub(crate) fn crictl() -> Result<Option<PathBuf>> {
+    go::crictl()
+}
+
+/// The Go that is new enough to build our tools, if there is one.
+pub(crate) fn go() -> Option<PathBuf> {
+    go::find()
+}

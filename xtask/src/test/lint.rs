@@ -1,0 +1,42 @@
+//! The lint tier: format, clippy, and what `deny.toml` says of the crates.
+
+use anyhow::Result;
+
+use super::tally::Tally;
+use crate::{cache, progress, run, setup, tree};
+
+/// Runs each check and counts it.
+pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
+    let format = run::step("format", tree::cargo().args(["fmt", "--all", "--", "--check"]));
+    tally.check("format", told(format));
+    let clippy = run::step(
+        "clippy",
+        tree::cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+    );
+    tally.check("clippy", told(clippy));
+
+    let deny = setup::deny()?;
+    let check = |title: &str, arguments: &[&str]| {
+        let mut command = std::process::Command::new(&deny);
+        run::step(title, command.args(["--workspace", "--locked"]).args(arguments).current_dir(tree::root()))
+    };
+    let crates = check("licences, bans and sources of crates", &["check", "licenses", "bans", "sources"]);
+    tally.check("licences, bans and sources", told(crates));
+    let database = cache::root()?.join("advisories");
+    if fetch_advisories {
+        check("fetching the database of advisories", &["fetch", "db"])?;
+    } else if !database.exists() {
+        progress::line(
+            "advisories are not checked: their database is not on this machine (--fetch-advisories fetches it)",
+        );
+        return Ok(());
+    }
+    let advisories = check("advisories", &["check", "--disable-fetch", "advisories"]);
+    tally.check("advisories", told(advisories));
+    Ok(())
+}
+
+/// Whether it passed; tells why not.
+fn told(outcome: Result<()>) -> bool {
+    outcome.inspect_err(|error| progress::line(&format!("{error:#}"))).is_ok()
+}
