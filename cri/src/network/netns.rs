@@ -1,0 +1,50 @@
+//! The network namespace of a pod: made and removed by name; both may be repeated.
+
+use std::path::{Path, PathBuf};
+
+use super::command::tool;
+use super::error::{Error, Result};
+
+const DIRECTORY: &str = "/run/netns";
+const PREFIX: &str = "infranetes-";
+
+pub(super) fn name(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
+pub(super) fn path(id: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name(id))
+}
+
+/// Makes a fresh namespace with loopback up; what an interrupted call left is replaced.
+pub(super) async fn make(id: &str) -> Result<()> {
+    remove(id).await?;
+    let name = name(id);
+    tool("ip", &["netns", "add", &name], "").await?;
+    tool("ip", &["-n", &name, "link", "set", "lo", "up"], "").await?;
+    Ok(())
+}
+
+/// Removes a namespace; one that is absent is no error.
+pub(super) async fn remove(id: &str) -> Result<()> {
+    if !path(id).exists() {
+        return Ok(());
+    }
+    match tool("ip", &["netns", "del", &name(id)], "").await {
+        Err(error) if path(id).exists() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The ids of every namespace there is.
+pub(super) fn list() -> Result<Vec<String>> {
+    let entries = match std::fs::read_dir(DIRECTORY) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::failed(format!("cannot list {DIRECTORY}"), error)),
+    };
+    Ok(entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(PREFIX).map(str::to_owned))
+        .collect())
+}
