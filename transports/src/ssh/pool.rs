@@ -78,19 +78,21 @@ pub(super) struct Pool {
     closed: watch::Sender<bool>,
 }
 
-#[derive(Default)]
 struct State {
     connections: Vec<Arc<Connection>>,
     opening: usize,
+    /// The most commands of a new connection, by what the server allowed on the earlier ones.
+    limit: usize,
 }
 
 impl Pool {
     pub(super) fn new(options: SshOptions, target: &Target, first: Dialled) -> Arc<Self> {
         let target = dial::pinned(target, &first.host_key);
+        let limit = options.commands_per_connection.max(1);
         let pool = Arc::new(Self {
             options,
             target,
-            state: Mutex::default(),
+            state: Mutex::new(State { connections: Vec::new(), opening: 0, limit }),
             changed: Notify::new(),
             gone: watch::Sender::new(None),
             closed: watch::Sender::new(false),
@@ -232,7 +234,7 @@ impl Pool {
     /// Takes a connection in and watches for its end.
     fn adopt(self: &Arc<Self>, dialled: Dialled, own: bool) -> Arc<Connection> {
         let dismissed = Arc::new(AtomicBool::new(false));
-        let limit = self.options.commands_per_connection.max(1);
+        let limit = self.state().limit;
         let connection = Arc::new(Connection {
             handle: dialled.handle,
             ended: dialled.ended.clone(),
@@ -318,11 +320,18 @@ impl Slot {
         self.connection.load().commands > 1
     }
 
-    /// The server refused a channel: it allows fewer than we thought. Whether another place may do better.
+    /// The server refused a channel: it allows fewer than we thought. Whether it allows any on this connection.
     pub(super) fn refused(&self) -> bool {
-        let mut load = self.connection.load();
-        load.limit = load.limit.min(load.commands.saturating_sub(1));
-        load.limit > 0
+        let limit = {
+            let mut load = self.connection.load();
+            load.limit = load.limit.min(load.commands.saturating_sub(1));
+            load.limit
+        };
+        if let (Some(pool), true) = (self.pool.upgrade(), limit > 0) {
+            let mut state = pool.state();
+            state.limit = state.limit.min(limit);
+        }
+        limit > 0
     }
 
     fn changed(&self) {

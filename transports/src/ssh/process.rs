@@ -21,7 +21,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::pool::{self, Connection, Pool, Share, Slot};
 use super::preamble::{Leader, Marker, Preamble};
@@ -46,8 +46,8 @@ const MESSAGE_COST_BYTES: usize = 128;
 /// How long a killed command may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Attempts to find a connection whose server still opens a channel.
-const CHANNEL_ATTEMPTS: usize = 4;
+/// Connections that may refuse even a single channel before the guest is taken to allow none.
+const CLOSED_CONNECTIONS: usize = 2;
 
 /// A command that is to be started.
 pub(super) struct Job {
@@ -221,28 +221,32 @@ async fn open(
     share: Share,
     limit: Duration,
 ) -> Result<(Slot, russh::Channel<Msg>)> {
-    for _ in 0..CHANNEL_ATTEMPTS {
-        let Ok(opened) = timeout(limit, slot.connection.handle.channel_open_session()).await else {
+    let deadline = Instant::now() + limit;
+    let mut closed = 0;
+    loop {
+        let Ok(opened) = timeout_at(deadline, slot.connection.handle.channel_open_session()).await else {
             return Err(Error::Lost(format!("the guest did not open a channel within {limit:?}")));
         };
         match opened {
             Ok(channel) => return Ok((slot, channel)),
             Err(russh::Error::ChannelOpenFailure(reason)) => {
-                if !slot.refused() && share == Share::Own {
-                    return Err(Error::Invalid(format!("the guest lets nobody run commands ({reason:?})")));
+                closed += usize::from(!slot.refused());
+                if closed >= CLOSED_CONNECTIONS {
+                    return Err(Error::Invalid(format!(
+                        "the guest lets this user run no commands ({reason:?})"
+                    )));
                 }
-                drop(slot);
-                slot = match timeout(limit, pool.slot(share)).await {
-                    Ok(slot) => slot?,
-                    Err(_) => break,
-                };
             }
             Err(error) => return Err(pool::lost(&slot.connection, &error)),
         }
+        drop(slot);
+        let Ok(next) = timeout_at(deadline, pool.slot(share)).await else {
+            return Err(Error::Unreachable(format!(
+                "the guest refused further commands at once for {limit:?}: raise MaxSessions in its sshd_config"
+            )));
+        };
+        slot = next?;
     }
-    Err(Error::Unreachable(
-        "the guest refuses further commands at once: raise MaxSessions in its sshd_config".into(),
-    ))
 }
 
 impl Running {
