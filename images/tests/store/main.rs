@@ -1,6 +1,8 @@
 //! The store on real parts: a real registry on loopback, real disk images by `qemu-img`, real processes that are
 //! killed. Needs the Debian packages `docker-registry`, `qemu-utils`, `openssl` and `util-linux`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
 mod content;
 mod crashes;
 mod downloads;

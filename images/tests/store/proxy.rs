@@ -106,7 +106,7 @@ async fn serve(
     for line in text.trim_end().lines() {
         let key = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
         if key != "connection" && !(no_range && key == "range") {
-            forwarded += &format!("{line}\r\n");
+            forwarded.extend([line, "\r\n"]);
         }
     }
     forwarded += "Connection: close\r\n\r\n";
@@ -119,7 +119,7 @@ async fn serve(
     match fault {
         Fault::None | Fault::NoRange => client.write_all(&body).await?,
         Fault::Cut(length) | Fault::NoRangeCut(length) => {
-            client.write_all(&body[..length.min(body.len())]).await?
+            client.write_all(&body[..length.min(body.len())]).await?;
         }
         Fault::Corrupt => {
             let middle = body.len() / 2;

@@ -21,7 +21,7 @@ async fn a_container_disk_of_every_packing_becomes_an_image() {
         let image =
             scratch.store.pull(&reference, &RegistryAuth::Anonymous, &plain(&registry.host)).await.unwrap();
         assert_eq!(image.id, built.id());
-        assert_eq!(image.tags, [reference.clone()]);
+        assert_eq!(image.tags, [reference.as_str()]);
         assert_eq!(image.digests, [format!("{}/legacy/app@{}", registry.host, digest(&built.manifest()))]);
         assert_eq!(image.facts.user.as_deref(), Some("admin"));
         assert_eq!(image.labels["org.example"], "kept");
@@ -152,7 +152,7 @@ async fn an_index_leads_to_the_image_for_this_kind_of_machine() {
     for reference in [&by_tag, &by_digest] {
         let image = scratch.store.pull(reference, &RegistryAuth::Anonymous, &registries).await.unwrap();
         assert_eq!(image.id, amd.id());
-        assert_eq!(image.digests, [by_digest.clone()]);
+        assert_eq!(image.digests, [by_digest.as_str()]);
     }
     registry.push_manifest("multi", "none", media_type, index(vec![entry(&arm, "arm64")])).await;
     let reference = format!("{}/multi:none", registry.host);

@@ -1,6 +1,6 @@
 //! A real registry on loopback, with what it logs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -43,12 +43,13 @@ impl Registry {
             at("data")
         );
         if access == Access::Tls {
-            certificates(&directory.path().to_owned());
-            config += &format!("  tls: {{certificate: {}, key: {}}}\n", at("server.pem"), at("server.key"));
+            certificates(directory.path());
+            let (certificate, key) = (at("server.pem"), at("server.key"));
+            config.extend(["  tls: {certificate: ", &certificate, ", key: ", &key, "}\n"]);
         }
         if access == Access::Password {
             std::fs::write(at("htpasswd"), PASSWORD_FILE).unwrap();
-            config += &format!("auth: {{htpasswd: {{realm: tests, path: {}}}}}\n", at("htpasswd"));
+            config.extend(["auth: {htpasswd: {realm: tests, path: ", &at("htpasswd"), "}}\n"]);
         }
         std::fs::write(at("config.yml"), config).unwrap();
         let mut child = Command::new("docker-registry")
@@ -102,13 +103,6 @@ impl Registry {
         self.lines.borrow().iter().filter(|line| line.contains("\"GET ") && line.contains(&wanted)).count()
     }
 
-    /// Waits until the access log has a line.
-    pub(crate) async fn logged(&self, part: &str) {
-        let mut lines = self.lines.clone();
-        let seen = lines.wait_for(|lines| lines.iter().any(|line| line.contains(part)));
-        tokio::time::timeout(DEADLINE, seen).await.expect("the registry does not log it").unwrap();
-    }
-
     fn url(&self, rest: &str) -> String {
         let scheme = if self.access == Access::Tls { "https" } else { "http" };
         format!("{scheme}://{}/v2/{rest}", self.host)
@@ -119,8 +113,8 @@ impl Registry {
     }
 
     pub(crate) async fn push_blob(&self, repository: &str, blob: &[u8]) {
-        let begin = self.client.post(self.url(&format!("{repository}/blobs/uploads/")));
-        let begun = self.with_password(begin).send().await.unwrap().error_for_status().unwrap();
+        let post = self.client.post(self.url(&format!("{repository}/blobs/uploads/")));
+        let begun = self.with_password(post).send().await.unwrap().error_for_status().unwrap();
         let location = begun.headers()["location"].to_str().unwrap().to_owned();
         let url = format!("{location}&digest={}", digest(blob));
         let put = self.client.put(url).header("content-type", "application/octet-stream").body(blob.to_vec());
@@ -157,7 +151,7 @@ fn follow(stream: impl AsyncRead + Unpin + Send + 'static, send: watch::Sender<V
 }
 
 /// A throwaway authority and a certificate for loopback.
-fn certificates(directory: &PathBuf) {
+fn certificates(directory: &Path) {
     let at = |name: &str| directory.join(name).display().to_string();
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
     let mut authority = vec!["req", "-x509"];
