@@ -1,5 +1,7 @@
 //! A link over a real OpenSSH server that comes, goes, and comes again.
 
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
 mod servers;
 
 use std::sync::Arc;

@@ -3,7 +3,13 @@
 //!
 //! The guest must understand POSIX `sh` commands.
 
-#![allow(unreachable_pub, dead_code, unused_imports, reason = "each test program uses its part")]
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "each test program uses its part"
+)]
 
 mod connection;
 mod output;

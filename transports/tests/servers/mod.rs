@@ -1,6 +1,6 @@
 //! Real SSH servers on loopback, each with keys and a configuration of its own in a temporary folder.
 
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, reason = "each test program uses its part")]
 
 use std::fmt::Write as _;
 use std::fs;
