@@ -1,6 +1,8 @@
 //! A log file that grows and is rotated, read by a follower that is cut off at random and resumes by its cursor: every
 //! line exactly once.
 
+#[path = "../../transports/tests/servers/mod.rs"]
+mod servers;
 mod support;
 
 use std::io::Write;
@@ -12,6 +14,7 @@ use std::time::{Duration, Instant};
 use guests::log::{Cursor, LogSource, Record, follow};
 use rand::Rng;
 use support::LocalSession;
+use transports::{Session, Ssh, SshOptions, Transport};
 
 /// How a test's writer rotates.
 #[derive(Clone, Copy)]
@@ -59,7 +62,7 @@ async fn write_lines(path: &Path, total: u32, every: u32, rotation: Rotation, pa
 
 /// Reads until `done` says so, with cuts after a random number of records and a random time.
 async fn read_with_cuts(
-    session: &LocalSession,
+    session: &Arc<dyn Session>,
     path: &Path,
     expected: usize,
     deadline: Duration,
@@ -68,7 +71,7 @@ async fn read_with_cuts(
     let (mut records, mut cursor, mut cuts) = (Vec::<Record>::new(), None::<Cursor>, 0);
     let end = Instant::now() + deadline;
     while records.len() < expected && Instant::now() < end {
-        let mut stream = follow(Arc::new(session.clone()), source.clone(), cursor.clone()).await.unwrap();
+        let mut stream = follow(session.clone(), source.clone(), cursor.clone()).await.unwrap();
         let (most, patience) = {
             let mut random = rand::rng();
             (random.random_range(1..400), Duration::from_millis(random.random_range(300..4000)))
@@ -90,7 +93,7 @@ async fn read_with_cuts(
     (records, cuts)
 }
 
-async fn every_line_once(session: LocalSession, rotation: Rotation, every: u32, pause: Duration) {
+async fn every_line_once(session: Arc<dyn Session>, rotation: Rotation, every: u32, pause: Duration) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.log");
     let total = 2000;
@@ -124,12 +127,19 @@ async fn every_line_once(session: LocalSession, rotation: Rotation, every: u32, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rename_and_create() {
-    every_line_once(LocalSession::default(), Rotation::Create, 400, Duration::from_millis(60)).await;
+    every_line_once(Arc::new(LocalSession::default()), Rotation::Create, 400, Duration::from_millis(60))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copy_and_truncate() {
-    every_line_once(LocalSession::default(), Rotation::CopyTruncate, 500, Duration::from_millis(60)).await;
+    every_line_once(
+        Arc::new(LocalSession::default()),
+        Rotation::CopyTruncate,
+        500,
+        Duration::from_millis(60),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +148,8 @@ async fn busybox() {
     for applet in ["sh", "id", "ls", "dd", "md5sum", "cat", "kill", "sleep"] {
         std::os::unix::fs::symlink("/bin/busybox", folder.path().join(applet)).unwrap();
     }
-    let session = LocalSession { path: Some(folder.path().into()) };
+    let session: Arc<dyn Session> =
+        Arc::new(LocalSession { path: Some(folder.path().into()), ..LocalSession::default() });
     every_line_once(session.clone(), Rotation::Create, 400, Duration::from_millis(60)).await;
     every_line_once(session, Rotation::CopyTruncate, 500, Duration::from_millis(60)).await;
 }
@@ -166,4 +177,11 @@ async fn absent_long_and_unfinished() {
     append(&path).write_all(b"answer\n").unwrap();
     let answer = stream.next().await.unwrap().unwrap();
     assert_eq!((&answer.text[..], answer.partial), (&b"answer"[..], false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_ssh() {
+    let server = servers::Server::openssh("");
+    let session = Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap();
+    every_line_once(session.into(), Rotation::Create, 400, Duration::from_millis(60)).await;
 }

@@ -468,6 +468,6 @@ async fn at(time: Option<Instant>) {
 /// Returns when another session, or none, is there; never when there will be no more.
 async fn session_changed(session: &mut watch::Receiver<Option<Arc<dyn Session>>>) {
     if session.changed().await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

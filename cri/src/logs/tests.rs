@@ -44,7 +44,7 @@ fn shown(files: &[PathBuf]) -> Vec<String> {
 }
 
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while !done() {
         assert!(Instant::now() < end, "waited too long for {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -16,6 +16,8 @@ use transports::{Command, Error, Exit, Output, Process, Result, Session, Stdin, 
 #[derive(Debug, Default, Clone)]
 pub struct LocalSession {
     pub path: Option<PathBuf>,
+    /// What runs the commands, such as `nsenter` and its arguments; empty: nothing.
+    pub through: Vec<String>,
 }
 
 async fn pump(mut from: impl AsyncRead + Unpin, stream: Stream, to: mpsc::Sender<Output>) {
@@ -30,14 +32,14 @@ async fn pump(mut from: impl AsyncRead + Unpin, stream: Stream, to: mpsc::Sender
 #[async_trait::async_trait]
 impl Session for LocalSession {
     async fn exec(&self, command: Command) -> Result<Process> {
-        let program =
-            self.path.as_ref().map_or_else(|| command.argv[0].clone().into(), |p| p.join(&command.argv[0]));
+        let argv: Vec<String> = self.through.iter().chain(&command.argv).cloned().collect();
+        let program = self.path.as_ref().map_or_else(|| argv[0].clone().into(), |path| path.join(&argv[0]));
         let mut started = tokio::process::Command::new(program);
         if let Some(path) = &self.path {
             started.env("PATH", path);
         }
         let mut child = started
-            .args(&command.argv[1..])
+            .args(&argv[1..])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
