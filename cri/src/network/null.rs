@@ -17,22 +17,19 @@ impl Addresses {
     /// The same id gets the same address, unless another pod has it.
     pub(super) fn attach(&self, id: &str) -> Result<Attachment> {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = match used.get(id) {
-            Some(number) => *number,
-            None => {
-                let hash = id
-                    .bytes()
-                    .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-                let taken: std::collections::HashSet<u32> = used.values().copied().collect();
-                let number = (0..COUNT)
-                    .map(|step| hash.wrapping_add(step) % COUNT)
-                    .find(|number| !taken.contains(number))
-                    .ok_or_else(|| {
-                        Error::NotReady("every made-up address is in use; remove pods".to_owned())
-                    })?;
-                used.insert(id.to_owned(), number);
-                number
-            }
+        let number = if let Some(number) = used.get(id) {
+            *number
+        } else {
+            let hash = id
+                .bytes()
+                .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+            let taken: std::collections::HashSet<u32> = used.values().copied().collect();
+            let number = (0..COUNT)
+                .map(|step| hash.wrapping_add(step) % COUNT)
+                .find(|number| !taken.contains(number))
+                .ok_or_else(|| Error::NotReady("every made-up address is in use; remove pods".to_owned()))?;
+            used.insert(id.to_owned(), number);
+            number
         };
         let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 0)) + number);
         let [_, b, c, d] = address.octets();

@@ -57,12 +57,11 @@ pub(super) async fn read(id: &str, result: &Value) -> Result<Attachment> {
 }
 
 fn prefixed(text: &str) -> Option<AddressWithPrefix> {
-    let (address, prefix) = match text.split_once('/') {
-        Some((address, prefix)) => (address.parse::<IpAddr>().ok()?, prefix.parse().ok()?),
-        None => {
-            let address = text.parse::<IpAddr>().ok()?;
-            (address, if address.is_ipv4() { 32 } else { 128 })
-        }
+    let (address, prefix) = if let Some((address, prefix)) = text.split_once('/') {
+        (address.parse::<IpAddr>().ok()?, prefix.parse().ok()?)
+    } else {
+        let address = text.parse::<IpAddr>().ok()?;
+        (address, if address.is_ipv4() { 32 } else { 128 })
     };
     Some(AddressWithPrefix { address, prefix })
 }

@@ -17,7 +17,7 @@ fn inside(test: &str) -> bool {
     }
     let node = format!("node-{}-{}", std::process::id(), test.rsplit(':').next().unwrap());
     let ip = |args: &[&str]| {
-        assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {args:?}; be root")
+        assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {args:?}; be root");
     };
     ip(&["netns", "add", &node]);
     ip(&["-n", &node, "link", "set", "lo", "up"]);

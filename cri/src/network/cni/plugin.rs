@@ -10,7 +10,7 @@ use super::super::error::{Error, Result};
 use super::super::{PodNetworkRequest, netns};
 use super::cache::Entry;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Finds a plugin.
 pub(in super::super) fn find(kind: &str, directories: &[PathBuf]) -> Result<PathBuf> {
