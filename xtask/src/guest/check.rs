@@ -8,6 +8,7 @@
 //! The machine has QEMU's user network with one port forwarded from loopback; the host key must be the one beside the
 //! image. Failure paths: a guest that does not answer within the deadline is ended and the end of its console is shown.
 
+use std::cell::Cell;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -72,10 +73,11 @@ impl Drop for Folder {
 
 struct Guest {
     process: u32,
-    ended: Receiver<std::io::Result<std::process::ExitStatus>>,
+    ended: Receiver<()>,
     folder: PathBuf,
     port: u16,
     began: Instant,
+    over: Cell<bool>,
 }
 
 impl Guest {
@@ -117,6 +119,7 @@ impl Guest {
             folder: folder.to_owned(),
             port,
             began: Instant::now(),
+            over: Cell::new(false),
         })
     }
 
@@ -140,10 +143,11 @@ impl Guest {
         }
         step.say("pressing the power button");
         self.power_button()?;
-        match self.ended.recv_timeout(OFF) {
-            Ok(_) => Ok(()),
-            Err(_) => bail!("the guest ignores its power button"),
+        if self.ended.recv_timeout(OFF).is_err() {
+            bail!("the guest ignores its power button");
         }
+        self.over.set(true);
+        Ok(())
     }
 
     /// Tries until it works, the machine ends, or the deadline passes.
@@ -165,9 +169,9 @@ impl Guest {
             if self.began.elapsed() > BOOT {
                 return Err(error).context(format!("no login by {} in time", way.name()));
             }
-            match self.ended.recv_timeout(PAUSE) {
-                Err(RecvTimeoutError::Timeout) => {}
-                _ => bail!("the machine ended before anyone could log in"),
+            if self.ended.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                self.over.set(true);
+                bail!("the machine ended before anyone could log in");
             }
         }
     }
@@ -189,8 +193,7 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        // Still running: end it, and wait for its end.
-        if let Err(std::sync::mpsc::TryRecvError::Empty) = self.ended.try_recv() {
+        if !self.over.get() {
             let _ = Command::new("kill").arg("-KILL").arg(self.process.to_string()).status();
             let _ = self.ended.recv_timeout(Duration::from_secs(10));
         }
@@ -198,9 +201,13 @@ impl Drop for Guest {
 }
 
 /// Waits for a child's end on a thread of its own.
-fn watch(mut child: Child) -> Receiver<std::io::Result<std::process::ExitStatus>> {
+fn watch(mut child: Child) -> Receiver<()> {
     let (sender, receiver) = sync_channel(1);
-    std::thread::spawn(move || sender.send(child.wait()));
+    std::thread::spawn(move || {
+        // However it ended, it is over; a check that is over itself does not listen.
+        let _ = child.wait();
+        let _ = sender.send(());
+    });
     receiver
 }
 

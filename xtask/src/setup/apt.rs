@@ -56,6 +56,13 @@ const PACKAGES: &[Package] = &[
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),
 ];
 
+/// The services of packages of which only the programs are wanted.
+const SERVICES: &[(&str, &str)] = &[
+    ("openssh-server", "ssh.service"),
+    ("openssh-server", "ssh.socket"),
+    ("docker-registry", "docker-registry.service"),
+];
+
 /// Installs what the groups need and is not there.
 pub(super) fn install(groups: &[Group]) -> Result<()> {
     let wanted: Vec<&Package> =
@@ -91,12 +98,11 @@ pub(super) fn install(groups: &[Group]) -> Result<()> {
         apt(&names)?;
     }
     drop(quiet);
-    for service in ["ssh.service", "ssh.socket", "docker-registry.service", "dropbear.service"] {
-        let owner =
-            if service.starts_with("ssh") { "openssh-server" } else { service.trim_end_matches(".service") };
-        if names.contains(&owner) && Path::new("/run/systemd/system").exists() {
+    let systemd = Path::new("/run/systemd/system").exists();
+    for (package, unit) in SERVICES {
+        if systemd && names.contains(package) {
             // It may not exist in this release.
-            let _ = Command::new("systemctl").args(["--quiet", "disable", service]).status();
+            let _ = Command::new("systemctl").args(["--quiet", "disable", unit]).status();
         }
     }
     Ok(())
@@ -168,12 +174,13 @@ impl Quiet {
 
 impl Drop for Quiet {
     fn drop(&mut self) {
-        if self.0 {
-            if let Err(error) = std::fs::remove_file(POLICY) {
-                progress::line(&format!(
-                    "cannot remove {POLICY} ({error}): please do, or services will not start"
-                ));
-            }
+        if !self.0 {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(POLICY) {
+            progress::line(&format!(
+                "cannot remove {POLICY} ({error}): please do, or services will not start"
+            ));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The lint tier: format, clippy, and what `deny.toml` says of the crates.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 use super::tally::Tally;
-use crate::{cache, progress, run, setup, tree};
+use crate::{progress, run, setup, tree};
 
 /// Runs each check and counts it.
 pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
@@ -22,10 +24,9 @@ pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
     };
     let crates = check("licences, bans and sources of crates", &["check", "licenses", "bans", "sources"]);
     tally.check("licences, bans and sources", told(crates));
-    let database = cache::root()?.join("advisories");
     if fetch_advisories {
         check("fetching the database of advisories", &["fetch", "db"])?;
-    } else if !database.exists() {
+    } else if !database().is_some_and(|folder| folder.exists()) {
         progress::line(
             "advisories are not checked: their database is not on this machine (--fetch-advisories fetches it)",
         );
@@ -34,6 +35,14 @@ pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
     let advisories = check("advisories", &["check", "--disable-fetch", "advisories"]);
     tally.check("advisories", told(advisories));
     Ok(())
+}
+
+/// Where `deny.toml` says that the database is.
+fn database() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))?;
+    Some(home.join("advisory-dbs"))
 }
 
 /// Whether it passed; tells why not.

@@ -106,28 +106,25 @@ impl Reader<'_> {
         {
             name.clone_into(&mut self.test);
         } else if let Some(at) = skipped(text) {
-            let test = match self.part {
-                // Written past the harness: the line stands where it was written.
-                Part::Results => started(text).unwrap_or("a test").to_owned(),
+            let by = match self.part {
+                // Written past the harness: only the begun line, if it is one, tells by whom.
+                Part::Results => {
+                    started(text).map_or_else(|| format!("test {}", self.silent.len() + 1), str::to_owned)
+                }
                 Part::Successes | Part::Failures => self.test.clone(),
             };
-            if self.part != Part::Failures && (test == "a test" || self.silent.insert(test.clone())) {
-                if test == "a test" {
-                    self.silent.insert(format!("a test {}", self.silent.len()));
-                }
-                let name = format!("{}: {test}", self.program);
-                self.tally.skip(&name, text[at..].trim());
+            if self.part != Part::Failures && self.silent.insert(by.clone()) {
+                self.tally.skip(&format!("{}: {by}", self.program), text[at..].trim());
             }
             return true;
-        } else if let Some(test) = text.strip_prefix("test ") {
-            if let Some((name, how)) = test.split_once(" ... ") {
-                let name = format!("{}: {name}", self.program);
-                if how == "FAILED" {
-                    self.tally.failed.push(name);
-                } else if let Some(reason) = how.strip_prefix("ignored") {
-                    let reason = reason.trim_start_matches(", ");
-                    self.tally.skip(&name, if reason.is_empty() { "ignored" } else { reason });
-                }
+        } else if let Some((name, how)) = text.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "))
+        {
+            let name = format!("{}: {name}", self.program);
+            if how == "FAILED" {
+                self.tally.failed.push(name);
+            } else if let Some(reason) = how.strip_prefix("ignored") {
+                let reason = reason.trim_start_matches(", ");
+                self.tally.skip(&name, if reason.is_empty() { "ignored" } else { reason });
             }
         }
         self.part != Part::Successes
