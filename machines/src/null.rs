@@ -103,3 +103,40 @@ impl Provider for NullProvider {
         Ok(self.with(|machines| machines.keys().cloned().collect()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
+
+    #[tokio::test]
+    async fn states_change_at_once() {
+        let provider = NullProvider::new();
+        let id = MachineId::new("m").unwrap();
+        let disk =
+            RootDisk { base: "/b".into(), format: DiskFormat::Raw, bus: DiskBus::Virtio, size_bytes: None };
+        let spec = MachineSpec {
+            id: id.clone(),
+            cpus: 1,
+            memory_mib: 64,
+            firmware: Firmware::Bios,
+            disk,
+            nic: None,
+            seed: None,
+            cgroup_parent: None,
+            on_reset: OnReset::End,
+        };
+        assert!(provider.start(&id).await.is_err());
+        provider.define(&spec).await.unwrap();
+        let watch = provider.watch(&id).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Defined);
+        provider.start(&id).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Running { resets: 0 });
+        provider.stop(&id, StopMode::PowerButton).await.unwrap();
+        assert!(matches!(&*watch.borrow(), MachineState::Ended(end) if end.cause == Cause::PoweredOff));
+        assert_eq!(provider.list().await.unwrap(), std::slice::from_ref(&id));
+        provider.destroy(&id).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Absent);
+        assert_eq!(provider.list().await.unwrap(), []);
+    }
+}

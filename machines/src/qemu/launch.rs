@@ -32,11 +32,11 @@ const GIVING_UP: Duration = Duration::from_secs(1);
 /// The machine's UUID, derived from its id alone.
 pub(crate) fn uuid(id: &MachineId) -> String {
     let digest = Sha256::digest(format!("infranetes machine {id}"));
-    let mut bytes: Vec<u8> = digest[..16].to_vec();
+    let mut bytes: [u8; 16] = digest[..16].try_into().expect("a digest is longer than that");
     // Version 8 (made by a rule of one's own), variant 1.
     bytes[6] = (bytes[6] & 0x0f) | 0x80;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 

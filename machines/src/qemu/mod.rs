@@ -176,7 +176,7 @@ impl Qemu {
                             return Err(error);
                         }
                     }
-                    if process::take_lock(directory)?.is_none() {
+                    if !Self::lock_is_released(directory).await? {
                         return Err(error);
                     }
                 }
@@ -211,6 +211,9 @@ impl Qemu {
             return Ok(());
         }
         let Some(process) = Process::find(directory.process(), &machine.uuid, self.user) else {
+            if Self::lock_is_released(directory).await? {
+                return Ok(());
+            }
             return Err(directory.failure("its lock is held, but its process cannot be found in /proc"));
         };
         kill_process(directory, &process, Duration::ZERO).await?;
@@ -219,6 +222,20 @@ impl Qemu {
             machine.state.send_replace(MachineState::Ended(ended));
         }
         Ok(())
+    }
+
+    /// Whether the lock of a process that is ending is released soon. The kernel forgets a dead process's command line
+    /// before it closes its files, so there is a moment at which the lock is held by nobody that can be found.
+    async fn lock_is_released(directory: &Directory) -> Result<bool> {
+        let mut pause = Duration::from_millis(5);
+        for _ in 0..8 {
+            if process::take_lock(directory)?.is_some() {
+                return Ok(true);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(process::take_lock(directory)?.is_some())
     }
 
     async fn release_cgroups(directory: &Directory) -> Result<()> {
@@ -303,13 +320,12 @@ impl Provider for Qemu {
         validate::specification(&spec)?;
         let binary = self.binary()?;
         let execution = self.execution().await?;
-        let lock = match process::take_lock(directory)? {
-            Some(lock) => lock,
-            None => {
-                // A process whose processors were never let go.
-                self.force(&machine, &mut watcher).await?;
-                process::take_lock(directory)?.ok_or_else(|| directory.failure("its lock is still held"))?
-            }
+        let lock = if let Some(lock) = process::take_lock(directory)? {
+            lock
+        } else {
+            // A process whose processors were never let go.
+            self.force(&machine, &mut watcher).await?;
+            process::take_lock(directory)?.ok_or_else(|| directory.failure("its lock is still held"))?
         };
         Self::release_cgroups(directory).await?;
         let launched = launch::Start {

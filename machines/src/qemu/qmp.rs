@@ -192,7 +192,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    async fn serve(lines: Vec<u8>) -> (tempfile::TempDir, std::path::PathBuf) {
+    fn serve(lines: Vec<u8>) -> (tempfile::TempDir, std::path::PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("qmp.sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -207,14 +207,14 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_line_is_refused() {
-        let (_dir, path) = serve(vec![b'x'; 3 << 20]).await;
+        let (_dir, path) = serve(vec![b'x'; 3 << 20]);
         let error = Qmp::connect(&path, SECOND, |_, _| {}).await.unwrap_err();
         assert!(error.to_string().contains("too long"), "{error}");
     }
 
     #[tokio::test]
     async fn a_silent_monitor_meets_the_deadline() {
-        let (_dir, path) = serve(Vec::new()).await;
+        let (_dir, path) = serve(Vec::new());
         let error = Qmp::connect(&path, Duration::from_millis(50), |_, _| {}).await.unwrap_err();
         assert!(matches!(error, QmpError::Deadline(..)), "{error}");
     }
@@ -228,7 +228,7 @@ mod tests {
             "{\"return\":{},\"id\":0}\n",
             "{\"error\":{\"desc\":\"no such thing\"},\"id\":1}\n"
         );
-        let (_dir, path) = serve(script.into()).await;
+        let (_dir, path) = serve(script.into());
         let (seen, mut events) = watch::channel(String::new());
         let qmp = Qmp::connect(&path, SECOND, move |name, data| {
             seen.send_replace(format!("{name} {data}"));
@@ -243,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_not_json_closes_the_connection() {
-        let (_dir, path) = serve(b"{\"QMP\":{}}\n{\"return\":{},\"id\":0}\nhello\n".to_vec()).await;
+        let (_dir, path) = serve(b"{\"QMP\":{}}\n{\"return\":{},\"id\":0}\nhello\n".to_vec());
         let qmp = Qmp::connect(&path, SECOND, |_, _| {}).await.unwrap();
         tokio::time::timeout(SECOND, qmp.closed()).await.unwrap();
         assert!(matches!(qmp.execute("x", json!({}), SECOND).await, Err(QmpError::Closed)));

@@ -28,7 +28,7 @@ pub(crate) fn specification(spec: &MachineSpec) -> Result<()> {
         return refuse("the disk's size is not a multiple of 512 bytes".into());
     }
     match &spec.nic {
-        Some(nic) => card(nic).or_else(|why| refuse(why)),
+        Some(nic) => card(nic).or_else(refuse),
         None => Ok(()),
     }
 }

@@ -23,7 +23,7 @@ use super::bound;
 use super::directory::Directory;
 use super::process::{Process, last_words};
 use super::qmp::Qmp;
-use crate::{Cause, Ended, Error, MachineState, Result};
+use crate::{Cause, Ended, MachineState, Result};
 
 /// How long a monitor may take to answer. An emulated guest on a busy node delays it, so it is generous.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
@@ -231,17 +231,10 @@ pub(crate) async fn kill_process(directory: &Directory, process: &Process, patie
         return Ok(());
     }
     process.kill().map_err(failed)?;
-    match process.ended(QUIT).await.map_err(failed)? {
-        true => Ok(()),
-        false => Err(Error::Failed {
-            what: format!(
-                "machine {}: its process {} does not end though it was killed",
-                directory.id(),
-                process.record.pid
-            ),
-            source: None,
-        }),
+    if process.ended(QUIT).await.map_err(failed)? {
+        return Ok(());
     }
+    Err(directory.failure(format!("its process {} does not end though it was killed", process.record.pid)))
 }
 
 fn words(cause: Cause) -> &'static str {
@@ -259,8 +252,7 @@ fn end_of(event: &str, data: &Value) -> Option<Cause> {
     match (event, data["reason"].as_str()) {
         ("SHUTDOWN", Some("guest-shutdown")) => Some(Cause::PoweredOff),
         ("SHUTDOWN", Some("guest-reset")) => Some(Cause::Reset),
-        ("SHUTDOWN", Some("guest-panic")) => Some(Cause::Panicked),
-        ("GUEST_PANICKED", _) => Some(Cause::Panicked),
+        ("SHUTDOWN", Some("guest-panic")) | ("GUEST_PANICKED", _) => Some(Cause::Panicked),
         _ => None,
     }
 }
