@@ -1,1 +1,23 @@
-//! The daemon.
+//! The daemon `infranetes`: Kubernetes' Container Runtime Interface, served by virtual machines.
+//!
+//! ```text
+//!  kubelet -> service -> sandbox | container | image -> pod -> store, network, logs
+//!                                                          -> images, machines, transports, guests
+//! ```
+
+pub mod cli;
+pub mod config;
+pub mod container;
+pub mod convert;
+pub mod daemon;
+pub mod error;
+pub mod fault;
+pub mod image;
+pub mod logs;
+pub mod network;
+pub mod node;
+pub mod pod;
+pub mod runtime;
+pub mod sandbox;
+pub mod service;
+pub mod store;

@@ -1,2 +1,28 @@
-//! The daemon `infranetes`.
-fn main() {}
+//! The program `infranetes`: the daemon (`serve`), and a person's command line to it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cri::cli::{Cli, Command};
+use cri::config::Config;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    match cli.command() {
+        Command::Serve { config } => {
+            serve(config).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => cli.run().await,
+    }
+}
+
+async fn serve(config: &Path) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("INFRANETES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    cri::daemon::serve(Config::load(config)?).await?;
+    Ok(())
+}

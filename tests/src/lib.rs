@@ -1,1 +1,25 @@
-//! The end-to-end harness.
+//! A node for tests, demonstrations and measurements: a network namespace of its own with a registry and the daemon.
+//!
+//! ```text
+//!  Node::start: namespace -> registry (images in its store) -> configuration -> infranetes serve -> socket answers
+//!  drop:        daemon and registry end -> pod namespaces, QEMUs and the node's namespace go -> directory goes
+//! ```
+//!
+//! Nothing of it touches the machine's own network. Everything it starts it ends, by id, on every path: also when a
+//! test panics. What is left of pods after that would be a leak, and [`Inventory`] is how tests look for one.
+//!
+//! This is plain blocking code without a runtime, so that the two commands of the README can use it too.
+
+mod daemon;
+mod inventory;
+mod namespace;
+mod node;
+mod process;
+mod registry;
+
+pub use daemon::Daemon;
+pub use inventory::Inventory;
+pub use namespace::Namespace;
+pub use node::{Node, Options};
+pub use process::Process;
+pub use registry::Registry;

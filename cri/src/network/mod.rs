@@ -13,6 +13,7 @@ mod cloud_init;
 mod cni;
 mod command;
 mod config;
+mod dhcp;
 mod error;
 mod netns;
 mod null;
@@ -31,6 +32,7 @@ pub use attachment::{
 };
 pub use cloud_init::cloud_init_network;
 pub use config::{Mode, NetworkConfig};
+pub use dhcp::DhcpGuard;
 pub use error::{Error, Result};
 
 use cni::{cache, conflist, plugin};
@@ -161,17 +163,19 @@ impl Network {
         cache::forget(self.cache(), id)
     }
 
-    /// The ids of the pods of which anything exists.
+    /// Answers the DHCP requests of a pod's machine, until the guard is dropped.
+    pub async fn serve_dhcp(&self, attachment: &Attachment, identity: &GuestIdentity) -> Result<DhcpGuard> {
+        dhcp::serve(attachment, identity).await
+    }
+
+    /// The ids of the pods of which anything may exist. The record of a pod is written first and goes last, so it is
+    /// the records that count: a namespace without one is another daemon's.
     #[allow(clippy::unused_async)] // part of the interface: callers await it
     pub async fn list(&self) -> Result<Vec<String>> {
         if matches!(self.shared.config.mode, Mode::Null) {
             return Ok(self.shared.null.list());
         }
-        let mut ids = cache::list(self.cache())?;
-        ids.extend(netns::list()?);
-        ids.sort();
-        ids.dedup();
-        Ok(ids)
+        cache::list(self.cache())
     }
 
     fn list_in_force(&self) -> Result<Option<Value>> {

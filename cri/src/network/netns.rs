@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::command::tool;
-use super::error::{Error, Result};
+use super::error::Result;
 
 const DIRECTORY: &str = "/run/netns";
 const PREFIX: &str = "infranetes-";
@@ -34,17 +34,4 @@ pub(super) async fn remove(id: &str) -> Result<()> {
         Err(error) if path(id).exists() => Err(error),
         _ => Ok(()),
     }
-}
-
-/// The ids of every namespace there is.
-pub(super) fn list() -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(DIRECTORY) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Error::failed(format!("cannot list {DIRECTORY}"), error)),
-    };
-    Ok(entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_prefix(PREFIX).map(str::to_owned))
-        .collect())
 }

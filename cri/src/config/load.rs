@@ -1,0 +1,134 @@
+//! Reading the file. An error names the file, the line, the key and what to do.
+
+use std::path::Path;
+
+use super::Config;
+use crate::error::{Error, Result};
+
+impl Config {
+    /// Reads and checks a configuration file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| {
+            Error::invalid(format!(
+                "cannot read the configuration {}: {source}; name another file with --config",
+                path.display()
+            ))
+        })?;
+        Self::parse(&text, path)
+    }
+
+    fn parse(text: &str, path: &Path) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|source| {
+            let line = source.span().map_or(1, |span| line_of(text, span.start));
+            let found = text.lines().nth(line - 1).unwrap_or_default().trim();
+            Error::invalid(format!(
+                "{}:{line}: {} (in `{found}`); docs/configuration.md lists every key with its values",
+                path.display(),
+                source.message()
+            ))
+        })?;
+        config.check(text, path)?;
+        Ok(config)
+    }
+
+    /// What the types cannot say.
+    fn check(&self, text: &str, path: &Path) -> Result<()> {
+        let refuse = |key: &str, why: String| {
+            let line = text.lines().position(|line| line.contains(key)).map_or(1, |index| index + 1);
+            Err(Error::invalid(format!("{}:{line}: {why}", path.display())))
+        };
+        for (name, handler) in &self.handlers {
+            if !self.providers.contains_key(&handler.provider) {
+                let known: Vec<_> = self.providers.keys().map(String::as_str).collect();
+                return refuse(
+                    &handler.provider,
+                    format!(
+                        "handler {name:?} names the provider {:?}, which does not exist; define \
+                         [providers.{}] or use one of: {}",
+                        handler.provider,
+                        handler.provider,
+                        known.join(", ")
+                    ),
+                );
+            }
+        }
+        if self.machine.cpus == 0 {
+            return refuse("cpus", "machine.cpus is 0; a machine has at least 1".into());
+        }
+        if self.machine.memory_mib < 32 {
+            return refuse("memory-mib", "machine.memory-mib is below 32; no guest boots with that".into());
+        }
+        if self.timeouts.start_wait_seconds > 110 {
+            return refuse(
+                "start-wait-seconds",
+                "timeouts.start-wait-seconds is above 110; the kubelet gives StartContainer two minutes"
+                    .into(),
+            );
+        }
+        let known = crate::pod::annotations::ALL;
+        for name in &self.allowed_annotations {
+            if !known.contains(&name.as_str()) {
+                return refuse(
+                    name,
+                    format!(
+                        "allowed-annotations names {name:?}, which does not exist; known: {}",
+                        known.join(", ")
+                    ),
+                );
+            }
+        }
+        for rule in &self.image {
+            if let Err(why) = crate::pod::facts::check(&rule.facts) {
+                return refuse(&rule.pattern, format!("[[image]] pattern {:?}: {why}", rule.pattern));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        Config::parse(text, Path::new("infranetes.toml")).expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_a_whole_configuration() {
+        let config = Config::parse("", Path::new("x")).unwrap();
+        assert_eq!(config.timeouts.start_wait_seconds, 60);
+        assert!(config.handlers.contains_key(""));
+        assert!(config.handlers.contains_key("vm"));
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_key_and_remedy() {
+        let message = refused("state-dir = \"/x\"\n[timeouts]\nstart-wait = 3\n");
+        assert!(message.starts_with("infranetes.toml:3: "), "{message}");
+        assert!(message.contains("start-wait") && message.contains("docs/configuration.md"), "{message}");
+    }
+
+    #[test]
+    fn a_handler_without_its_provider_is_refused() {
+        let message = refused("[handlers.vm]\nprovider = \"kvm\"\n");
+        assert!(message.contains(":2: handler \"vm\" names the provider \"kvm\""), "{message}");
+        assert!(message.contains("qemu"), "{message}");
+    }
+
+    #[test]
+    fn a_bad_fact_names_its_rule() {
+        let message = refused("[[image]]\npattern = \"x/*\"\nfacts.firmware = \"coreboot\"\n");
+        assert!(message.contains("x/*") && message.contains("coreboot"), "{message}");
+    }
+
+    #[test]
+    fn a_wrong_type_is_told_with_its_line() {
+        let message = refused("\n\n[machine]\ncpus = \"two\"\n");
+        assert!(message.starts_with("infranetes.toml:4: "), "{message}");
+    }
+}

@@ -1,0 +1,75 @@
+//! The `[handlers]` and `[providers]` sections.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What a `RuntimeClass` handler means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HandlerConfig {
+    /// The name of a provider.
+    pub provider: String,
+}
+
+/// A way to run machines.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, tag = "kind", rename_all = "kebab-case")]
+pub enum ProviderConfig {
+    /// QEMU on this node.
+    Qemu(QemuSection),
+    /// Nothing runs: for measurements of the daemon alone.
+    Null {},
+}
+
+/// QEMU on this node.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct QemuSection {
+    /// The unprivileged user that QEMU runs as: a name, or `uid:gid`.
+    pub user: String,
+    /// `auto` takes KVM where a probe shows that a guest runs under it, else emulation; `kvm` and `tcg` insist.
+    pub accel: Accel,
+    /// The QEMU program; absent: `qemu-system-x86_64` from the path.
+    pub binary: Option<PathBuf>,
+    /// The UEFI firmware; absent: where the distributions put it.
+    pub ovmf_code: Option<PathBuf>,
+    /// The template of the UEFI variables.
+    pub ovmf_vars: Option<PathBuf>,
+    /// How much of a serial console is kept, in bytes.
+    pub console_bytes: u64,
+}
+
+/// How QEMU runs the guest's instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// KVM where it works, else TCG.
+    Auto,
+    /// KVM or an error.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+impl Default for QemuSection {
+    fn default() -> Self {
+        Self {
+            user: "infranetes-qemu".into(),
+            accel: Accel::Auto,
+            binary: None,
+            ovmf_code: None,
+            ovmf_vars: None,
+            console_bytes: 8 << 20,
+        }
+    }
+}
+
+pub(super) fn default_handlers() -> BTreeMap<String, HandlerConfig> {
+    ["", "vm"].map(|name| (name.to_owned(), HandlerConfig { provider: "qemu".into() })).into()
+}
+
+pub(super) fn default_providers() -> BTreeMap<String, ProviderConfig> {
+    BTreeMap::from([("qemu".to_owned(), ProviderConfig::Qemu(QemuSection::default()))])
+}

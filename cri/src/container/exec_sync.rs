@@ -1,0 +1,95 @@
+//! `ExecSync`: a command in the guest, its output and its exit code.
+//!
+//! Before the guest's first answer the call fails at once with `Unavailable`, which the kubelet does not count against
+//! a probe. After it, a guest that is silent for the whole timeout costs `DeadlineExceeded`, which it does count. A
+//! call without a timeout (a hook) waits for the boot instead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::runtime::v1::{ExecSyncRequest, ExecSyncResponse};
+use transports::{Bounds, Command, Exit, Link, Session, Stdin};
+
+use crate::convert::named;
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::pod::ContainerView;
+
+/// The most output of each stream that the kubelet takes, in bytes.
+const OUTPUT_LIMIT: usize = 16 << 20;
+/// How long a guest that has answered before may be silent when the caller sets no timeout.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// Serves the call.
+pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSyncResponse> {
+    let ExecSyncRequest { container_id, cmd, timeout } = request;
+    let (_, container) = node.pods.container(&named(container_id, "container_id")?)?;
+    if cmd.is_empty() {
+        return Err(Error::invalid("the request's cmd is empty"));
+    }
+    let timeout = u64::try_from(timeout).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
+    let begun = tokio::time::Instant::now();
+    let session = session(&container, timeout).await?;
+    let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+    let command = Command { argv: cmd, stdin: Stdin::Closed };
+    let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
+    let captured = transports::capture(session.as_ref(), command, bounds).await?;
+    if captured.discarded > 0 {
+        tracing::info!(
+            container = container.record.id,
+            bytes = captured.discarded,
+            "output past the limit is cut"
+        );
+    }
+    let exit_code = match captured.exit {
+        Exit::Code(code) => code,
+        Exit::Signal(name) => 128 + signal_number(&name),
+        Exit::Lost(why) => {
+            return Err(Error::Unavailable(format!("the guest was lost during the command: {why}")));
+        }
+    };
+    Ok(ExecSyncResponse { stdout: captured.stdout, stderr: captured.stderr, exit_code })
+}
+
+/// A session to the container's guest, as far as the caller's patience reaches.
+async fn session(container: &ContainerView, timeout: Option<Duration>) -> Result<Arc<dyn Session>> {
+    let record = &container.record;
+    let Some(link) = container.link.as_ref().filter(|_| container.is_live()) else {
+        return Err(Error::Conflict(format!(
+            "container {} does not run ({:?}), so nothing can be run in it",
+            record.id, record.phase
+        )));
+    };
+    match (link.session(), record.answered, timeout) {
+        (Ok(session), ..) => Ok(session),
+        (Err(error), false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({error})"))),
+        (Err(_), false, None) => wait(link, container.boot_time_left(), "did not boot").await,
+        (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is silent").await,
+    }
+}
+
+async fn wait(link: &Link, patience: Duration, what: &str) -> Result<Arc<dyn Session>> {
+    let seen = link.ready(tokio::time::Instant::now() + patience).await;
+    seen.map_err(|error| Error::TimedOut(format!("the guest {what} for {} s: {error}", patience.as_secs())))
+}
+
+/// The number of a signal by its name without `SIG`.
+fn signal_number(name: &str) -> i32 {
+    match name {
+        "HUP" => 1,
+        "INT" => 2,
+        "QUIT" => 3,
+        "ILL" => 4,
+        "TRAP" => 5,
+        "ABRT" => 6,
+        "BUS" => 7,
+        "FPE" => 8,
+        "USR1" => 10,
+        "SEGV" => 11,
+        "USR2" => 12,
+        "PIPE" => 13,
+        "ALRM" => 14,
+        "TERM" => 15,
+        _ => 9,
+    }
+}

@@ -1,0 +1,162 @@
+//! Containers.
+
+use proto::runtime::v1::{
+    Container, ContainerConfig, ContainerMetadata, ContainerResources, ContainerState, ContainerStatus,
+    ImageSpec, LinuxContainerConfig, LinuxContainerResources, Mount as MountMessage,
+};
+
+use super::{named, required, sandbox};
+use crate::container::policy;
+use crate::error::Result;
+use crate::pod::NewContainer;
+use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, Resources};
+
+/// The image that a container asks for.
+pub fn image(config: &ContainerConfig) -> Result<String> {
+    let spec = config.image.clone();
+    named(required(spec, "config.image")?.image, "config.image.image")
+}
+
+/// A container that is asked for; refused where its policy says no.
+pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer> {
+    let ContainerConfig {
+        metadata,
+        image,
+        command,
+        args,
+        working_dir: _, // of a process; this container is a machine
+        envs: _,        // of a process
+        mounts,
+        devices,
+        labels,
+        annotations,
+        log_path,
+        stdin: _,      // of a process
+        stdin_once: _, // of a process
+        tty: _,        // of a process
+        linux,
+        windows: _, // a Linux kubelet sets it for no pod that it admits
+        cdi_devices,
+        stop_signal: _, // of a process
+    } = config;
+    let ContainerMetadata { name, attempt } = required(metadata, "config.metadata")?;
+    let LinuxContainerConfig {
+        resources,
+        security_context: _, // of a process
+    } = linux.unwrap_or_default();
+    policy::machine_only(&command, &args)?;
+    policy::devices(devices.len() + cdi_devices.len())?;
+    let ImageSpec { image: asked, user_specified_image, annotations: _, runtime_handler: _, image_ref: _ } =
+        required(image, "config.image")?;
+    Ok(NewContainer {
+        name: named(name, "config.metadata.name")?,
+        attempt,
+        image: if user_specified_image.is_empty() { asked } else { user_specified_image },
+        found,
+        labels,
+        annotations,
+        mounts: mounts.into_iter().map(mount).collect(),
+        log_path: policy::log_path(log_path)?,
+        resources: resources.map(sandbox::size).unwrap_or_default(),
+    })
+}
+
+fn mount(message: MountMessage) -> Mount {
+    let MountMessage {
+        container_path,
+        host_path,
+        readonly,
+        selinux_relabel,
+        propagation,
+        uid_mappings: _,
+        gid_mappings: _,
+        recursive_read_only: _,
+        image: _,
+        image_sub_path: _,
+    } = message;
+    Mount { container_path, host_path, readonly, selinux_relabel, propagation }
+}
+
+/// A container as lists show it.
+pub fn item(record: &ContainerRecord) -> Container {
+    Container {
+        id: record.id.clone(),
+        pod_sandbox_id: record.pod_id.clone(),
+        metadata: Some(metadata(record)),
+        image: Some(image_spec(record)),
+        image_ref: record.image_id.clone(),
+        state: state(record.phase).into(),
+        created_at: record.created_at,
+        labels: record.labels.clone(),
+        annotations: record.annotations.clone(),
+        image_id: record.image_id.clone(),
+    }
+}
+
+/// A container's status.
+pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
+    let exit = record.exit.as_ref();
+    let log_path = std::path::Path::new(&pod.log_directory).join(&record.log_path);
+    ContainerStatus {
+        id: record.id.clone(),
+        metadata: Some(metadata(record)),
+        state: state(record.phase).into(),
+        created_at: record.created_at,
+        started_at: record.started_at.unwrap_or_default(),
+        finished_at: exit.map(|exit| exit.at).unwrap_or_default(),
+        exit_code: exit.map(|exit| exit.code).unwrap_or_default(),
+        image: Some(image_spec(record)),
+        image_ref: record.image_id.clone(),
+        reason: exit.map(|exit| exit.reason.clone()).unwrap_or_default(),
+        message: exit.map(|exit| exit.message.clone()).unwrap_or_default(),
+        labels: record.labels.clone(),
+        annotations: record.annotations.clone(),
+        mounts: record.mounts.iter().map(mount_message).collect(),
+        log_path: if record.log_path.is_empty() { String::new() } else { log_path.display().to_string() },
+        resources: Some(ContainerResources { linux: Some(resources(record.resources)), windows: None }),
+        image_id: record.image_id.clone(),
+        user: None,
+        stop_signal: 0,
+    }
+}
+
+fn metadata(record: &ContainerRecord) -> ContainerMetadata {
+    ContainerMetadata { name: record.name.clone(), attempt: record.attempt }
+}
+
+fn image_spec(record: &ContainerRecord) -> ImageSpec {
+    ImageSpec { image: record.image.clone(), ..ImageSpec::default() }
+}
+
+fn mount_message(mount: &Mount) -> MountMessage {
+    MountMessage {
+        container_path: mount.container_path.clone(),
+        host_path: mount.host_path.clone(),
+        readonly: mount.readonly,
+        selinux_relabel: mount.selinux_relabel,
+        propagation: mount.propagation,
+        ..MountMessage::default()
+    }
+}
+
+fn resources(size: Resources) -> LinuxContainerResources {
+    const PERIOD: i64 = 100_000;
+    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    LinuxContainerResources {
+        cpu_period: size.milli_cpus.map_or(0, |_| PERIOD),
+        cpu_quota: size.milli_cpus.map_or(0, |milli| signed(milli) * PERIOD / 1000),
+        memory_limit_in_bytes: size.memory_bytes.map_or(0, signed),
+        ..LinuxContainerResources::default()
+    }
+}
+
+/// The CRI knows four states of a container.
+pub fn state(phase: ContainerPhase) -> ContainerState {
+    match phase {
+        ContainerPhase::Creating | ContainerPhase::Created | ContainerPhase::Starting => {
+            ContainerState::ContainerCreated
+        }
+        ContainerPhase::Running | ContainerPhase::Stopping => ContainerState::ContainerRunning,
+        ContainerPhase::Exited | ContainerPhase::Removing => ContainerState::ContainerExited,
+    }
+}

@@ -1,0 +1,132 @@
+//! The daemon from its start to its end.
+//!
+//! ```text
+//!  configuration -> directories, lock, store -> providers, network, images -> recover pods -> socket -> serve -> drain
+//! ```
+//!
+//! The socket exists only once every pod of the store is back, so the kubelet never sees a half of them. On SIGTERM or
+//! SIGINT no new call is taken, those under way have `drain-seconds` to end, and the machines go on without a daemon.
+//!
+//! Failure paths: a second daemon on the same state directory is refused by the store's lock before anything is
+//! touched. A socket left by a daemon that was killed is replaced; one that answers is another daemon's, and refused.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use machines::NullProvider;
+use machines::Provider;
+use machines::qemu::Qemu;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::wrappers::UnixListenerStream;
+use transports::{Ssh, Transport};
+
+use crate::config::{Config, ProviderConfig};
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::node::Node;
+use crate::pod::{Context, recover};
+use crate::service;
+use crate::store::Store;
+
+/// Serves until a signal asks for the end.
+pub async fn serve(config: Config) -> Result<()> {
+    directories(&config)?;
+    let store = Store::open(&config.state_dir)?;
+    let socket = config.socket.clone();
+    let drain = Duration::from_secs(config.timeouts.drain_seconds);
+    let context = Arc::new(context(config, store).await?);
+    let node = Arc::new(Node { pods: recover(context).await? });
+    let listener = bind(&socket).await?;
+    tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
+
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let server = tonic::transport::Server::builder()
+        .add_routes(service::routes(&node))
+        .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
+            asked_to_stop().await;
+            let _ = stopping.send(());
+        });
+    let patience = async {
+        let _ = stopped.await;
+        tokio::time::sleep(drain).await;
+    };
+    tokio::select! {
+        result = server => result.map_err(|source| Error::failed("the server failed", source))?,
+        () = patience => tracing::warn!("calls were still under way when the drain time was over"),
+    }
+    let _ = std::fs::remove_file(&socket);
+    tracing::info!("stopped; the machines go on");
+    Ok(())
+}
+
+fn directories(config: &Config) -> Result<()> {
+    for (path, mode) in [
+        (config.state_dir.as_path(), 0o711),
+        (config.run_dir.as_path(), 0o711),
+        (config.state_dir.join("logs").as_path(), 0o700),
+    ] {
+        std::fs::create_dir_all(path)
+            .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))
+            .map_err(|source| {
+                Error::failed(format!("cannot make the directory {}", path.display()), source)
+            })?;
+    }
+    Ok(())
+}
+
+async fn context(config: Config, store: Store) -> Result<Context> {
+    let images = images::Store::open(&config.images_dir(), config.images.limits()).await?;
+    let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
+    let mut transports: BTreeMap<String, Arc<dyn Transport>> = BTreeMap::new();
+    let ssh: Arc<dyn Transport> = Arc::new(Ssh::default());
+    for (name, provider) in &config.providers {
+        match provider {
+            ProviderConfig::Qemu(section) => {
+                providers.insert(name.clone(), Arc::new(Qemu::open(config.qemu(name, section))?));
+                transports.insert(name.clone(), ssh.clone());
+            }
+            ProviderConfig::Null {} => {
+                providers.insert(name.clone(), Arc::new(NullProvider::default()));
+            }
+        }
+    }
+    let network = Network::open(config.network_config()?)?;
+    Ok(Context { config, store, images, network, providers, transports })
+}
+
+async fn bind(socket: &Path) -> Result<UnixListener> {
+    let failed =
+        |source: std::io::Error| Error::failed(format!("cannot listen on {}", socket.display()), source);
+    if let Some(parent) = socket.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    if tokio::net::UnixStream::connect(socket).await.is_ok() {
+        return Err(Error::Conflict(format!(
+            "something already answers on {}; stop it, or configure another `socket`",
+            socket.display()
+        )));
+    }
+    match std::fs::remove_file(socket) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(failed(source)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(failed)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn asked_to_stop() {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received; end the daemon with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => tracing::info!("SIGTERM: draining"),
+        _ = int.recv() => tracing::info!("SIGINT: draining"),
+    }
+}

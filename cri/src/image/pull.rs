@@ -1,0 +1,21 @@
+//! `PullImage`: the manifest is asked for with the caller's own credential each time; blobs are shared.
+
+use proto::runtime::v1::{PullImageRequest, PullImageResponse};
+
+use crate::convert::image;
+use crate::error::Result;
+use crate::node::Node;
+
+/// Serves the call.
+pub async fn pull(node: &Node, request: PullImageRequest) -> Result<PullImageResponse> {
+    let PullImageRequest {
+        image: spec,
+        auth,
+        sandbox_config: _, // nothing in it decides what is pulled
+    } = request;
+    let name = image::name(spec)?;
+    let auth = image::auth(auth)?;
+    let context = node.context();
+    let pulled = context.images.pull(&name, &auth, &context.config.images.registries()).await?;
+    Ok(PullImageResponse { image_ref: pulled.id })
+}

@@ -1,0 +1,16 @@
+//! The node as the RPCs see it: its pods, and through them everything that pods share.
+
+use crate::pod::{Context, Pods};
+
+/// What every RPC is given.
+pub struct Node {
+    /// The pods.
+    pub pods: Pods,
+}
+
+impl Node {
+    /// What the pods share.
+    pub fn context(&self) -> &Context {
+        self.pods.context()
+    }
+}

@@ -1,0 +1,157 @@
+//! The facts of an image as its machine needs them: labels, overruled by the configuration, overruled by annotations.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use guests::log::LogSource;
+use images::Facts;
+use machines::{DiskBus, Firmware, NicModel, OnReset};
+
+use super::annotations;
+use crate::config::{Config, ImageRule};
+use crate::error::{Error, Result};
+
+/// The name that a seeded guest lets us in by.
+const DEFAULT_USER: &str = "root";
+/// The port of the default transport.
+const SSH_PORT: u16 = 22;
+
+/// The facts that hold for an image of these names: its labels, and over them each matching rule in order.
+pub fn merged(labels: Facts, names: &[String], rules: &[ImageRule]) -> Facts {
+    rules
+        .iter()
+        .filter(|rule| names.iter().any(|name| rule.matches(name)))
+        .fold(labels, |facts, rule| rule.facts.clone().over(facts))
+}
+
+/// Whether every fact can be understood. The text says which cannot.
+pub fn check(facts: &Facts) -> Result<(), String> {
+    Hardware::of(facts).map_err(|error| error.to_string())?;
+    if let Some(log) = &facts.log {
+        log_source(log)?;
+    }
+    Ok(())
+}
+
+/// The hardware that a guest expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hardware {
+    /// The firmware.
+    pub firmware: Firmware,
+    /// The bus of the root disk.
+    pub disk_bus: DiskBus,
+    /// The network card.
+    pub nic: NicModel,
+}
+
+impl Hardware {
+    /// Reads the hardware out of the facts.
+    pub fn of(facts: &Facts) -> Result<Self> {
+        Ok(Self {
+            firmware: word("firmware", facts.firmware.as_deref())?,
+            disk_bus: word("disk-bus", facts.disk_bus.as_deref())?,
+            nic: word("nic", facts.nic.as_deref())?,
+        })
+    }
+}
+
+/// One of the words of an enumeration, or its default.
+fn word<T: Default + serde::de::DeserializeOwned>(fact: &str, value: Option<&str>) -> Result<T> {
+    let Some(value) = value else { return Ok(T::default()) };
+    serde_json::from_value(serde_json::Value::String(value.to_owned()))
+        .map_err(|source| Error::invalid(format!("the image's {fact} {value:?} is not known: {source}")))
+}
+
+/// Whether the guest is given a seed: where it says so, or where there is no other way in.
+pub fn seeded(facts: &Facts) -> bool {
+    facts.cloud_init.unwrap_or(facts.credential.is_none())
+}
+
+/// The user to log in as.
+pub fn user(facts: &Facts) -> &str {
+    facts.user.as_deref().unwrap_or(DEFAULT_USER)
+}
+
+/// The port that the guest's transport listens on.
+pub fn port(facts: &Facts) -> u16 {
+    facts.port.unwrap_or(SSH_PORT)
+}
+
+/// Where the machine container's log comes from.
+pub fn log(facts: &Facts, pod: &BTreeMap<String, String>) -> Result<LogSource> {
+    let text = pod.get(annotations::LOG).or(facts.log.as_ref());
+    text.map_or(Ok(LogSource::Console), |text| log_source(text).map_err(Error::Invalid))
+}
+
+fn log_source(text: &str) -> Result<LogSource, String> {
+    match text.split_once(':') {
+        None if text == "console" => Ok(LogSource::Console),
+        None if text == "journal" => Ok(LogSource::Journal { unit: None }),
+        Some(("journal", unit)) if !unit.is_empty() && !unit.starts_with('-') => {
+            Ok(LogSource::Journal { unit: Some(unit.to_owned()) })
+        }
+        Some(("file", path)) if path.starts_with('/') => Ok(LogSource::File { path: path.to_owned() }),
+        _ => Err(format!(
+            "log source {text:?} is not one of console, journal, journal:UNIT, file:/ABSOLUTE/PATH"
+        )),
+    }
+}
+
+/// What a reset from inside means.
+pub fn on_reset(pod: &BTreeMap<String, String>) -> Result<OnReset> {
+    word(annotations::ON_RESET, pod.get(annotations::ON_RESET).map(String::as_str))
+}
+
+/// How long the guest may take to its first answer.
+pub fn boot_deadline(facts: &Facts, pod: &BTreeMap<String, String>, config: &Config) -> Result<Duration> {
+    let seconds = match pod.get(annotations::BOOT_DEADLINE) {
+        Some(text) => text.parse().map_err(|_| {
+            Error::invalid(format!(
+                "annotation {} is {text:?}; it takes a number of seconds",
+                annotations::BOOT_DEADLINE
+            ))
+        })?,
+        None => facts.boot_deadline_seconds.unwrap_or(config.timeouts.boot_deadline_seconds),
+    };
+    Ok(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_sources_are_words() {
+        assert_eq!(log_source("console"), Ok(LogSource::Console));
+        assert_eq!(log_source("journal"), Ok(LogSource::Journal { unit: None }));
+        assert_eq!(
+            log_source("journal:a.service"),
+            Ok(LogSource::Journal { unit: Some("a.service".into()) })
+        );
+        assert_eq!(log_source("file:/var/log/x"), Ok(LogSource::File { path: "/var/log/x".into() }));
+        for bad in ["", "file:x", "file:", "journal:", "journal:--rm", "syslog", "console:x"] {
+            assert!(log_source(bad).unwrap_err().contains("is not one of"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hardware_is_read_by_name() {
+        let facts = Facts { disk_bus: Some("sata".into()), nic: Some("e1000".into()), ..Facts::default() };
+        let hardware = Hardware::of(&facts).unwrap();
+        assert_eq!((hardware.disk_bus, hardware.nic), (DiskBus::Sata, NicModel::E1000));
+        let facts = Facts { firmware: Some("coreboot".into()), ..Facts::default() };
+        assert!(check(&facts).unwrap_err().contains("firmware \"coreboot\""));
+    }
+
+    #[test]
+    fn the_configuration_overrules_the_labels() {
+        let rule = |pattern: &str, user: &str| ImageRule {
+            pattern: pattern.into(),
+            facts: Facts { user: Some(user.into()), ..Facts::default() },
+        };
+        let labels = Facts { user: Some("label".into()), port: Some(2222), ..Facts::default() };
+        let rules = [rule("r/*", "first"), rule("r/a:1", "second"), rule("other", "third")];
+        let facts = merged(labels, &["r/a:1".into()], &rules);
+        assert_eq!((facts.user.as_deref(), facts.port), (Some("second"), Some(2222)));
+    }
+}

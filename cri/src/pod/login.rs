@@ -1,0 +1,57 @@
+//! How the daemon gets into a pod's guest: the target of its link.
+
+use std::net::{IpAddr, SocketAddr};
+
+use images::{Credential as Given, Facts};
+use transports::{Credential, Identity, Secret, Target};
+
+use super::facts;
+use crate::error::{Error, Result};
+use crate::store::PodRecord;
+
+/// Who is connected to, as whom, and what it must prove.
+///
+/// A guest with a seed is given the pod's keys and proves the pod's host key. Any other is entered with the credential
+/// of its image's facts, and proves a host key of those facts; its first key is trusted only where the configuration
+/// says so for that image.
+pub fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAddr) -> Result<Target> {
+    let seeded = facts::seeded(facts);
+    let credentials = match &facts.credential {
+        Some(given) => vec![read(given)?],
+        None => vec![Credential::Key(Secret::new(pod.keys.client_private.clone()))],
+    };
+    let identity = if !facts.host_keys.is_empty() {
+        Identity::Pinned(facts.host_keys.clone())
+    } else if seeded {
+        Identity::Pinned(vec![pod.keys.host_public.clone()])
+    } else if facts.trust_on_first_use == Some(true) {
+        Identity::TrustOnFirstUse
+    } else {
+        return Err(Error::invalid(format!(
+            "nothing is known that the guest of image {image} could prove itself by; give its `host-keys` as a label \
+             or in the configuration, or set `trust-on-first-use = true` for this image there"
+        )));
+    };
+    Ok(Target {
+        address: SocketAddr::new(address, facts::port(facts)),
+        user: facts::user(facts).to_owned(),
+        credentials,
+        identity,
+        legacy_algorithms: facts.legacy_algorithms.clone(),
+    })
+}
+
+fn read(given: &Given) -> Result<Credential> {
+    let file = |path: &std::path::Path| {
+        std::fs::read_to_string(path).map_err(|source| {
+            Error::failed(format!("cannot read the image's credential {}", path.display()), source)
+        })
+    };
+    Ok(match given {
+        Given::KeyFile(path) => Credential::Key(Secret::new(file(path)?)),
+        Given::PasswordFile(path) => {
+            Credential::Password(Secret::new(file(path)?.trim_end_matches(['\r', '\n'])))
+        }
+        Given::Password(password) => Credential::Password(Secret::new(password.clone())),
+    })
+}

@@ -1,0 +1,205 @@
+//! The one task that owns a pod.
+//!
+//! It serves one request at a time and, between requests, what happens to the machine. It waits for nothing that a
+//! guest decides: a boot, a shutdown and a silence all come back to it as events with deadlines.
+
+mod container;
+mod events;
+mod sandbox;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::Context;
+use super::live::{Happened, Live};
+use super::registry::Handle;
+use super::request::Request;
+use super::view::{ContainerView, View};
+use crate::error::{Error, Result};
+use crate::network::DhcpGuard;
+use crate::store::{ContainerRecord, PodPhase, PodRecord};
+
+/// How many requests of one pod may wait.
+const WAITING_REQUESTS: usize = 16;
+
+/// The owner's own state. The records in it are always as they are in the store.
+pub(super) struct Owner {
+    context: Arc<Context>,
+    pod: PodRecord,
+    containers: BTreeMap<String, ContainerRecord>,
+    live: Option<Live>,
+    dhcp: Option<DhcpGuard>,
+    view: watch::Sender<Arc<View>>,
+}
+
+impl Owner {
+    /// Starts the owner of a new pod. The answer comes when the pod is ready, or why it cannot be.
+    pub(super) fn spawn_new(
+        context: Arc<Context>,
+        pod: PodRecord,
+    ) -> (Handle, oneshot::Receiver<Result<()>>) {
+        let (mut owner, view) = Self::new(context, pod, Vec::new());
+        let (requests, inbox) = mpsc::channel(WAITING_REQUESTS);
+        let (answer, created) = oneshot::channel();
+        tokio::spawn(async move {
+            let result = owner.create_pod().await;
+            let ready = result.is_ok();
+            let _ = answer.send(result);
+            if ready {
+                owner.serve(inbox).await;
+            }
+        });
+        (Handle { requests, view }, created)
+    }
+
+    /// An owner that remembers, and the view of its pod.
+    pub(super) fn new(
+        context: Arc<Context>,
+        pod: PodRecord,
+        containers: Vec<ContainerRecord>,
+    ) -> (Self, watch::Receiver<Arc<View>>) {
+        let containers: BTreeMap<_, _> =
+            containers.into_iter().map(|record| (record.id.clone(), record)).collect();
+        let (view, seen) = watch::channel(Arc::new(View { pod: pod.clone(), containers: BTreeMap::new() }));
+        let owner = Self { context, pod, containers, live: None, dhcp: None, view };
+        owner.publish();
+        (owner, seen)
+    }
+
+    /// Goes on serving a pod that recovery has brought up to date.
+    pub(super) fn spawn(self) -> Handle {
+        let (requests, inbox) = mpsc::channel(WAITING_REQUESTS);
+        let view = self.view.subscribe();
+        tokio::spawn(self.serve(inbox));
+        Handle { requests, view }
+    }
+
+    async fn serve(mut self, mut inbox: mpsc::Receiver<Request>) {
+        loop {
+            let live = &mut self.live;
+            let happened = async {
+                match live {
+                    Some(live) => live.next().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let next = tokio::select! {
+                request = inbox.recv() => Err(request),
+                happened = happened => Ok(happened),
+            };
+            match next {
+                Ok(happened) => self.on(happened).await,
+                Err(Some(Request::RemovePod(reply))) => {
+                    let result = self.remove_pod().await;
+                    let gone = result.is_ok();
+                    if gone {
+                        inbox.close();
+                    }
+                    let _ = reply.send(result);
+                    if gone {
+                        return;
+                    }
+                }
+                Err(Some(request)) => self.answer(request).await,
+                Err(None) => return,
+            }
+        }
+    }
+
+    async fn answer(&mut self, request: Request) {
+        match request {
+            Request::Create(new, reply) => drop(reply.send(self.create_container(*new).await)),
+            Request::Start(id, reply) => drop(reply.send(self.start_container(&id).await)),
+            Request::Stop(id, grace, reply) => drop(reply.send(self.stop_container(&id, grace).await)),
+            Request::Remove(id, reply) => drop(reply.send(self.remove_container(&id).await)),
+            Request::ReopenLog(id, reply) => drop(reply.send(self.reopen_log(&id).await)),
+            Request::StopPod(reply) => drop(reply.send(self.stop_pod().await)),
+            Request::RemovePod(_) => unreachable!("the owner's loop answers it, since it ends with it"),
+        }
+    }
+
+    async fn on(&mut self, happened: Happened) {
+        if let Err(error) = self.handle(happened).await {
+            tracing::error!(
+                pod = self.pod.id,
+                error = error.chain(),
+                "an event could not be handled to its end"
+            );
+        }
+    }
+
+    /// Shows everyone the pod as it is now.
+    fn publish(&self) {
+        let live = self.live.as_ref();
+        let provider = self.context.providers.get(&self.pod.provider);
+        let containers = self.containers.values().map(|record| {
+            let live = live.filter(|live| live.container == record.id);
+            let container = ContainerView {
+                record: record.clone(),
+                link: live.and_then(|live| live.link.clone()),
+                boot_deadline: live.and_then(|live| live.boot_deadline),
+                console: provider.and_then(|provider| provider.console(&record.machine)),
+            };
+            (record.id.clone(), container)
+        });
+        let view = View { pod: self.pod.clone(), containers: containers.collect() };
+        self.view.send_replace(Arc::new(view));
+    }
+
+    /// Makes the pod's record durable, then visible.
+    async fn save_pod(&self) -> Result<()> {
+        self.context.store.put_pod(&self.pod).await?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Makes a container's record durable, then visible.
+    async fn save(&mut self, record: ContainerRecord) -> Result<()> {
+        self.context.store.put_container(&record).await?;
+        self.containers.insert(record.id.clone(), record);
+        self.publish();
+        Ok(())
+    }
+
+    fn container(&self, id: &str) -> Result<ContainerRecord> {
+        self.containers.get(id).cloned().ok_or_else(|| Error::not_found("container", id))
+    }
+}
+
+/// What recovery asks of an owner.
+impl Owner {
+    /// The pod's id.
+    pub(super) fn id(&self) -> &str {
+        &self.pod.id
+    }
+
+    /// Where the pod is in its life.
+    pub(super) fn phase(&self) -> PodPhase {
+        self.pod.phase
+    }
+
+    /// The containers as they are recorded.
+    pub(super) fn records(&self) -> Vec<ContainerRecord> {
+        self.containers.values().cloned().collect()
+    }
+
+    /// Whether the pod's network is still on the node.
+    pub(super) async fn network_exists(&self) -> bool {
+        match &self.pod.attachment {
+            Some(attachment) if attachment.is_real() => {
+                tokio::fs::try_exists(&attachment.netns).await.unwrap_or(false)
+            }
+            other => other.is_some(),
+        }
+    }
+
+    /// Serves the pod's network again after a restart of the daemon.
+    pub(super) async fn resume_network(&mut self) -> Result<()> {
+        match self.pod.attachment.clone() {
+            Some(attachment) => self.serve_dhcp(&attachment).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! What a handler may ask of a pod's owner.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::error::Result;
+use crate::store::{Mount, Resources};
+
+/// Where an answer goes.
+pub(super) type Reply<T = ()> = oneshot::Sender<Result<T>>;
+
+/// A request to an owner. Each is answered once; what takes longer shows in the view.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Makes a container and its machine; answers its id.
+    Create(Box<NewContainer>, Reply<String>),
+    /// Starts a container's machine; answers when the machine runs, not when the guest does.
+    Start(String, Reply),
+    /// Begins to stop a container.
+    Stop(String, Duration, Reply),
+    /// Stops and removes a container; answers when it is gone.
+    Remove(String, Reply),
+    /// Opens a container's log anew.
+    ReopenLog(String, Reply),
+    /// Stops everything; answers when nothing runs and no address is held.
+    StopPod(Reply),
+    /// Removes everything; answers when it is gone. The owner ends.
+    RemovePod(Reply),
+}
+
+/// A container that shall be made. Already admitted, but for what only the pod's owner knows.
+#[derive(Debug, Clone)]
+pub struct NewContainer {
+    /// Its name in the pod.
+    pub name: String,
+    /// How often the kubelet has made it before.
+    pub attempt: u32,
+    /// The reference that the pod says.
+    pub image: String,
+    /// The image.
+    pub found: images::Image,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Mounts.
+    pub mounts: Vec<Mount>,
+    /// The log's path below the pod's log directory.
+    pub log_path: String,
+    /// The size that it asks for.
+    pub resources: Resources,
+}

@@ -1,0 +1,50 @@
+//! What everyone may see of a pod: a snapshot that its owner publishes after each change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use machines::Console;
+use tokio::time::Instant;
+use transports::Link;
+
+use crate::store::{ContainerPhase, ContainerRecord, PodRecord};
+
+/// A pod at one moment.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its record.
+    pub pod: PodRecord,
+    /// Its containers by id.
+    pub containers: BTreeMap<String, ContainerView>,
+}
+
+/// A container at one moment.
+#[derive(Debug, Clone)]
+pub struct ContainerView {
+    /// Its record.
+    pub record: ContainerRecord,
+    /// The way to its guest, while its machine runs.
+    pub link: Option<Link>,
+    /// When the guest must have answered first.
+    pub boot_deadline: Option<Instant>,
+    /// The serial console.
+    pub console: Option<Console>,
+}
+
+impl ContainerView {
+    /// Whether its machine is meant to run.
+    pub fn is_live(&self) -> bool {
+        is_live(self.record.phase)
+    }
+
+    /// How long the guest may still take to its first answer.
+    pub fn boot_time_left(&self) -> Duration {
+        self.boot_deadline
+            .map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// Whether a container in this phase has a machine that is meant to run.
+pub(super) fn is_live(phase: ContainerPhase) -> bool {
+    matches!(phase, ContainerPhase::Starting | ContainerPhase::Running | ContainerPhase::Stopping)
+}

@@ -1,0 +1,5 @@
+//! The RPCs about the runtime itself, a file each.
+
+pub mod config;
+pub mod status;
+pub mod version;

@@ -1,0 +1,8 @@
+//! The RPCs about pods, a file each, and the policy that says which pods this runtime takes.
+
+pub mod list;
+pub mod policy;
+pub mod remove;
+pub mod run;
+pub mod status;
+pub mod stop;

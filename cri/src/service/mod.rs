@@ -1,0 +1,58 @@
+//! The gRPC shell: the only place that knows tonic.
+//!
+//! Each RPC is one line here and one file elsewhere. [`call`] is the one wrapper around all of them: it traces the call
+//! and turns an error into a status by the one table in [`status`].
+
+mod image;
+mod runtime;
+mod status;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use proto::runtime::v1::image_service_server::ImageServiceServer;
+use proto::runtime::v1::runtime_service_server::RuntimeServiceServer;
+use tonic::service::Routes;
+use tonic::{Response, Status};
+use tracing::Instrument;
+
+use crate::error::{Error, Result};
+use crate::node::Node;
+
+/// The largest message that is taken or given, in bytes: the kubelet's own bound.
+const LARGEST_MESSAGE: usize = 16 << 20;
+
+/// Both services on one node.
+pub fn routes(node: &Arc<Node>) -> Routes {
+    let runtime = RuntimeServiceServer::new(runtime::Runtime(node.clone()));
+    let image = ImageServiceServer::new(image::Images(node.clone()));
+    Routes::default()
+        .add_service(
+            runtime.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(2 * LARGEST_MESSAGE),
+        )
+        .add_service(
+            image.max_decoding_message_size(LARGEST_MESSAGE).max_encoding_message_size(2 * LARGEST_MESSAGE),
+        )
+}
+
+/// Runs one RPC: traced, timed, its error mapped.
+async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Result<Response<T>, Status> {
+    let begun = Instant::now();
+    let result = work.instrument(tracing::debug_span!("rpc", name = rpc)).await;
+    let elapsed = begun.elapsed();
+    match result {
+        Ok(answer) => {
+            tracing::debug!(rpc, ?elapsed, "done");
+            Ok(Response::new(answer))
+        }
+        Err(error) => {
+            tracing::info!(rpc, ?elapsed, error = error.chain(), "failed");
+            Err(status::of(&error))
+        }
+    }
+}
+
+/// An RPC that this runtime does not offer.
+async fn unimplemented<T>(rpc: &'static str) -> Result<Response<T>, Status> {
+    call(rpc, async { Err(Error::Unimplemented(rpc)) }).await
+}

@@ -1,0 +1,256 @@
+//! `RuntimeService`: a line for each RPC. What is not offered yet says so by name.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use proto::runtime::v1 as cri;
+use proto::runtime::v1::runtime_service_server::RuntimeService;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::{call, unimplemented};
+use crate::node::Node;
+use crate::{container, runtime, sandbox};
+
+/// The service.
+pub(super) struct Runtime(pub(super) Arc<Node>);
+
+type Answer<T> = Result<Response<T>, Status>;
+type Many<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl RuntimeService for Runtime {
+    type StreamPodSandboxesStream = Many<cri::StreamPodSandboxesResponse>;
+    type StreamContainersStream = Many<cri::StreamContainersResponse>;
+    type StreamContainerStatsStream = Many<cri::StreamContainerStatsResponse>;
+    type StreamPodSandboxStatsStream = Many<cri::StreamPodSandboxStatsResponse>;
+    type StreamPodSandboxMetricsStream = Many<cri::StreamPodSandboxMetricsResponse>;
+    type GetContainerEventsStream = Many<cri::ContainerEventResponse>;
+
+    async fn version(&self, _: Request<cri::VersionRequest>) -> Answer<cri::VersionResponse> {
+        call("Version", async { Ok(runtime::version::version()) }).await
+    }
+
+    async fn runtime_config(
+        &self,
+        _: Request<cri::RuntimeConfigRequest>,
+    ) -> Answer<cri::RuntimeConfigResponse> {
+        call("RuntimeConfig", async { Ok(runtime::config::config(&self.0)) }).await
+    }
+
+    async fn run_pod_sandbox(
+        &self,
+        request: Request<cri::RunPodSandboxRequest>,
+    ) -> Answer<cri::RunPodSandboxResponse> {
+        call("RunPodSandbox", sandbox::run::run(&self.0, request.into_inner())).await
+    }
+
+    async fn stop_pod_sandbox(
+        &self,
+        request: Request<cri::StopPodSandboxRequest>,
+    ) -> Answer<cri::StopPodSandboxResponse> {
+        call("StopPodSandbox", sandbox::stop::stop(&self.0, request.into_inner())).await
+    }
+
+    async fn remove_pod_sandbox(
+        &self,
+        request: Request<cri::RemovePodSandboxRequest>,
+    ) -> Answer<cri::RemovePodSandboxResponse> {
+        call("RemovePodSandbox", sandbox::remove::remove(&self.0, request.into_inner())).await
+    }
+
+    async fn pod_sandbox_status(
+        &self,
+        request: Request<cri::PodSandboxStatusRequest>,
+    ) -> Answer<cri::PodSandboxStatusResponse> {
+        call("PodSandboxStatus", sandbox::status::status(&self.0, request.into_inner())).await
+    }
+
+    async fn list_pod_sandbox(
+        &self,
+        request: Request<cri::ListPodSandboxRequest>,
+    ) -> Answer<cri::ListPodSandboxResponse> {
+        call("ListPodSandbox", sandbox::list::list(&self.0, request.into_inner())).await
+    }
+
+    async fn create_container(
+        &self,
+        request: Request<cri::CreateContainerRequest>,
+    ) -> Answer<cri::CreateContainerResponse> {
+        call("CreateContainer", container::create::create(&self.0, request.into_inner())).await
+    }
+
+    async fn start_container(
+        &self,
+        request: Request<cri::StartContainerRequest>,
+    ) -> Answer<cri::StartContainerResponse> {
+        call("StartContainer", container::start::start(&self.0, request.into_inner())).await
+    }
+
+    async fn stop_container(
+        &self,
+        request: Request<cri::StopContainerRequest>,
+    ) -> Answer<cri::StopContainerResponse> {
+        call("StopContainer", container::stop::stop(&self.0, request.into_inner())).await
+    }
+
+    async fn remove_container(
+        &self,
+        request: Request<cri::RemoveContainerRequest>,
+    ) -> Answer<cri::RemoveContainerResponse> {
+        call("RemoveContainer", container::remove::remove(&self.0, request.into_inner())).await
+    }
+
+    async fn list_containers(
+        &self,
+        request: Request<cri::ListContainersRequest>,
+    ) -> Answer<cri::ListContainersResponse> {
+        call("ListContainers", container::list::list(&self.0, request.into_inner())).await
+    }
+
+    async fn container_status(
+        &self,
+        request: Request<cri::ContainerStatusRequest>,
+    ) -> Answer<cri::ContainerStatusResponse> {
+        call("ContainerStatus", container::status::status(&self.0, request.into_inner())).await
+    }
+
+    async fn reopen_container_log(
+        &self,
+        request: Request<cri::ReopenContainerLogRequest>,
+    ) -> Answer<cri::ReopenContainerLogResponse> {
+        call("ReopenContainerLog", container::reopen_log::reopen_log(&self.0, request.into_inner())).await
+    }
+
+    async fn exec_sync(&self, request: Request<cri::ExecSyncRequest>) -> Answer<cri::ExecSyncResponse> {
+        call("ExecSync", container::exec_sync::exec_sync(&self.0, request.into_inner())).await
+    }
+
+    async fn status(&self, request: Request<cri::StatusRequest>) -> Answer<cri::StatusResponse> {
+        call("Status", runtime::status::status(&self.0, request.into_inner())).await
+    }
+
+    async fn update_container_resources(
+        &self,
+        _: Request<cri::UpdateContainerResourcesRequest>,
+    ) -> Answer<cri::UpdateContainerResourcesResponse> {
+        unimplemented("UpdateContainerResources").await
+    }
+
+    async fn exec(&self, _: Request<cri::ExecRequest>) -> Answer<cri::ExecResponse> {
+        unimplemented("Exec").await
+    }
+
+    async fn attach(&self, _: Request<cri::AttachRequest>) -> Answer<cri::AttachResponse> {
+        unimplemented("Attach").await
+    }
+
+    async fn port_forward(&self, _: Request<cri::PortForwardRequest>) -> Answer<cri::PortForwardResponse> {
+        unimplemented("PortForward").await
+    }
+
+    async fn container_stats(
+        &self,
+        _: Request<cri::ContainerStatsRequest>,
+    ) -> Answer<cri::ContainerStatsResponse> {
+        unimplemented("ContainerStats").await
+    }
+
+    async fn list_container_stats(
+        &self,
+        _: Request<cri::ListContainerStatsRequest>,
+    ) -> Answer<cri::ListContainerStatsResponse> {
+        unimplemented("ListContainerStats").await
+    }
+
+    async fn pod_sandbox_stats(
+        &self,
+        _: Request<cri::PodSandboxStatsRequest>,
+    ) -> Answer<cri::PodSandboxStatsResponse> {
+        unimplemented("PodSandboxStats").await
+    }
+
+    async fn list_pod_sandbox_stats(
+        &self,
+        _: Request<cri::ListPodSandboxStatsRequest>,
+    ) -> Answer<cri::ListPodSandboxStatsResponse> {
+        unimplemented("ListPodSandboxStats").await
+    }
+
+    async fn update_runtime_config(
+        &self,
+        _: Request<cri::UpdateRuntimeConfigRequest>,
+    ) -> Answer<cri::UpdateRuntimeConfigResponse> {
+        unimplemented("UpdateRuntimeConfig").await
+    }
+
+    async fn checkpoint_container(
+        &self,
+        _: Request<cri::CheckpointContainerRequest>,
+    ) -> Answer<cri::CheckpointContainerResponse> {
+        unimplemented("CheckpointContainer").await
+    }
+
+    async fn list_metric_descriptors(
+        &self,
+        _: Request<cri::ListMetricDescriptorsRequest>,
+    ) -> Answer<cri::ListMetricDescriptorsResponse> {
+        unimplemented("ListMetricDescriptors").await
+    }
+
+    async fn list_pod_sandbox_metrics(
+        &self,
+        _: Request<cri::ListPodSandboxMetricsRequest>,
+    ) -> Answer<cri::ListPodSandboxMetricsResponse> {
+        unimplemented("ListPodSandboxMetrics").await
+    }
+
+    async fn update_pod_sandbox_resources(
+        &self,
+        _: Request<cri::UpdatePodSandboxResourcesRequest>,
+    ) -> Answer<cri::UpdatePodSandboxResourcesResponse> {
+        unimplemented("UpdatePodSandboxResources").await
+    }
+
+    async fn stream_pod_sandboxes(
+        &self,
+        _: Request<cri::StreamPodSandboxesRequest>,
+    ) -> Answer<Self::StreamPodSandboxesStream> {
+        unimplemented("StreamPodSandboxes").await
+    }
+
+    async fn stream_containers(
+        &self,
+        _: Request<cri::StreamContainersRequest>,
+    ) -> Answer<Self::StreamContainersStream> {
+        unimplemented("StreamContainers").await
+    }
+
+    async fn stream_container_stats(
+        &self,
+        _: Request<cri::StreamContainerStatsRequest>,
+    ) -> Answer<Self::StreamContainerStatsStream> {
+        unimplemented("StreamContainerStats").await
+    }
+
+    async fn stream_pod_sandbox_stats(
+        &self,
+        _: Request<cri::StreamPodSandboxStatsRequest>,
+    ) -> Answer<Self::StreamPodSandboxStatsStream> {
+        unimplemented("StreamPodSandboxStats").await
+    }
+
+    async fn stream_pod_sandbox_metrics(
+        &self,
+        _: Request<cri::StreamPodSandboxMetricsRequest>,
+    ) -> Answer<Self::StreamPodSandboxMetricsStream> {
+        unimplemented("StreamPodSandboxMetrics").await
+    }
+
+    async fn get_container_events(
+        &self,
+        _: Request<cri::GetEventsRequest>,
+    ) -> Answer<Self::GetContainerEventsStream> {
+        unimplemented("GetContainerEvents").await
+    }
+}

@@ -1,0 +1,205 @@
+//! A whole node: namespace, registry, configuration, daemon.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::inventory::{self, Inventory};
+use crate::namespace::Namespace;
+use crate::registry::Registry;
+
+/// The port of the node's registry.
+const REGISTRY_PORT: u16 = 5000;
+
+/// What a node is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The program `infranetes`.
+    pub binary: PathBuf,
+    /// The registry's content; none for a node without a registry.
+    pub registry: Option<PathBuf>,
+    /// Further configuration, as TOML that is put after the node's own.
+    pub config: String,
+    /// Whether the node has QEMU and the built-in bridge; otherwise nothing runs and nothing is wired.
+    pub machines: bool,
+}
+
+impl Options {
+    /// A node with machines, from the environment that `cargo xtask test` sets.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            binary: from_env("INFRANETES_BIN")?,
+            registry: Some(from_env("INFRANETES_REGISTRY")?),
+            config: String::new(),
+            machines: true,
+        })
+    }
+}
+
+fn from_env(name: &str) -> Result<PathBuf> {
+    let value = std::env::var_os(name);
+    value
+        .map(PathBuf::from)
+        .with_context(|| format!("{name} is not set; run these tests with `cargo xtask test`"))
+}
+
+/// A running node. Dropping it ends and removes all of it.
+#[derive(Debug)]
+pub struct Node {
+    daemon: Option<Daemon>,
+    registry: Option<Registry>,
+    namespace: Namespace,
+    options: Options,
+    earlier_namespaces: BTreeSet<String>,
+    dir: TempDir,
+}
+
+impl Node {
+    /// Makes the node and waits until its daemon serves.
+    pub fn start(options: Options) -> Result<Self> {
+        let mut node = Self::prepare(options)?;
+        node.start_daemon()?;
+        Ok(node)
+    }
+
+    /// Makes everything but the daemon.
+    pub fn prepare(options: Options) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("infra-").tempdir()?;
+        traversable(dir.path())?;
+        let name =
+            dir.path().file_name().map(|name| name.to_string_lossy().replace('.', "")).unwrap_or_default();
+        let namespace = Namespace::create(&format!("node-{name}"))?;
+        let registry = match &options.registry {
+            Some(store) => Some(Registry::start(&namespace, REGISTRY_PORT, store, dir.path())?),
+            None => None,
+        };
+        let earlier_namespaces = inventory::pod_namespaces();
+        let node = Self { daemon: None, registry, namespace, options, earlier_namespaces, dir };
+        std::fs::write(node.config_path(), node.configuration())?;
+        Ok(node)
+    }
+
+    /// The TOML that the daemon reads.
+    fn configuration(&self) -> String {
+        let dir = self.dir.path().display();
+        let parts = if self.options.machines {
+            "[network]\nmode = \"builtin\"\n[providers.qemu]\nkind = \"qemu\"\n"
+        } else {
+            "[network]\nmode = \"null\"\n[providers.qemu]\nkind = \"null\"\n"
+        };
+        format!(
+            "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\n{}\n{parts}[images]\nplain-http = \
+             [\"127.0.0.1:{REGISTRY_PORT}\"]\n",
+            self.options.config
+        )
+    }
+
+    /// Starts the daemon (again) and waits until it serves.
+    pub fn start_daemon(&mut self) -> Result<()> {
+        self.daemon = Some(Daemon::start(
+            &self.namespace,
+            &self.options.binary,
+            &self.config_path(),
+            &self.socket(),
+            &self.log(),
+        )?);
+        Ok(())
+    }
+
+    /// Starts the daemon so that it dies at a step; says whether it came to serve.
+    pub fn start_daemon_to_die_at(&mut self, step: &str) -> Result<bool> {
+        let mut daemon = Daemon::start_to_die(
+            &self.namespace,
+            &self.options.binary,
+            &self.config_path(),
+            &self.socket(),
+            &self.log(),
+            Some(step),
+        )?;
+        let serves = daemon.serves();
+        self.daemon = Some(daemon);
+        Ok(serves)
+    }
+
+    /// The daemon.
+    ///
+    /// # Panics
+    /// If it was never started.
+    pub fn daemon(&mut self) -> &mut Daemon {
+        self.daemon.as_mut().expect("the daemon was started")
+    }
+
+    /// The registry's `host:port`.
+    pub fn registry(&self) -> &str {
+        self.registry.as_ref().map_or("", Registry::host)
+    }
+
+    /// The node's namespace.
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// The node's own directory: everything that it writes is in it.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("s")
+    }
+
+    /// The daemon's configuration.
+    pub fn config_path(&self) -> PathBuf {
+        self.dir.path().join("infranetes.toml")
+    }
+
+    /// The daemon's own log.
+    pub fn log(&self) -> PathBuf {
+        self.dir.path().join("infranetes.log")
+    }
+
+    /// A directory for the logs of pods.
+    pub fn pod_logs(&self) -> PathBuf {
+        self.dir.path().join("pod-logs")
+    }
+
+    /// The pod namespaces that were on the machine before this node.
+    pub(crate) fn earlier_namespaces(&self) -> &BTreeSet<String> {
+        &self.earlier_namespaces
+    }
+
+    /// What is on the node now.
+    pub fn inventory(&self) -> Result<Inventory> {
+        Inventory::take(self)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            if let Some(daemon) = &self.daemon {
+                let printed = daemon.printed();
+                let tail: Vec<_> = printed.lines().rev().take(60).collect();
+                let tail: Vec<_> = tail.into_iter().rev().collect();
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    format!("--- the daemon's last lines ---\n{}\n---\n", tail.join("\n")).as_bytes(),
+                );
+            }
+        }
+        self.daemon = None;
+        inventory::clear(self);
+        self.registry = None;
+    }
+}
+
+/// The machine's unprivileged user reaches its files below this directory.
+fn traversable(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! A process that we started and that ends with us.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A child with its output in a file.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    name: String,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts a command; what it prints is appended to `log`.
+    pub fn start(mut command: Command, name: &str, log: &Path) -> Result<Self> {
+        let file = File::options().create(true).append(true).open(log)?;
+        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has printed so far.
+    pub fn printed(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until `ready` says yes, as long as the process runs and the time is not over.
+    pub fn wait_for(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut ready: impl FnMut() -> bool,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        while !ready() {
+            if !self.runs() {
+                bail!("{} ended before {what}; it printed:\n{}", self.name, self.printed());
+            }
+            if Instant::now() > deadline {
+                bail!("{}: no {what} after {patience:?}; it printed:\n{}", self.name, self.printed());
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    /// Ends it in good order and waits for that.
+    pub fn terminate(&mut self, patience: Duration) -> Result<()> {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + patience;
+        while self.runs() {
+            if Instant::now() > deadline {
+                bail!(
+                    "{} did not end within {patience:?} of SIGTERM; it printed:\n{}",
+                    self.name,
+                    self.printed()
+                );
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Waits for its own end.
+    pub fn wait_for_end(&mut self, patience: Duration) -> Result<std::process::ExitStatus> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if Instant::now() > deadline {
+                bail!("{} still runs after {patience:?}; it printed:\n{}", self.name, self.printed());
+            }
+            pause();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A short pause between two looks at something that tells nobody when it changes.
+#[expect(clippy::disallowed_methods, reason = "another program's state has no event to wait for")]
+pub(crate) fn pause() {
+    std::thread::sleep(Duration::from_millis(20));
+}

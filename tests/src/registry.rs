@@ -1,0 +1,57 @@
+//! A real registry of OCI images on the loopback of a namespace.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::namespace::Namespace;
+use crate::process::Process;
+
+/// The registry's program, as Debian names it.
+const PROGRAM: &str = "docker-registry";
+
+/// A running registry.
+#[derive(Debug)]
+pub struct Registry {
+    process: Process,
+    host: String,
+}
+
+impl Registry {
+    /// Starts a registry on `127.0.0.1:port` of the namespace, with its content in `store`.
+    pub fn start(namespace: &Namespace, port: u16, store: &Path, dir: &Path) -> Result<Self> {
+        let config = dir.join("registry.yml");
+        std::fs::create_dir_all(store)?;
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: \
+                 true}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+                store.display()
+            ),
+        )?;
+        let mut command = namespace.command(PROGRAM);
+        command.arg("serve").arg(&config);
+        let mut process = Process::start(command, PROGRAM, &dir.join("registry.log"))?;
+        let answers = || answers(namespace, port);
+        process.wait_for("answer", Duration::from_secs(20), answers)?;
+        Ok(Self { process, host: format!("127.0.0.1:{port}") })
+    }
+
+    /// Its `host:port`, as references name it.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+/// Whether something listens on a port of the namespace's loopback.
+fn answers(namespace: &Namespace, port: u16) -> bool {
+    let listening = namespace.command("ss").args(["-Hltn", "sport", "=", &format!(":{port}")]).output();
+    listening.is_ok_and(|output| !output.stdout.is_empty())
+}
