@@ -19,7 +19,7 @@ const ACCEPT: Duration = Duration::from_secs(30);
 const COMPLAINT_LIMIT: usize = 512;
 
 /// Tries the ways in order of grace. An `init` that is not systemd ignores the first.
-const SCRIPT: &str = r#"PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
+const SCRIPT: &str = r"PATH=$PATH:/usr/sbin:/sbin:/usr/local/sbin
 export PATH
 if [ -d /run/systemd/system ] && systemctl poweroff --no-block; then exit 0; fi
 if command -v shutdown >/dev/null 2>&1; then
@@ -30,7 +30,7 @@ elif command -v poweroff >/dev/null 2>&1; then
 else
   busybox poweroff
 fi
-"#;
+";
 
 /// Asks the guest to power itself off. Returns when it has accepted, which is long before it is off.
 pub async fn shut_down(session: &dyn Session) -> Result<()> {

@@ -1,6 +1,8 @@
 //! A log file that grows and is rotated, read by a follower that is cut off at random and resumes by its cursor: every
 //! line exactly once.
 
+#![allow(clippy::unwrap_used, reason = "a failure of a test's own step is a failure of the test")]
+
 #[path = "../../transports/tests/servers/mod.rs"]
 mod servers;
 mod support;

@@ -29,7 +29,10 @@ pub(super) enum Piece {
 }
 
 /// Lets the runtime wait for events.
-#[allow(deprecated, reason = "its successor is unsafe for the sake of other types: an `OwnedFd` stays the same file")]
+#[allow(
+    deprecated,
+    reason = "its successor is unsafe for the sake of other types: an `OwnedFd` stays the same file"
+)]
 fn register(events: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(events)
 }

@@ -2,7 +2,7 @@
 //! travels. The shell is chosen, so that other families' tools are tried too.
 
 // Also built as a private module of another crate's tests.
-#![allow(unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::process::Stdio;
