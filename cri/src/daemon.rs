@@ -39,6 +39,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let socket = config.socket.clone();
     let drain = Duration::from_secs(config.timeouts.drain_seconds);
     let context = Arc::new(context(config, store).await?);
+    look_at_providers(&context);
     let node = Arc::new(Node { pods: recover(context).await? });
     let listener = bind(&socket).await?;
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
@@ -96,6 +97,17 @@ async fn context(config: Config, store: Store) -> Result<Context> {
     }
     let network = Network::open(config.network_config()?)?;
     Ok(Context { config, store, images, network, providers, transports })
+}
+
+/// Has every provider find out what the node can do, before the first pod waits for that.
+fn look_at_providers(context: &Context) {
+    for (name, provider) in context.providers.clone() {
+        tokio::spawn(async move {
+            if let Err(error) = provider.check().await {
+                tracing::warn!(provider = name, %error, "not ready");
+            }
+        });
+    }
 }
 
 async fn bind(socket: &Path) -> Result<UnixListener> {

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::store::ContainerRecord;
 
 /// Serves the call.
-pub async fn list(node: &Node, request: ListContainersRequest) -> Result<ListContainersResponse> {
+pub fn list(node: &Node, request: ListContainersRequest) -> Result<ListContainersResponse> {
     let filter = request.filter.unwrap_or_default();
     let views = node.pods.views();
     let records = views.iter().flat_map(|view| view.containers.values()).map(|each| &each.record);

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::pod::ContainerView;
 
 /// Serves the call.
-pub async fn status(node: &Node, request: ContainerStatusRequest) -> Result<ContainerStatusResponse> {
+pub fn status(node: &Node, request: ContainerStatusRequest) -> Result<ContainerStatusResponse> {
     let (pod, found) = node.pods.container(&named(request.container_id, "container_id")?)?;
     Ok(ContainerStatusResponse {
         status: Some(container::status(&found.record, &pod.pod)),

@@ -57,7 +57,7 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         annotations,
         mounts: mounts.into_iter().map(mount).collect(),
         log_path: policy::log_path(log_path)?,
-        resources: resources.map(sandbox::size).unwrap_or_default(),
+        resources: resources.as_ref().map(sandbox::size).unwrap_or_default(),
     })
 }
 

@@ -72,7 +72,7 @@ pub fn record(config: PodSandboxConfig, given: Given, allowed_annotations: &[Str
             .filter_map(Result::transpose)
             .collect::<Result<_>>()?,
         cgroup_parent,
-        resources: resources.map(size).unwrap_or_default(),
+        resources: resources.as_ref().map(size).unwrap_or_default(),
         phase: PodPhase::Creating,
         attachment: None,
         keys: given.keys,
@@ -119,7 +119,7 @@ fn port_mapping(message: PortMappingMessage) -> Result<Option<PortMapping>> {
 }
 
 /// The size in a message. What bounds the cgroup alone is not a machine's business.
-pub fn size(resources: LinuxContainerResources) -> Resources {
+pub fn size(resources: &LinuxContainerResources) -> Resources {
     let LinuxContainerResources {
         cpu_period,
         cpu_quota,
@@ -131,7 +131,7 @@ pub fn size(resources: LinuxContainerResources) -> Resources {
         hugepage_limits: _,
         unified: _,
         memory_swap_limit_in_bytes: _,
-    } = resources;
+    } = *resources;
     let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
     let milli_cpus = match (positive(cpu_quota), positive(cpu_period)) {
         (Some(quota), period) => Some((quota * 1000).div_ceil(period.unwrap_or(100_000))),

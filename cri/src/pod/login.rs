@@ -14,7 +14,7 @@ use crate::store::PodRecord;
 /// A guest with a seed is given the pod's keys and proves the pod's host key. Any other is entered with the credential
 /// of its image's facts, and proves a host key of those facts; its first key is trusted only where the configuration
 /// says so for that image.
-pub fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAddr) -> Result<Target> {
+pub(super) fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAddr) -> Result<Target> {
     let seeded = facts::seeded(facts);
     let credentials = match &facts.credential {
         Some(given) => vec![read(given)?],

@@ -43,7 +43,10 @@ pub(super) async fn spec(
         "qcow2" => DiskFormat::Qcow2,
         "raw" => DiskFormat::Raw,
         other => {
-            return Err(Error::invalid(format!("image {} has the unknown format {other:?}", container.image)));
+            return Err(Error::invalid(format!(
+                "image {} has the unknown format {other:?}",
+                container.image
+            )));
         }
     };
     let seeded = facts::seeded(&container.facts);

@@ -11,7 +11,7 @@ use crate::store::PodRecord;
 
 /// Makes the seed of one container's machine. Its instance id is new for each container, so that a fresh root disk
 /// is set up afresh.
-pub fn seed(pod: &PodRecord, container_id: &str, user: &str, attachment: &Attachment) -> Seed {
+pub(super) fn seed(pod: &PodRecord, container_id: &str, user: &str, attachment: &Attachment) -> Seed {
     let keys = &pod.keys;
     let mut config = json!({
         "hostname": pod.hostname,

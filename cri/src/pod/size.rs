@@ -13,7 +13,7 @@ const MOST_CPUS: u64 = 255;
 
 /// Processors and memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub(super) struct Size {
     /// Virtual processors.
     pub cpus: u32,
     /// Memory in MiB.
@@ -21,7 +21,12 @@ pub struct Size {
 }
 
 /// Decides the size. A part of a processor becomes a whole one: the cgroup bounds what it may use.
-pub fn size(container: Resources, pod: Resources, facts: &Facts, defaults: &MachineDefaults) -> Result<Size> {
+pub(super) fn size(
+    container: Resources,
+    pod: Resources,
+    facts: &Facts,
+    defaults: &MachineDefaults,
+) -> Result<Size> {
     let cpus = match container.milli_cpus.or(pod.milli_cpus) {
         Some(milli) => milli.div_ceil(1000).clamp(1, MOST_CPUS),
         None => u64::from(facts.cpus.unwrap_or(defaults.cpus)).clamp(1, MOST_CPUS),

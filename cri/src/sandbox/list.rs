@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::pod::View;
 
 /// Serves the call.
-pub async fn list(node: &Node, request: ListPodSandboxRequest) -> Result<ListPodSandboxResponse> {
+pub fn list(node: &Node, request: ListPodSandboxRequest) -> Result<ListPodSandboxResponse> {
     let filter = request.filter.unwrap_or_default();
     let views = node.pods.views();
     let items = views.iter().filter(|view| matches(&filter, view)).map(|view| sandbox::item(view)).collect();

@@ -67,25 +67,25 @@ mod tests {
     use super::*;
     use proto::runtime::v1::UserNamespace;
 
-    fn refusal(options: NamespaceOption) -> String {
-        namespaces(&options).expect_err("must be refused").to_string()
+    fn refusal(options: &NamespaceOption) -> String {
+        namespaces(options).expect_err("must be refused").to_string()
     }
 
     #[test]
     fn host_namespaces_are_refused_by_name() {
         let node = i32::from(NamespaceMode::Node);
         assert!(
-            refusal(NamespaceOption { network: node, ..Default::default() }).starts_with("hostNetwork is")
+            refusal(&NamespaceOption { network: node, ..Default::default() }).starts_with("hostNetwork is")
         );
-        assert!(refusal(NamespaceOption { pid: node, ..Default::default() }).starts_with("hostPID is"));
-        assert!(refusal(NamespaceOption { ipc: node, ..Default::default() }).starts_with("hostIPC is"));
+        assert!(refusal(&NamespaceOption { pid: node, ..Default::default() }).starts_with("hostPID is"));
+        assert!(refusal(&NamespaceOption { ipc: node, ..Default::default() }).starts_with("hostIPC is"));
     }
 
     #[test]
     fn user_namespaces_are_refused_by_name() {
         let userns_options = Some(UserNamespace { mode: NamespaceMode::Pod.into(), ..Default::default() });
         assert!(
-            refusal(NamespaceOption { userns_options, ..Default::default() }).contains("hostUsers: false")
+            refusal(&NamespaceOption { userns_options, ..Default::default() }).contains("hostUsers: false")
         );
         let userns_options = Some(UserNamespace { mode: NamespaceMode::Node.into(), ..Default::default() });
         assert!(namespaces(&NamespaceOption { userns_options, ..Default::default() }).is_ok());

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::pod::{View, now};
 
 /// Serves the call.
-pub async fn status(node: &Node, request: PodSandboxStatusRequest) -> Result<PodSandboxStatusResponse> {
+pub fn status(node: &Node, request: PodSandboxStatusRequest) -> Result<PodSandboxStatusResponse> {
     let view = node.pods.view(&named(request.pod_sandbox_id, "pod_sandbox_id")?)?;
     Ok(PodSandboxStatusResponse {
         status: Some(sandbox::status(&view)),

@@ -33,7 +33,7 @@ impl ImageService for Images {
     }
 
     async fn pull_image(&self, request: Request<cri::PullImageRequest>) -> Answer<cri::PullImageResponse> {
-        call("PullImage", image::pull::pull(&self.0, request.into_inner())).await
+        call("PullImage", Box::pin(image::pull::pull(&self.0, request.into_inner()))).await
     }
 
     async fn remove_image(

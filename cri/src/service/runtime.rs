@@ -63,14 +63,14 @@ impl RuntimeService for Runtime {
         &self,
         request: Request<cri::PodSandboxStatusRequest>,
     ) -> Answer<cri::PodSandboxStatusResponse> {
-        call("PodSandboxStatus", sandbox::status::status(&self.0, request.into_inner())).await
+        call("PodSandboxStatus", async { sandbox::status::status(&self.0, request.into_inner()) }).await
     }
 
     async fn list_pod_sandbox(
         &self,
         request: Request<cri::ListPodSandboxRequest>,
     ) -> Answer<cri::ListPodSandboxResponse> {
-        call("ListPodSandbox", sandbox::list::list(&self.0, request.into_inner())).await
+        call("ListPodSandbox", async { sandbox::list::list(&self.0, request.into_inner()) }).await
     }
 
     async fn create_container(
@@ -105,14 +105,14 @@ impl RuntimeService for Runtime {
         &self,
         request: Request<cri::ListContainersRequest>,
     ) -> Answer<cri::ListContainersResponse> {
-        call("ListContainers", container::list::list(&self.0, request.into_inner())).await
+        call("ListContainers", async { container::list::list(&self.0, request.into_inner()) }).await
     }
 
     async fn container_status(
         &self,
         request: Request<cri::ContainerStatusRequest>,
     ) -> Answer<cri::ContainerStatusResponse> {
-        call("ContainerStatus", container::status::status(&self.0, request.into_inner())).await
+        call("ContainerStatus", async { container::status::status(&self.0, request.into_inner()) }).await
     }
 
     async fn reopen_container_log(

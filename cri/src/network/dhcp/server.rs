@@ -27,7 +27,7 @@ pub(super) async fn socket(attachment: &Attachment) -> Result<UdpSocket> {
     let visit = move || {
         let (answer, made) = sync_channel(1);
         let visitor = std::thread::spawn(move || {
-            let make = || -> std::io::Result<Socket> {
+            let there = || -> std::io::Result<Socket> {
                 let namespace = std::fs::File::open(&netns)?;
                 move_into_link_name_space(
                     std::os::fd::AsFd::as_fd(&namespace),
@@ -35,7 +35,7 @@ pub(super) async fn socket(attachment: &Attachment) -> Result<UdpSocket> {
                 )?;
                 open(&tap)
             };
-            let _ = answer.send(make());
+            let _ = answer.send(there());
         });
         let result = made.recv().unwrap_or_else(|_| Err(std::io::Error::other("its thread panicked")));
         let _ = visitor.join();

@@ -96,10 +96,11 @@ impl Owner {
         self.context.images.release(&record.image_id, &record.id).await?;
         reached(Step::ImageReleased);
         let checkpoint = self.checkpoint(&record.id);
-        if let Err(error) = tokio::fs::remove_file(&checkpoint).await {
-            if error.kind() != std::io::ErrorKind::NotFound {
+        match tokio::fs::remove_file(&checkpoint).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 return Err(Error::failed(format!("cannot remove {}", checkpoint.display()), error));
             }
+            _ => {}
         }
         self.context.store.delete_container(&record.id).await?;
         self.containers.remove(&record.id);
