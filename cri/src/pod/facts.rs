@@ -28,7 +28,7 @@ pub fn merged(labels: Facts, names: &[String], rules: &[ImageRule]) -> Facts {
 pub fn check(facts: &Facts) -> Result<(), String> {
     Hardware::of(facts).map_err(|error| error.to_string())?;
     if let Some(log) = &facts.log {
-        log_source(log)?;
+        LogSource::parse(log)?;
     }
     Ok(())
 }
@@ -80,21 +80,7 @@ pub fn port(facts: &Facts) -> u16 {
 /// Where the machine container's log comes from.
 pub fn log(facts: &Facts, pod: &BTreeMap<String, String>) -> Result<LogSource> {
     let text = pod.get(annotations::LOG).or(facts.log.as_ref());
-    text.map_or(Ok(LogSource::Console), |text| log_source(text).map_err(Error::Invalid))
-}
-
-fn log_source(text: &str) -> Result<LogSource, String> {
-    match text.split_once(':') {
-        None if text == "console" => Ok(LogSource::Console),
-        None if text == "journal" => Ok(LogSource::Journal { unit: None }),
-        Some(("journal", unit)) if !unit.is_empty() && !unit.starts_with('-') => {
-            Ok(LogSource::Journal { unit: Some(unit.to_owned()) })
-        }
-        Some(("file", path)) if path.starts_with('/') => Ok(LogSource::File { path: path.to_owned() }),
-        _ => Err(format!(
-            "log source {text:?} is not one of console, journal, journal:UNIT, file:/ABSOLUTE/PATH"
-        )),
-    }
+    text.map_or(Ok(LogSource::Console), |text| LogSource::parse(text).map_err(Error::Invalid))
 }
 
 /// What a reset from inside means.
@@ -119,20 +105,6 @@ pub fn boot_deadline(facts: &Facts, pod: &BTreeMap<String, String>, config: &Con
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn log_sources_are_words() {
-        assert_eq!(log_source("console"), Ok(LogSource::Console));
-        assert_eq!(log_source("journal"), Ok(LogSource::Journal { unit: None }));
-        assert_eq!(
-            log_source("journal:a.service"),
-            Ok(LogSource::Journal { unit: Some("a.service".into()) })
-        );
-        assert_eq!(log_source("file:/var/log/x"), Ok(LogSource::File { path: "/var/log/x".into() }));
-        for bad in ["", "file:x", "file:", "journal:", "journal:--rm", "syslog", "console:x"] {
-            assert!(log_source(bad).unwrap_err().contains("is not one of"), "{bad}");
-        }
-    }
 
     #[test]
     fn hardware_is_read_by_name() {

@@ -79,3 +79,21 @@ impl LogSource {
         Ok(source)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_sources_are_words() {
+        let file = LogSource::File { path: "/var/log/x".into() };
+        let unit = LogSource::Journal { unit: Some("a.service".into()) };
+        assert_eq!(LogSource::parse("console"), Ok(LogSource::Console));
+        assert_eq!(LogSource::parse("journal"), Ok(LogSource::Journal { unit: None }));
+        assert_eq!(LogSource::parse("journal:a.service"), Ok(unit));
+        assert_eq!(LogSource::parse("file:/var/log/x"), Ok(file));
+        for bad in ["", "file:x", "file:", "journal:", "syslog", "console:x"] {
+            assert!(LogSource::parse(bad).unwrap_err().contains("is none of"), "{bad}");
+        }
+    }
+}
