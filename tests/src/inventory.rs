@@ -50,16 +50,18 @@ impl fmt::Display for Inventory {
     }
 }
 
-/// The emulators whose command line names a directory.
+/// The emulators that have a file of a directory open: their command line names no path.
 fn machines(dir: &Path) -> Vec<(i32, String)> {
-    let wanted = dir.display().to_string();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let lines = pids.filter_map(|pid| {
+    let machines = pids.filter_map(|pid| {
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let mut files = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        (line.contains("qemu") && files.any(|file| file.starts_with(dir))).then_some((pid, line))
     });
-    lines.filter(|(_, line)| line.contains("qemu") && line.contains(&wanted)).collect()
+    machines.collect()
 }
 
 /// The pod namespaces that are on the machine now. Another node's are among them: a node remembers those that were
