@@ -107,7 +107,10 @@ pub(super) fn refusal(what: &str, status: &Status) -> anyhow::Error {
         message => message,
     };
     let remedy = match status.code() {
-        Code::DeadlineExceeded | Code::Cancelled => "; give it longer with --timeout",
+        // The words of the transport: the time was up on our side. A deadline that the daemon tells of is another.
+        Code::DeadlineExceeded | Code::Cancelled if message == "Timeout expired" => {
+            "; give it longer with --timeout"
+        }
         Code::Unimplemented => "; is the daemon of another version?",
         _ => "",
     };
@@ -151,8 +154,10 @@ mod tests {
 
     #[test]
     fn refusals_keep_the_message_and_add_the_remedy() {
-        let late = refusal("stop pod x", &Status::deadline_exceeded("too late")).to_string();
-        assert_eq!(late, "cannot stop pod x: too late; give it longer with --timeout");
+        let late = refusal("stop pod x", &Status::cancelled("Timeout expired")).to_string();
+        assert_eq!(late, "cannot stop pod x: Timeout expired; give it longer with --timeout");
+        let told = refusal("run it", &Status::deadline_exceeded("the guest is silent")).to_string();
+        assert_eq!(told, "cannot run it: the guest is silent");
         let empty = refusal("stop pod x", &Status::not_found("")).to_string();
         assert!(empty.len() > "cannot stop pod x: ".len(), "{empty}");
     }

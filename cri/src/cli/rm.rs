@@ -79,7 +79,7 @@ async fn remove(client: &Client, target: &Target) -> anyhow::Result<()> {
 }
 
 /// Removes the log and the two directories above it, as far as nothing else is in them.
-async fn remove_log(log: &Path) {
+pub(super) async fn remove_log(log: &Path) {
     match tokio::fs::remove_file(log).await {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             output::note(&format!("the log {} stays: {error}", log.display()));

@@ -5,9 +5,10 @@
 //! ```
 //!
 //! What goes wrong from `RunPodSandbox` on, Ctrl-C included, removes the pod again: the machine, its disk and its
-//! address with it. The image stays.
+//! address and its log with it. The image stays.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use serde_json::json;
 
 use super::client::{Client, refusal};
 use super::output::{self, Format};
+use super::rm::remove_log;
 use super::step::Step;
 use super::view::short;
 use super::{Global, labels, size};
@@ -30,6 +32,8 @@ use super::{Global, labels, size};
 pub(super) const MADE_HERE: &str = "infranetes.io/run";
 /// What the machine's container is called.
 const CONTAINER: &str = "machine";
+/// Where its log is, below the log directory.
+const LOG_PATH: &str = "machine/0.log";
 /// How long the network of a pod may take.
 const SANDBOX: Duration = Duration::from_secs(120);
 /// How long the removal of a pod that failed may take.
@@ -103,7 +107,7 @@ pub(super) async fn run(client: &Client, global: &Global, args: RunArgs) -> anyh
     };
     let (container, ip) = match started {
         Ok(started) => started,
-        Err(error) => return Err(remove(client, &pod, &name, error).await),
+        Err(error) => return Err(remove(client, &pod, &config, error).await),
     };
 
     match global.output {
@@ -166,12 +170,19 @@ async fn start(
 }
 
 /// Removes a pod that came to nothing. The error to tell.
-async fn remove(client: &Client, pod: &str, name: &str, error: anyhow::Error) -> anyhow::Error {
+async fn remove(
+    client: &Client,
+    pod: &str,
+    config: &PodSandboxConfig,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    let name = &config.hostname;
     let step = Step::begin(format!("removing pod {name} again"));
     let request = client.bounded(RemovePodSandboxRequest { pod_sandbox_id: pod.to_owned() }, Some(CLEAN_UP));
     match client.runtime().remove_pod_sandbox(request).await {
         Ok(_) => {
             step.done(&format!("removed pod {name} again"));
+            remove_log(&Path::new(&config.log_directory).join(LOG_PATH)).await;
             error
         }
         Err(status) => error.context(format!(
@@ -214,7 +225,7 @@ fn container_config(args: &RunArgs, image: ImageSpec) -> ContainerConfig {
         image: Some(image),
         labels: args.labels.iter().cloned().collect(),
         annotations: args.annotations.iter().cloned().collect(),
-        log_path: format!("{CONTAINER}/0.log"),
+        log_path: LOG_PATH.to_owned(),
         linux: Some(LinuxContainerConfig {
             resources: size::resources(args.cpus, args.memory),
             ..LinuxContainerConfig::default()
