@@ -9,15 +9,16 @@ use cri::config::Config;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command() {
-        Command::Serve { config } => {
-            serve(config).await?;
-            Ok(ExitCode::SUCCESS)
-        }
+    let result = match cli.command() {
+        Command::Serve { config } => serve(config).await.map(|()| ExitCode::SUCCESS),
         _ => cli.run().await,
-    }
+    };
+    result.unwrap_or_else(|error| {
+        cri::cli::complain(&error);
+        ExitCode::FAILURE
+    })
 }
 
 async fn serve(config: &Path) -> anyhow::Result<()> {

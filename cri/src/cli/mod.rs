@@ -44,7 +44,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 pub use completion::Shell;
-pub use output::Format;
+pub use output::{Format, complain};
 
 use client::Client;
 

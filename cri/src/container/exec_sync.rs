@@ -63,14 +63,19 @@ async fn session(container: &ContainerView, timeout: Option<Duration>) -> Result
     match (link.session(), record.answered, timeout) {
         (Ok(session), ..) => Ok(session),
         (Err(error), false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({error})"))),
-        (Err(_), false, None) => wait(link, container.boot_time_left(), "did not boot").await,
-        (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is silent").await,
+        (Err(_), false, None) => wait(link, container.boot_time_left(), "has not booted").await,
+        (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is still silent").await,
     }
 }
 
 async fn wait(link: &Link, patience: Duration, what: &str) -> Result<Arc<dyn Session>> {
     let seen = link.ready(tokio::time::Instant::now() + patience).await;
-    seen.map_err(|error| Error::TimedOut(format!("the guest {what} for {} s: {error}", patience.as_secs())))
+    seen.map_err(|error| match error {
+        transports::Error::Unreachable(seen) => {
+            Error::TimedOut(format!("the guest {what} after {} s; last seen: {seen}", patience.as_secs()))
+        }
+        other => other.into(),
+    })
 }
 
 /// The number of a signal by its name without `SIG`.

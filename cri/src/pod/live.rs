@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use transports::{Link, LinkState, Session};
 
+use super::stop::GaveUp;
 use crate::logs::LogTask;
 
 /// What is held for a running machine.
@@ -36,8 +37,8 @@ pub(super) struct Live {
     pub(super) boot_deadline: Option<Instant>,
     /// The end that was asked for.
     pub(super) stop: Option<StopPlan>,
-    /// Whether the boot deadline has ended the machine.
-    pub(super) gave_up: Option<String>,
+    /// Why the daemon itself has ended the machine.
+    pub(super) gave_up: Option<GaveUp>,
 }
 
 /// How a machine is being stopped.

@@ -6,6 +6,7 @@
 //! | the guest reset itself | 1 | `GuestReset` |
 //! | the guest's kernel panicked | 134 | `GuestPanic` |
 //! | it did not answer within its boot deadline | 124 | `GuestBootTimeout` |
+//! | it answered and was not the guest that was expected | 126 | `GuestIdentityMismatch` |
 //! | the grace period was over and it was forced off | 137 | `Killed` |
 //! | its process ended without a word | 255 | `MachineLost` |
 //! | it could not be started at all | 128 | `StartError` |
@@ -14,22 +15,35 @@ use machines::{Cause, Ended};
 
 use crate::store::ExitRecord;
 
-/// The exit of a container whose machine has ended. `gave_up` is set where the boot deadline ended it.
-pub(super) fn exit(ended: &Ended, gave_up: Option<&str>) -> ExitRecord {
-    let (code, reason) = match (ended.cause, gave_up) {
-        (_, Some(_)) => (124, "GuestBootTimeout"),
-        (Cause::PoweredOff, None) => (0, "Completed"),
-        (Cause::Reset, None) => (1, "GuestReset"),
-        (Cause::Panicked, None) => (134, "GuestPanic"),
-        (Cause::Forced, None) => (137, "Killed"),
-        (Cause::Lost, None) => (255, "MachineLost"),
+/// Why the daemon itself ended a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum GaveUp {
+    /// The boot deadline passed; the text says what was seen last.
+    BootTimeout(String),
+    /// The guest is not the one that was expected; the text says how that was seen.
+    IdentityMismatch(String),
+}
+
+/// The exit of a container whose machine has ended: by itself, or because the daemon gave it up.
+pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>) -> ExitRecord {
+    let (code, reason, message) = match (gave_up, ended.cause) {
+        (Some(GaveUp::BootTimeout(seen)), _) => (
+            124,
+            "GuestBootTimeout",
+            format!("the guest did not answer within its boot deadline; last seen: {seen}"),
+        ),
+        (Some(GaveUp::IdentityMismatch(why)), _) => (
+            126,
+            "GuestIdentityMismatch",
+            format!("the guest is not the one that was expected: {why}; correct the image's `host-keys`"),
+        ),
+        (None, Cause::PoweredOff) => (0, "Completed", ended.message.clone()),
+        (None, Cause::Reset) => (1, "GuestReset", ended.message.clone()),
+        (None, Cause::Panicked) => (134, "GuestPanic", ended.message.clone()),
+        (None, Cause::Forced) => (137, "Killed", ended.message.clone()),
+        (None, Cause::Lost) => (255, "MachineLost", ended.message.clone()),
     };
-    ExitRecord {
-        code,
-        reason: reason.to_owned(),
-        message: gave_up.unwrap_or(&ended.message).to_owned(),
-        at: super::nanos(ended.at),
-    }
+    ExitRecord { code, reason: reason.to_owned(), message, at: super::nanos(ended.at) }
 }
 
 /// The exit of a container whose machine could not be started.

@@ -10,7 +10,7 @@ use super::container::lost;
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::Happened;
-use crate::pod::stop;
+use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
 
 /// How long the last lines of a log may take to be written after the machine has ended.
@@ -58,23 +58,20 @@ impl Owner {
             Happened::Link(LinkState::Failed(error)) => {
                 live.sessions.send_replace(None);
                 tracing::error!(container = record.id, %error, "the guest is not the one that was expected");
-                Ok(())
+                if record.answered {
+                    return Ok(());
+                }
+                self.give_up(record, GaveUp::IdentityMismatch(error.to_string())).await
             }
             Happened::StartWaitOver => {
                 live.start_wait = None;
                 self.runs(record, false).await
             }
             Happened::BootDeadline => {
-                live.boot_deadline = None;
                 let seen = live.link.as_ref().and_then(|link| link.session().err());
                 let seen = seen
                     .map_or_else(|| "it answered at the last moment".to_owned(), |error| error.to_string());
-                live.gave_up =
-                    Some(format!("the guest did not answer within its boot deadline; last seen: {seen}"));
-                record.phase = ContainerPhase::Stopping;
-                let machine = record.machine.clone();
-                self.save(record).await?;
-                self.force(&machine).await
+                self.give_up(record, GaveUp::BootTimeout(seen)).await
             }
             Happened::PowerButton => {
                 if let Some(plan) = &mut live.stop {
@@ -88,6 +85,19 @@ impl Owner {
                 self.force(&record.machine).await
             }
         }
+    }
+
+    /// Ends a machine that is of no use, and remembers why.
+    async fn give_up(&mut self, mut record: ContainerRecord, why: GaveUp) -> Result<()> {
+        if let Some(live) = &mut self.live {
+            live.boot_deadline = None;
+            live.start_wait = None;
+            live.gave_up = Some(why);
+        }
+        record.phase = ContainerPhase::Stopping;
+        let machine = record.machine.clone();
+        self.save(record).await?;
+        self.force(&machine).await
     }
 
     async fn force(&self, machine: &machines::MachineId) -> Result<()> {
@@ -122,14 +132,14 @@ impl Owner {
             }
             live.log.finish(LAST_LINES).await;
         }
-        self.record_exit(record, ended, gave_up.as_deref()).await
+        self.record_exit(record, ended, gave_up.as_ref()).await
     }
 
     pub(super) async fn record_exit(
         &mut self,
         mut record: ContainerRecord,
         ended: &Ended,
-        gave_up: Option<&str>,
+        gave_up: Option<&GaveUp>,
     ) -> Result<()> {
         record.phase = ContainerPhase::Exited;
         record.exit = Some(stop::exit(ended, gave_up));
