@@ -153,7 +153,7 @@ impl Qemu {
             return Ok(());
         }
         if process::take_lock(directory)?.is_none() {
-            let process = Process::find(directory.process(), &machine.uuid, self.user);
+            let process = Process::find(directory, &machine.uuid, self.user);
             let attached = Attached::new(directory, &machine.uuid).await;
             match (attached, process) {
                 (Ok(attached), Some(process)) if attached.begun => {
@@ -210,7 +210,7 @@ impl Qemu {
         if !directory.file("lock").exists() || process::take_lock(directory)?.is_some() {
             return Ok(());
         }
-        let Some(process) = Process::find(directory.process(), &machine.uuid, self.user) else {
+        let Some(process) = Process::find(directory, &machine.uuid, self.user) else {
             if Self::lock_is_released(directory).await? {
                 return Ok(());
             }
@@ -345,7 +345,7 @@ impl Provider for Qemu {
                 Ok(())
             }
             Err(error) => {
-                if let Some(process) = Process::find(directory.process(), &machine.uuid, self.user) {
+                if let Some(process) = Process::find(directory, &machine.uuid, self.user) {
                     kill_process(directory, &process, Duration::ZERO).await?;
                 }
                 Self::release_cgroups(directory).await?;

@@ -8,8 +8,8 @@
 //!
 //! Whether a machine runs is told by its lock: an open file, locked before the process is made and inherited by it, so
 //! the kernel releases it when the process has ended, however that happened. There is no instant at which a process
-//! runs without it. The process is found by its recorded id and start time, or else among all processes by the
-//! machine's UUID in its command line; a signal is sent through a descriptor (pidfd) that was opened before the checks.
+//! runs without it. The process is found by its recorded id and start time, or else among all processes; either way it
+//! must have the machine's UUID in its command line and the machine's lock open. A signal is sent through a descriptor (pidfd) that was opened before the checks.
 
 use std::fs::{self, File};
 use std::io;
@@ -136,16 +136,18 @@ pub(crate) struct Process {
 
 impl Process {
     /// Finds the machine's process, by what was recorded or else by its command line.
-    pub(crate) fn find(recorded: Option<ProcessRecord>, uuid: &str, user: User) -> Option<Self> {
-        if let Some(record) = recorded
-            && let Some(process) = Self::open(record.pid, uuid, user)
+    pub(crate) fn find(directory: &Directory, uuid: &str, user: User) -> Option<Self> {
+        let lock = fs::metadata(directory.file("lock")).ok()?;
+        let lock = (lock.dev(), lock.ino());
+        if let Some(record) = directory.process()
+            && let Some(process) = Self::open(record.pid, uuid, user, lock)
             && process.record == record
         {
             return Some(process);
         }
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.find_map(|pid| Self::open(pid, uuid, user))
+        ids.find_map(|pid| Self::open(pid, uuid, user, lock))
     }
 
     /// The process that was just made. It is this daemon's child and was not reaped, so its id is its own; its command
@@ -157,7 +159,7 @@ impl Process {
     }
 
     /// Opens a process by id, if it is the machine's.
-    fn open(pid: i32, uuid: &str, user: User) -> Option<Self> {
+    fn open(pid: i32, uuid: &str, user: User, lock: (u64, u64)) -> Option<Self> {
         let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // From here on the descriptor means one process; what /proc says may be another's only if this one has ended,
         // and then a signal to the descriptor reaches nobody.
@@ -172,6 +174,9 @@ impl Process {
         if words.next()? != uuid.as_bytes() {
             return None;
         }
+        // Another state directory may have a machine of the same name: this one's holds this one's lock.
+        let mut files = fs::read_dir(path.join("fd")).ok()?.flatten();
+        files.find(|file| fs::metadata(file.path()).is_ok_and(|file| (file.dev(), file.ino()) == lock))?;
         let start_time = start_time(&fs::read_to_string(path.join("stat")).ok()?)?;
         Some(Self { record: ProcessRecord { pid, start_time }, descriptor })
     }
@@ -239,6 +244,6 @@ mod tests {
     fn a_process_without_the_uuid_is_nobodys() {
         let user = User { uid: 1, gid: 1 };
         let here = i32::try_from(std::process::id()).unwrap();
-        assert!(Process::open(here, "6b9a3d2c-0000-8000-8000-000000000000", user).is_none());
+        assert!(Process::open(here, "6b9a3d2c-0000-8000-8000-000000000000", user, (0, 0)).is_none());
     }
 }

@@ -187,3 +187,18 @@ async fn a_start_that_was_never_let_go_begins_anew() {
     stage.console_says("hellohello").await;
     stage.close().await;
 }
+
+#[tokio::test]
+async fn a_machine_of_the_same_name_elsewhere_is_left_alone() {
+    let (here, elsewhere) = (Stage::new(), Stage::new());
+    here.start(&here.spec(&Sector::new().halt())).await;
+    elsewhere.start(&elsewhere.spec(&Sector::new().halt())).await;
+    std::fs::remove_file(here.file("process.json")).unwrap();
+    let mut here = here;
+    here.reopen();
+    here.force().await;
+    assert_eq!(here.ended().await.cause, Cause::Forced);
+    here.close().await;
+    assert_eq!(elsewhere.state().await, MachineState::Running { resets: 0 });
+    elsewhere.close().await;
+}

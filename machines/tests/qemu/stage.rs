@@ -12,7 +12,7 @@ use crate::sector::Sector;
 
 pub(crate) const UID: u32 = 64055;
 /// Generous: emulated firmware on a busy node takes its time.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A provider with directories that vanish with it.
 #[derive(Debug)]
