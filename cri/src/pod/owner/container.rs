@@ -23,8 +23,13 @@ impl Owner {
     pub(super) async fn create_container(&mut self, new: NewContainer) -> Result<String> {
         let attachment = self.attachment()?;
         let id = machine::container_id(&self.pod.id, &new.name, new.attempt);
-        if self.containers.contains_key(&id) {
-            return Ok(id);
+        match self.containers.get(&id).cloned() {
+            Some(unfinished) if unfinished.phase == ContainerPhase::Creating => {
+                self.define(unfinished).await?;
+                return Ok(id);
+            }
+            Some(_) => return Ok(id),
+            None => {}
         }
         self.admit(&new)?;
         let config = &self.context.config;
