@@ -20,6 +20,7 @@
 
 pub mod annotations;
 pub mod facts;
+mod handle;
 mod live;
 mod login;
 mod machine;

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Context;
 use super::live::{Happened, Live};
-use super::registry::Handle;
+use super::handle::Handle;
 use super::request::Request;
 use super::view::{ContainerView, View};
 use crate::error::{Error, Result};

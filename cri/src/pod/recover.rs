@@ -22,7 +22,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 
 use super::owner::Owner;
-use super::registry::{Handle, Pods};
+use super::handle::Handle;
+use super::registry::Pods;
 use super::{Context, view};
 use crate::error::Result;
 use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord};

@@ -4,36 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 
 use super::Context;
+use super::handle::Handle;
 use super::owner::Owner;
-use super::request::{NewContainer, Reply, Request};
+use super::request::{NewContainer, Request};
 use super::view::{ContainerView, View};
 use crate::error::{Error, Result};
 use crate::store::{PodPhase, PodRecord};
-
-/// The way to one pod's owner.
-#[derive(Debug, Clone)]
-pub(super) struct Handle {
-    pub(super) requests: mpsc::Sender<Request>,
-    pub(super) view: watch::Receiver<Arc<View>>,
-}
-
-impl Handle {
-    /// Whether the owner still serves: it ends when its pod is gone.
-    fn is_alive(&self) -> bool {
-        !self.requests.is_closed()
-    }
-
-    /// Asks the owner and waits for its answer.
-    async fn ask<T>(&self, id: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || Error::not_found("pod", id);
-        self.requests.send(request(reply)).await.map_err(|_| gone())?;
-        answer.await.map_err(|_| gone())?
-    }
-}
 
 /// All pods of the node.
 pub struct Pods {
