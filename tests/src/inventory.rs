@@ -21,7 +21,7 @@ impl Inventory {
         for (pid, line) in machines(node.dir()) {
             found.insert(format!("process {pid}: {}", line.chars().take(120).collect::<String>()));
         }
-        for name in pod_namespaces().difference(node.earlier_namespaces()) {
+        for name in pod_namespaces(node) {
             found.insert(format!("namespace {name}"));
         }
         let links = run(node.namespace().command("ip").args(["-o", "link"]))?;
@@ -64,12 +64,10 @@ fn machines(dir: &Path) -> Vec<(i32, String)> {
     machines.collect()
 }
 
-/// The pod namespaces that are on the machine now. Another node's are among them: a node remembers those that were
-/// there before it.
-pub(crate) fn pod_namespaces() -> BTreeSet<String> {
-    let Ok(entries) = std::fs::read_dir("/run/netns") else { return BTreeSet::new() };
-    let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| name.starts_with("infranetes-")).collect()
+/// The pod namespaces of a node.
+fn pod_namespaces(node: &Node) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(node.namespace().pod_namespaces()) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn files(dir: &Path, found: &mut BTreeSet<String>) {
@@ -87,7 +85,9 @@ fn files(dir: &Path, found: &mut BTreeSet<String>) {
 /// Files that belong to the node and not to a pod.
 fn is_bookkeeping(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name == "lock" || name.ends_with(".lock") || name.starts_with("last_reserved_ip")
+    name == "lock"
+        || path.extension().is_some_and(|extension| extension == "lock")
+        || name.starts_with("last_reserved_ip")
 }
 
 fn leases(dir: &Path, found: &mut BTreeSet<String>) {
@@ -109,7 +109,7 @@ pub(crate) fn clear(node: &Node) {
             let _ = kill_process(pid, Signal::KILL);
         }
     }
-    for name in pod_namespaces().difference(node.earlier_namespaces()) {
-        let _ = run(std::process::Command::new("ip").args(["netns", "del", name]));
+    for name in pod_namespaces(node) {
+        let _ = run(node.namespace().command("ip").args(["netns", "del", &name]));
     }
 }

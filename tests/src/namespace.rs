@@ -1,7 +1,11 @@
 //! A network namespace that stands for a node.
+//!
+//! It comes with a mount namespace in which `/run/netns` is its own: pod namespaces that are made in it are seen in it
+//! alone, so nodes beside each other are never mistaken for one another, and the last process in it takes them away.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -9,15 +13,19 @@ use anyhow::{Context, Result, bail};
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
+    /// A process that keeps the mount namespace.
+    keeper: Child,
 }
 
 impl Namespace {
     /// Makes a namespace of this name with a loopback interface that is up, and lets it forward packets.
     pub fn create(name: &str) -> Result<Self> {
         run(Command::new("ip").args(["netns", "add", name]))?;
-        let namespace = Self { name: name.to_owned() };
+        let keeper = keep_mounts().inspect_err(|_| remove(name))?;
+        let namespace = Self { name: name.to_owned(), keeper };
         run(namespace.command("ip").args(["link", "set", "lo", "up"]))?;
         run(namespace.command("sysctl").args(["-qw", "net.ipv4.ip_forward=1"]))?;
+        run(namespace.command("sysctl").args(["-qw", "net.ipv6.conf.all.forwarding=1"]))?;
         Ok(namespace)
     }
 
@@ -31,18 +39,47 @@ impl Namespace {
         PathBuf::from("/run/netns").join(&self.name)
     }
 
-    /// A command that will run in it. Only the network is another: files and processes are the machine's.
+    /// The folder with the pod namespaces that were made in it, as this process sees it.
+    pub fn pod_namespaces(&self) -> PathBuf {
+        format!("/proc/{}/root/run/netns", self.keeper.id()).into()
+    }
+
+    /// A command that will run in it. Only the network and `/run/netns` are other ones: files and processes are the
+    /// machine's.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
+        command.arg(format!("--net={}", self.path().display()));
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id())).arg("--").arg(program);
         command
     }
 }
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).output();
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
+        remove(&self.name);
     }
+}
+
+/// Starts a process in a mount namespace with an empty `/run/netns`, and waits until that is there.
+fn keep_mounts() -> Result<Child> {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    command.arg("mount -t tmpfs -o mode=755 tmpfs /run/netns && echo && exec cat");
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.context("cannot run unshare; install util-linux")?;
+    let mut ready = [0];
+    let told = child.stdout.as_mut().map(|stdout| stdout.read_exact(&mut ready));
+    if matches!(told, Some(Ok(()))) {
+        return Ok(child);
+    }
+    let output = child.wait_with_output()?;
+    bail!("cannot make a mount namespace (are you root?): {}", String::from_utf8_lossy(&output.stderr))
+}
+
+fn remove(name: &str) {
+    let _ = Command::new("ip").args(["netns", "del", name]).output();
 }
 
 /// Runs a command to its end; an error has what it printed.

@@ -1,7 +1,8 @@
 //! A whole node: namespace, registry, configuration, daemon.
 
-use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tempfile::TempDir;
@@ -14,6 +15,9 @@ use crate::registry::Registry;
 /// The port of the node's registry.
 const REGISTRY_PORT: u16 = 5000;
 
+/// How long a daemon that must not start may take to say so.
+const SECOND_DAEMON: Duration = Duration::from_secs(30);
+
 /// What a node is made of.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -21,7 +25,7 @@ pub struct Options {
     pub binary: PathBuf,
     /// The registry's content; none for a node without a registry.
     pub registry: Option<PathBuf>,
-    /// Further configuration, as TOML that is put after the node's own.
+    /// Further configuration, as TOML: top-level keys, then sections. A `[network]` section replaces the node's own.
     pub config: String,
     /// Whether the node has QEMU and the built-in bridge; otherwise nothing runs and nothing is wired.
     pub machines: bool,
@@ -53,7 +57,6 @@ pub struct Node {
     registry: Option<Registry>,
     namespace: Namespace,
     options: Options,
-    earlier_namespaces: BTreeSet<String>,
     dir: TempDir,
 }
 
@@ -76,8 +79,7 @@ impl Node {
             Some(store) => Some(Registry::start(&namespace, REGISTRY_PORT, store, dir.path())?),
             None => None,
         };
-        let earlier_namespaces = inventory::pod_namespaces();
-        let node = Self { daemon: None, registry, namespace, options, earlier_namespaces, dir };
+        let node = Self { daemon: None, registry, namespace, options, dir };
         std::fs::write(node.config_path(), node.configuration())?;
         Ok(node)
     }
@@ -85,11 +87,11 @@ impl Node {
     /// The TOML that the daemon reads.
     fn configuration(&self) -> String {
         let dir = self.dir.path().display();
-        let parts = if self.options.machines {
-            "[network]\nmode = \"builtin\"\n[providers.qemu]\nkind = \"qemu\"\n"
-        } else {
-            "[network]\nmode = \"null\"\n[providers.qemu]\nkind = \"null\"\n"
-        };
+        let (kind, mode) = if self.options.machines { ("qemu", "builtin") } else { ("null", "null") };
+        let mut parts = format!("[providers.qemu]\nkind = \"{kind}\"\n");
+        if !self.options.config.contains("[network]") {
+            let _ = write!(parts, "[network]\nmode = \"{mode}\"\n");
+        }
         format!(
             "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\n{}\n{parts}[images]\nplain-http = \
              [\"127.0.0.1:{REGISTRY_PORT}\"]\n",
@@ -107,6 +109,28 @@ impl Node {
             &self.log(),
         )?);
         Ok(())
+    }
+
+    /// Ends the daemon as `kill -9` does and starts it again.
+    pub fn kill_and_restart_daemon(&mut self) -> Result<()> {
+        self.daemon().kill();
+        self.start_daemon()
+    }
+
+    /// Starts a second daemon with the same configuration, which it should refuse; answers what it printed.
+    pub fn start_second_daemon(&self) -> Result<String> {
+        let log = self.dir.path().join("second.log");
+        let mut second = Daemon::start_to_die(
+            &self.namespace,
+            &self.options.binary,
+            &self.config_path(),
+            &self.socket(),
+            &log,
+            None,
+        )?;
+        let status = second.wait_for_end(SECOND_DAEMON)?;
+        anyhow::ensure!(!status.success(), "the second daemon ended in success: {}", second.printed());
+        Ok(second.printed())
     }
 
     /// Starts the daemon so that it dies at a step; says whether it came to serve.
@@ -167,11 +191,6 @@ impl Node {
         self.dir.path().join("pod-logs")
     }
 
-    /// The pod namespaces that were on the machine before this node.
-    pub(crate) fn earlier_namespaces(&self) -> &BTreeSet<String> {
-        &self.earlier_namespaces
-    }
-
     /// What is on the node now.
     pub fn inventory(&self) -> Result<Inventory> {
         Inventory::take(self)
@@ -180,16 +199,16 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            if let Some(daemon) = &self.daemon {
-                let printed = daemon.printed();
-                let tail: Vec<_> = printed.lines().rev().take(60).collect();
-                let tail: Vec<_> = tail.into_iter().rev().collect();
-                let _ = std::io::Write::write_all(
-                    &mut std::io::stderr(),
-                    format!("--- the daemon's last lines ---\n{}\n---\n", tail.join("\n")).as_bytes(),
-                );
-            }
+        if std::thread::panicking()
+            && let Some(daemon) = &self.daemon
+        {
+            let printed = daemon.printed();
+            let tail: Vec<_> = printed.lines().rev().take(60).collect();
+            let tail: Vec<_> = tail.into_iter().rev().collect();
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("--- the daemon's last lines ---\n{}\n---\n", tail.join("\n")).as_bytes(),
+            );
         }
         self.daemon = None;
         inventory::clear(self);

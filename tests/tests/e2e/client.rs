@@ -1,11 +1,13 @@
 //! A CRI client as the kubelet is one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use proto::runtime::v1 as cri;
 use proto::runtime::v1::image_service_client::ImageServiceClient;
 use proto::runtime::v1::runtime_service_client::RuntimeServiceClient;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -120,6 +122,34 @@ impl Client {
             timeout,
         };
         Ok(self.runtime.exec_sync(request).await?.into_inner())
+    }
+
+    /// Waits until a container's status is as wanted.
+    ///
+    /// # Panics
+    /// When it is not within this time.
+    pub(crate) async fn wait_for(
+        &mut self,
+        id: &str,
+        seconds: u64,
+        wanted: impl Fn(&cri::ContainerStatus) -> bool,
+    ) -> cri::ContainerStatus {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        loop {
+            let status = self.status(id).await.expect("the container exists");
+            if wanted(&status) {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "after {seconds} s it still is {status:?}");
+            // The protocol offers no event for it.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a container has ended; answers how.
+    pub(crate) async fn wait_for_end(&mut self, id: &str, seconds: u64) -> cri::ContainerStatus {
+        let exited = i32::from(cri::ContainerState::ContainerExited);
+        self.wait_for(id, seconds, |status| status.state == exited).await
     }
 
     /// What a command prints in the guest; it must succeed.

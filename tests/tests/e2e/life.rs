@@ -6,6 +6,10 @@ use crate::client::pod;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_image_lives_as_a_pod_and_leaves_nothing() {
+    crate::within(120, life()).await;
+}
+
+async fn life() {
     let (node, mut client) = crate::node().await;
     let before = node.inventory().unwrap();
     let image = format!("{}/guests/mini:latest", node.registry());

@@ -1,0 +1,46 @@
+//! What this runtime does not offer says so by name, so that a kubelet falls back and a person knows what is missing.
+
+use proto::runtime::v1 as cri;
+use tonic::{Code, Status};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_rpc_that_is_not_offered_says_so_by_name() {
+    let (_node, client) = crate::bare_node().await;
+    let mut seen = Vec::new();
+    macro_rules! refused {
+        ($service:ident: $($call:ident($request:ident) = $name:literal,)+) => {$({
+            let answer = client.clone().$service.$call(cri::$request::default()).await;
+            seen.push(($name, answer.map(drop).expect_err($name)));
+        })+};
+    }
+    refused! { runtime:
+        update_container_resources(UpdateContainerResourcesRequest) = "UpdateContainerResources",
+        exec(ExecRequest) = "Exec",
+        attach(AttachRequest) = "Attach",
+        port_forward(PortForwardRequest) = "PortForward",
+        container_stats(ContainerStatsRequest) = "ContainerStats",
+        list_container_stats(ListContainerStatsRequest) = "ListContainerStats",
+        pod_sandbox_stats(PodSandboxStatsRequest) = "PodSandboxStats",
+        list_pod_sandbox_stats(ListPodSandboxStatsRequest) = "ListPodSandboxStats",
+        update_runtime_config(UpdateRuntimeConfigRequest) = "UpdateRuntimeConfig",
+        checkpoint_container(CheckpointContainerRequest) = "CheckpointContainer",
+        list_metric_descriptors(ListMetricDescriptorsRequest) = "ListMetricDescriptors",
+        list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) = "ListPodSandboxMetrics",
+        update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) = "UpdatePodSandboxResources",
+        stream_pod_sandboxes(StreamPodSandboxesRequest) = "StreamPodSandboxes",
+        stream_containers(StreamContainersRequest) = "StreamContainers",
+        stream_container_stats(StreamContainerStatsRequest) = "StreamContainerStats",
+        stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) = "StreamPodSandboxStats",
+        stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) = "StreamPodSandboxMetrics",
+        get_container_events(GetEventsRequest) = "GetContainerEvents",
+    }
+    refused! { images: stream_images(StreamImagesRequest) = "StreamImages", }
+    for (name, status) in seen {
+        check(name, &status);
+    }
+}
+
+fn check(name: &str, status: &Status) {
+    assert_eq!(status.code(), Code::Unimplemented, "{name}: {status}");
+    assert_eq!(status.message(), format!("{name} is not implemented"));
+}
