@@ -1,5 +1,8 @@
 //! `key=value` arguments.
 
+/// The label that tells the pods of `run` from a kubelet's.
+pub(super) const MADE_HERE: &str = "infranetes.io/run";
+
 /// Splits one at its first `=`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -9,9 +9,9 @@ use clap::Args;
 use proto::runtime::v1::{ContainerState, PodSandboxState, RemovePodSandboxRequest, StopPodSandboxRequest};
 
 use super::client::{Client, refusal};
+use super::labels::MADE_HERE;
 use super::output;
 use super::resolve::{Target, find};
-use super::run::MADE_HERE;
 use super::step::Step;
 
 /// How long the removal of one pod may take.

@@ -28,8 +28,6 @@ use super::step::Step;
 use super::view::short;
 use super::{Global, labels, size};
 
-/// The label that tells pods of this command from a kubelet's.
-pub(super) const MADE_HERE: &str = "infranetes.io/run";
 /// What the machine's container is called.
 const CONTAINER: &str = "machine";
 /// Where its log is, below the log directory.
@@ -195,7 +193,7 @@ async fn remove(
 
 fn sandbox_config(args: &RunArgs, name: &str, uid: String) -> PodSandboxConfig {
     let mut labels: BTreeMap<_, _> = args.labels.iter().cloned().collect();
-    labels.insert(MADE_HERE.to_owned(), "true".to_owned());
+    labels.insert(labels::MADE_HERE.to_owned(), "true".to_owned());
     let log_directory = match &args.log_directory {
         Some(directory) => directory.clone(),
         None => format!("/var/log/pods/{}_{name}_{uid}", args.namespace),
