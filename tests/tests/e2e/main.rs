@@ -3,11 +3,13 @@
 //! Run by `cargo xtask test --tier e2e`, which builds the guests and the daemon and tells where they are. Tests with
 //! machines wait for each other (two emulated machines that boot at once starve each other), and each has a deadline.
 
+mod churn;
 mod client;
 mod fixture;
 mod ids;
 mod life;
 mod refusals;
+mod restart;
 mod unimplemented;
 
-use fixture::{bare_node, bare_node_with, node, within};
+use fixture::{bare_node, bare_node_with, node, node_with, within};
