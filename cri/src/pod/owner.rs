@@ -13,8 +13,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Context;
-use super::live::{Happened, Live};
 use super::handle::Handle;
+use super::live::{Happened, Live};
 use super::request::Request;
 use super::view::{ContainerView, View};
 use crate::error::{Error, Result};

@@ -21,8 +21,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
-use super::owner::Owner;
 use super::handle::Handle;
+use super::owner::Owner;
 use super::registry::Pods;
 use super::{Context, view};
 use crate::error::Result;
