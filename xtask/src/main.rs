@@ -3,6 +3,8 @@
 //! ```text
 //!   setup   what a fresh machine lacks is installed, each thing with its reason
 //!   guest   disk images of sample guests, built once from the distribution's packages
+//!   demo    a legacy VM image lives as a pod, shown step by step
+//!   node    a ready node in the foreground, for crictl and for people
 //!   test    lint, unit, contract, end-to-end and fault tiers, one closing summary line
 //!   clean   what was kept between runs is removed
 //! ```
@@ -13,8 +15,12 @@
 
 mod cache;
 mod clean;
+mod demo;
 mod guest;
+mod interrupt;
+mod node;
 mod progress;
+mod registry;
 mod run;
 mod setup;
 mod test;
@@ -43,6 +49,10 @@ enum Command {
     Setup(setup::Arguments),
     /// Build disk images of sample guests and print their paths.
     Guest(guest::Arguments),
+    /// Show a legacy VM image that lives as a pod, step by step.
+    Demo(demo::Arguments),
+    /// Keep a ready node in the foreground until Ctrl-C.
+    Node(node::Arguments),
     /// Run the tests, all of them or one tier or one test.
     Test(test::Arguments),
     /// Remove what was kept between runs.
@@ -50,12 +60,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Arguments::parse().command {
+    let arguments = Arguments::parse();
+    let outcome = interrupt::listen().and_then(|()| match arguments.command {
+        Command::Demo(arguments) => demo::command(&arguments),
+        Command::Node(arguments) => node::command(&arguments),
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Guest(arguments) => guest::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
         Command::Clean => clean::command(),
-    };
+    });
     match outcome {
         Ok(code) => code,
         Err(error) => {

@@ -1,13 +1,13 @@
 //! What the commands say: a line for each thing done, and a status line while something long runs.
 //!
 //! On a terminal the status line is rewritten in place every second. Elsewhere (CI, a file) each line of a step is
-//! written once, and a silent step says every 20 seconds that it is still at work.
+//! written once, and a silent step says every 10 seconds that it is still at work.
 
 use std::io::{IsTerminal, Write, stdout};
 use std::time::{Duration, Instant};
 
 /// How long a step may be silent where there is no terminal.
-const SILENCE: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Writes a line.
 pub(crate) fn line(text: &str) {
@@ -29,20 +29,31 @@ pub(crate) struct Step {
 impl Step {
     /// Begins a step.
     pub(crate) fn begin(title: &str) -> Self {
-        let terminal = stdout().is_terminal();
-        let step = Self {
-            title: title.into(),
-            began: Instant::now(),
-            spoke: Instant::now(),
-            last: String::new(),
-            terminal,
-        };
-        if terminal {
+        let step = Self::wait(title);
+        if step.terminal {
             step.status();
         } else {
             line(&format!("{title} ..."));
         }
         step
+    }
+
+    /// Begins to wait for something that was told of already: only [`Self::tick`] shows that time goes on.
+    pub(crate) fn wait(title: &str) -> Self {
+        Self {
+            title: title.into(),
+            began: Instant::now(),
+            spoke: Instant::now(),
+            last: String::new(),
+            terminal: stdout().is_terminal(),
+        }
+    }
+
+    /// Writes a line above the status line.
+    pub(crate) fn above(&mut self, text: &str) {
+        self.wipe();
+        line(text);
+        self.spoke = Instant::now();
     }
 
     /// A line of the step's output.

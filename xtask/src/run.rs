@@ -5,21 +5,30 @@
 //! ```
 //!
 //! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
-//! lines it wrote; one that is silent for longer than its limit is ended.
+//! lines it wrote; one that is silent for longer than its limit is ended, and so is one that runs when a person asks for
+//! the end (see [`crate::interrupt`]), with all that it has started.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::interrupt;
 use crate::progress::{self, Step};
 
 /// How many lines a failing program's output is shown by.
 const SHOWN: usize = 60;
 /// How long a program may be silent.
 const SILENCE: Duration = Duration::from_secs(15 * 60);
+/// How often a silent program is looked after.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a program that is to end may take.
+const END: Duration = Duration::from_secs(10);
 
 /// Runs a program as a step; each line it writes is the step's progress. An error if it fails.
 pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
@@ -46,28 +55,32 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
     bail!("{title} failed ({status}): see the lines above")
 }
 
-/// Runs a program and hands on each line of its output and errors as it comes, or `None` each second without one.
+/// Runs a program and hands on each line of its output and errors as it comes, or `None` from time to time without one.
 pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().with_context(
-            || format!("cannot run {name}: is it installed? `cargo xtask setup` installs it"),
-        )?;
+    let mut child = Running(
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .with_context(|| format!("cannot run {name}: is it installed? `cargo xtask setup` installs it"))?,
+    );
     let (sender, receiver) = sync_channel(256);
     let readers = [
-        child.stdout.take().map(|pipe| forward(pipe, sender.clone())),
-        child.stderr.take().map(|pipe| forward(pipe, sender)),
+        child.0.stdout.take().map(|pipe| forward(pipe, sender.clone())),
+        child.0.stderr.take().map(|pipe| forward(pipe, sender)),
     ];
     let mut heard = Instant::now();
     loop {
-        match receiver.recv_timeout(Duration::from_secs(1)) {
+        interrupt::check()?;
+        match receiver.recv_timeout(LOOK) {
             Ok(line) => {
                 heard = Instant::now();
                 each(Some(&line));
             }
             Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                child.kill().with_context(|| format!("cannot end {name}"))?;
-                child.wait().with_context(|| format!("cannot end {name}"))?;
                 bail!("{name} wrote nothing for {} minutes and was ended", SILENCE.as_secs() / 60);
             }
             Err(RecvTimeoutError::Timeout) => each(None),
@@ -78,7 +91,31 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -
         // A reader ends with its pipe; it has nothing to fail by.
         let _ = reader.join();
     }
-    child.wait().with_context(|| format!("cannot wait for {name}"))
+    child.0.wait().with_context(|| format!("cannot wait for {name}"))
+}
+
+/// A program that ends with us, and all that it has started.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let group = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
+        let Some(group) = group.filter(|_| matches!(self.0.try_wait(), Ok(None))) else { return };
+        // A group that has ended by itself needs no end.
+        let _ = kill_process_group(group, Signal::TERM);
+        let asked = Instant::now();
+        while matches!(self.0.try_wait(), Ok(None)) && asked.elapsed() < END {
+            pause();
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// A short pause between two looks at something that tells nobody when it changes.
+#[expect(clippy::disallowed_methods, reason = "another program's state has no event to wait for")]
+pub(crate) fn pause() {
+    std::thread::sleep(LOOK);
 }
 
 fn forward(pipe: impl Read + Send + 'static, to: SyncSender<String>) -> std::thread::JoinHandle<()> {

@@ -17,9 +17,23 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |path| root().join(path))
 }
 
-/// The program that cargo asked to be called by, else the one on the path.
+/// The daemon's program, as `cargo build` makes it.
+pub(crate) fn daemon() -> PathBuf {
+    target().join("debug/infranetes")
+}
+
+/// The program that cargo asked to be called by, else the one on the path. What `cargo run` tells of this crate is
+/// taken out of its environment: build scripts look at it, and would build anew what a call by hand has built.
 pub(crate) fn cargo() -> std::process::Command {
     let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let ours = name.to_str().is_some_and(|name| {
+            ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"].iter().any(|prefix| name.starts_with(prefix))
+        });
+        if ours {
+            command.env_remove(name);
+        }
+    }
     command
 }

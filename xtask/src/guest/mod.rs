@@ -61,6 +61,11 @@ impl Image {
         self.beside("qcow2")
     }
 
+    /// What tells it from an image of the same name and other content.
+    pub(crate) fn content(&self) -> String {
+        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
     /// A file that belongs to it.
     pub(crate) fn beside(&self, extension: &str) -> PathBuf {
         self.folder.join(format!("{}.{extension}", self.name))

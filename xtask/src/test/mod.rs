@@ -90,9 +90,7 @@ struct Environment {
 
 impl Environment {
     fn apply(&self, command: &mut std::process::Command) {
-        command
-            .env("INFRANETES_GUESTS", guest::folder())
-            .env("INFRANETES_BIN", tree::target().join("debug/infranetes"));
+        command.env("INFRANETES_GUESTS", guest::folder()).env("INFRANETES_BIN", tree::daemon());
         if let Some(crictl) = &self.crictl {
             command.env("INFRANETES_CRICTL", crictl);
         }
