@@ -114,6 +114,37 @@ impl Attachment {
         self.addresses.iter().map(|address| address.address)
     }
 
+    /// The DNS servers and search domains of a guest: its own, or else the network's.
+    pub(super) fn resolution<'a>(&'a self, guest: &'a GuestIdentity) -> (&'a [IpAddr], &'a [String]) {
+        let servers = if guest.servers.is_empty() { &self.dns.nameservers } else { &guest.servers };
+        let domain = std::slice::from_ref(&self.dns.domain);
+        let network = match (&self.dns.search[..], self.dns.domain.as_str()) {
+            ([], "") => &[],
+            ([], _) => domain,
+            (search, _) => search,
+        };
+        (servers, if guest.search.is_empty() { network } else { &guest.search })
+    }
+
+    /// Every route, those on the link first: a gateway must be reachable before a route uses it. One that lies outside
+    /// of the machine's own networks, and that no route on the link reaches, gets its own.
+    pub(super) fn ordered_routes(&self) -> Vec<Route> {
+        let alone =
+            |address: IpAddr| AddressWithPrefix { address, prefix: if address.is_ipv4() { 32 } else { 128 } };
+        let (via, mut ordered): (Vec<Route>, Vec<Route>) =
+            self.routes.iter().cloned().partition(|route| route.gateway.is_some());
+        for gateway in via.iter().filter_map(|route| route.gateway) {
+            let reached = matches!(gateway, IpAddr::V6(gateway) if gateway.is_unicast_link_local())
+                || self.addresses.iter().any(|own| own.contains(gateway))
+                || ordered.iter().any(|route| route.destination.contains(gateway));
+            if !reached {
+                ordered.push(Route { destination: alone(gateway), gateway: None });
+            }
+        }
+        ordered.extend(via);
+        ordered
+    }
+
     /// Whether there is a namespace and a tap.
     pub fn is_real(&self) -> bool {
         !self.tap.is_empty()

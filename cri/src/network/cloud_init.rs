@@ -8,10 +8,8 @@ use super::{Attachment, GuestIdentity};
 pub fn cloud_init_network(attachment: &Attachment, identity: &GuestIdentity) -> String {
     let addresses: Vec<String> =
         attachment.addresses.iter().map(|own| format!("{}/{}", own.address, own.prefix)).collect();
-    let mut routes: Vec<&super::Route> = attachment.routes.iter().collect();
-    // The gateway must be reachable before a route uses it.
-    routes.sort_by_key(|route| route.gateway.is_some());
-    let routes: Vec<Value> = routes
+    let routes: Vec<Value> = attachment
+        .ordered_routes()
         .into_iter()
         .map(|route| {
             let to = format!("{}/{}", route.destination.address, route.destination.prefix);
@@ -20,13 +18,12 @@ pub fn cloud_init_network(attachment: &Attachment, identity: &GuestIdentity) -> 
                 Some(via) if attachment.addresses.iter().any(|own| own.contains(via)) => {
                     json!({ "to": to, "via": via })
                 }
+                // A renderer may apply routes in another order, so each says it by itself.
                 Some(via) => json!({ "to": to, "via": via, "on-link": true }),
             }
         })
         .collect();
-    let dns = &attachment.dns;
-    let servers = if identity.servers.is_empty() { &dns.nameservers } else { &identity.servers };
-    let search = if identity.search.is_empty() { &dns.search } else { &identity.search };
+    let (servers, search) = attachment.resolution(identity);
     let document = json!({ "version": 2, "ethernets": { "eth0": {
         "match": { "macaddress": attachment.mac },
         "dhcp4": false, "dhcp6": false, "accept-ra": false,

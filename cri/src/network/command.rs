@@ -12,7 +12,7 @@ use super::error::{Error, Result};
 const OUTPUT_BYTES: u64 = 1 << 20;
 
 pub(super) struct Output {
-    pub(super) success: bool,
+    pub(super) status: std::process::ExitStatus,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: String,
 }
@@ -68,11 +68,7 @@ pub(super) async fn run(
     })?;
     let status = status.map_err(|source| Error::failed(format!("cannot wait for {name}"), source))?;
     group.0 = None;
-    Ok(Output {
-        success: status.success(),
-        stdout,
-        stderr: String::from_utf8_lossy(&stderr).trim().to_owned(),
-    })
+    Ok(Output { status, stdout, stderr: String::from_utf8_lossy(&stderr).trim().to_owned() })
 }
 
 async fn bounded(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
@@ -87,7 +83,7 @@ async fn bounded(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 /// Runs a tool of iproute2 that must succeed.
 pub(super) async fn tool(program: &str, args: &[&str], stdin: &str) -> Result<Vec<u8>> {
     let output = run(Path::new(program), args, &[], stdin.as_bytes(), Duration::from_secs(20)).await?;
-    if output.success {
+    if output.status.success() {
         return Ok(output.stdout);
     }
     Err(Error::said(format!("{program} {} failed", args.join(" ")), output.stderr))

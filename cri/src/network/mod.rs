@@ -35,7 +35,7 @@ pub use config::{Mode, NetworkConfig};
 pub use dhcp::DhcpGuard;
 pub use error::{Error, Result};
 
-use cni::{cache, conflist, plugin};
+use cni::{cache, conflist, plugin, stray};
 
 /// The network of the node's pods. Clones share it.
 #[derive(Clone)]
@@ -69,7 +69,7 @@ impl Network {
     /// Whether pods can be attached; if not, the error says what is missing.
     #[allow(clippy::unused_async)] // part of the interface: callers await it
     pub async fn check(&self) -> Result<()> {
-        match self.list_in_force()? {
+        match self.list_in_force(true)? {
             Some(list) => plugin::find_all(&list, self.plugins()),
             None => Ok(()),
         }
@@ -102,6 +102,7 @@ impl Network {
             }
             None => None,
         };
+        let again = kept.is_some();
         let mut entry = match kept {
             Some(entry) => entry,
             None => self.add(pod).await?,
@@ -111,7 +112,7 @@ impl Network {
             .clone()
             .ok_or_else(|| Error::said(format!("pod {} has no attachment", pod.id), "remove the pod"))?;
         if !entry.joined {
-            tap::join(&attachment, self.shared.config.tap_user).await?;
+            tap::join(&attachment, self.shared.config.tap_user, again).await?;
             entry.joined = true;
             cache::save(self.cache(), &entry)?;
         }
@@ -119,11 +120,10 @@ impl Network {
     }
 
     async fn add(&self, pod: &PodNetworkRequest) -> Result<cache::Entry> {
-        let list = self.list_in_force()?.unwrap_or_default();
+        let with_ports = pod.port_mappings.iter().any(|port| port.host_port != 0);
+        let list = self.list_in_force(with_ports)?.unwrap_or_default();
         plugin::find_all(&list, self.plugins())?;
-        let request = pod.clone();
-        let mut entry = cache::Entry { request, list, result: None, attachment: None, joined: false };
-        cache::save(self.cache(), &entry)?;
+        let mut entry = cache::begin(self.cache(), pod, list)?;
         netns::make(&pod.id).await?;
         entry.result = Some(plugin::add(&entry, self.plugins()).await?);
         cache::save(self.cache(), &entry)?;
@@ -154,10 +154,16 @@ impl Network {
 
     async fn detach_real(&self, id: &str) -> Result<()> {
         if let Some(entry) = cache::load(self.cache(), id)? {
-            if let Some(result) = &entry.result {
-                tap::restore(id, result).await?;
+            match &entry.result {
+                Some(result) => tap::restore(id, result).await?,
+                None => stray::end(id).await?,
             }
-            plugin::del(&entry, self.plugins()).await?;
+            let mut done = plugin::del(&entry, self.plugins()).await;
+            if done.is_err() && entry.result.is_none() {
+                // A plugin may stumble over what its cut-off ADD never made; by then it has removed the rest.
+                done = plugin::del(&entry, self.plugins()).await;
+            }
+            done?;
         }
         netns::remove(id).await?;
         cache::forget(self.cache(), id)
@@ -178,13 +184,13 @@ impl Network {
         cache::list(self.cache())
     }
 
-    fn list_in_force(&self) -> Result<Option<Value>> {
+    fn list_in_force(&self, with_ports: bool) -> Result<Option<Value>> {
         match &self.shared.config.mode {
             Mode::Null => Ok(None),
             Mode::Cni { conf_dir, .. } => conflist::first(conf_dir).map(Some),
             Mode::Builtin { subnets, bridge, mtu, .. } => {
                 let data = self.shared.config.state_dir.join("addresses");
-                Ok(Some(conflist::builtin(subnets, bridge, *mtu, &data)))
+                Ok(Some(conflist::builtin(subnets, bridge, *mtu, &data, with_ports)))
             }
         }
     }

@@ -16,13 +16,10 @@ pub(super) fn path(id: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name(id))
 }
 
-/// Makes a fresh namespace with loopback up; what an interrupted call left is replaced.
+/// Makes a fresh namespace; what an interrupted call left is replaced.
 pub(super) async fn make(id: &str) -> Result<()> {
     remove(id).await?;
-    let name = name(id);
-    tool("ip", &["netns", "add", &name], "").await?;
-    tool("ip", &["-n", &name, "link", "set", "lo", "up"], "").await?;
-    Ok(())
+    tool("ip", &["netns", "add", &name(id)], "").await.map(drop)
 }
 
 /// Removes a namespace; one that is absent is no error.

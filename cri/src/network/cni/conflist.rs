@@ -39,14 +39,29 @@ pub(in super::super) fn first(directory: &Path) -> Result<Value> {
     normal(value).map_err(wrong)
 }
 
+/// The versions of CNI whose results are understood, the newest first.
+const VERSIONS: [&str; 5] = ["1.1.0", "1.0.0", "0.4.0", "0.3.1", "0.3.0"];
+
+/// The newest version that both the configuration and the daemon know.
+fn version(value: &Value) -> Result<&'static str, String> {
+    let offered: Vec<&str> = [&value["cniVersion"]]
+        .into_iter()
+        .chain(value["cniVersions"].as_array().into_iter().flatten())
+        .filter_map(Value::as_str)
+        .collect();
+    VERSIONS.into_iter().find(|known| offered.contains(known)).ok_or_else(|| match offered[..] {
+        [] => "it has no \"cniVersion\"; use 0.3.0 to 1.1.0".to_owned(),
+        _ => format!("cniVersion {} is not supported; use 0.3.0 to 1.1.0", offered.join(", ")),
+    })
+}
+
 fn normal(value: Value) -> Result<Value, String> {
-    let version = value["cniVersion"].as_str().unwrap_or("0.2.0").to_owned();
-    if !["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"].contains(&version.as_str()) {
-        return Err(format!("cniVersion {version:?} is not supported; use 0.3.1 to 1.1.0"));
-    }
+    let version = version(&value)?;
     let name = value["name"].as_str().filter(|name| !name.is_empty()).ok_or("it has no \"name\"")?.to_owned();
     let list = if value.get("plugins").is_some() {
-        value
+        let mut list = value;
+        list["cniVersion"] = version.into();
+        list
     } else {
         json!({ "cniVersion": version, "name": name, "plugins": [value] })
     };
@@ -63,16 +78,25 @@ fn normal(value: Value) -> Result<Value, String> {
     Ok(list)
 }
 
-/// The list of the built-in network.
-pub(in super::super) fn builtin(subnets: &[String], bridge: &str, mtu: u32, data: &Path) -> Value {
+/// The list of the built-in network; a pod without ports on the node is spared the plugin for them.
+pub(in super::super) fn builtin(
+    subnets: &[String],
+    bridge: &str,
+    mtu: u32,
+    data: &Path,
+    with_ports: bool,
+) -> Value {
     let ranges: Vec<Value> = subnets.iter().map(|subnet| json!([{ "subnet": subnet }])).collect();
     let routes: Vec<Value> = subnets
         .iter()
         .map(|subnet| json!({ "dst": if subnet.contains(':') { "::/0" } else { "0.0.0.0/0" } }))
         .collect();
-    json!({ "cniVersion": "1.0.0", "name": "infranetes", "plugins": [
-        { "type": "bridge", "bridge": bridge, "isGateway": true, "ipMasq": true, "hairpinMode": true, "mtu": mtu,
-          "ipam": { "type": "host-local", "ranges": ranges, "routes": routes, "dataDir": data } },
-        { "type": "portmap", "capabilities": { "portMappings": true }, "snat": true },
-    ]})
+    let mut plugins = vec![json!({
+        "type": "bridge", "bridge": bridge, "isGateway": true, "ipMasq": true, "hairpinMode": true, "mtu": mtu,
+        "ipam": { "type": "host-local", "ranges": ranges, "routes": routes, "dataDir": data },
+    })];
+    if with_ports {
+        plugins.push(json!({ "type": "portmap", "capabilities": { "portMappings": true }, "snat": true }));
+    }
+    json!({ "cniVersion": "1.0.0", "name": "infranetes", "plugins": plugins })
 }

@@ -3,3 +3,4 @@
 pub(super) mod cache;
 pub(super) mod conflist;
 pub(super) mod plugin;
+pub(super) mod stray;

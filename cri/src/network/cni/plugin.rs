@@ -11,6 +11,8 @@ use super::super::{PodNetworkRequest, netns};
 use super::cache::Entry;
 
 const DEADLINE: Duration = Duration::from_mins(1);
+/// How much of each text of a plugin is told, in characters.
+const TOLD: usize = 2000;
 
 /// Finds a plugin.
 pub(in super::super) fn find(kind: &str, directories: &[PathBuf]) -> Result<PathBuf> {
@@ -72,7 +74,7 @@ async fn call(
     ];
     let output = run(&path, &[], &env, config.to_string().as_bytes(), DEADLINE).await?;
     let answer: Option<Value> = serde_json::from_slice(&output.stdout).ok();
-    if output.success {
+    if output.status.success() {
         return match (verb, answer) {
             ("ADD", None) => {
                 Err(Error::said(format!("CNI plugin {kind} answered ADD with no JSON"), output.stderr))
@@ -82,11 +84,13 @@ async fn call(
     }
     let answer = answer.unwrap_or_default();
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
+    let code = answer["code"].as_u64().map(|code| format!("CNI error code {code}"));
+    let end = code.unwrap_or_else(|| output.status.to_string());
     let why = [text("msg"), text("details"), output.stderr].into_iter().filter(|part| !part.is_empty());
-    let why: Vec<String> = why.map(|part| part.chars().take(2000).collect()).collect();
+    let why: Vec<String> = why.map(|part| part.chars().take(TOLD).collect()).collect();
     Err(Error::said(
-        format!("CNI plugin {kind} failed {verb} for pod {} (code {})", entry.request.id, answer["code"]),
-        why.join(": "),
+        format!("CNI plugin {kind} failed {verb} for pod {} ({end})", entry.request.id),
+        if why.is_empty() { "it gave no reason; see its own log".to_owned() } else { why.join(": ") },
     ))
 }
 

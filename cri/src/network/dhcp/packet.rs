@@ -55,17 +55,12 @@ impl Lease {
         let mac = mac(&attachment.mac)?;
         let mask = u32::MAX.checked_shl(32 - u32::from(prefix.min(32))).unwrap_or(0);
         let gateway = v4(attachment.gateway4);
-        let servers: Vec<IpAddr> = if identity.servers.is_empty() {
-            attachment.dns.nameservers.clone()
-        } else {
-            identity.servers.clone()
-        };
+        let (servers, search) = attachment.resolution(identity);
         let servers: Vec<u8> = servers
             .iter()
             .filter_map(|server| v4(Some(*server)))
             .flat_map(|server| server.octets())
             .collect();
-        let search = if identity.search.is_empty() { &attachment.dns.search } else { &identity.search };
         let mut information = Vec::new();
         option(&mut information, 54, &SERVER.octets());
         option(&mut information, 1, &mask.to_be_bytes());
@@ -202,25 +197,15 @@ fn labels(domain: &str) -> Vec<u8> {
     bytes
 }
 
-/// The classless routes. A client that takes them ignores the router option, so the default route is among them; a
-/// gateway outside of the pod's own network is made reachable on the link first.
+/// The classless routes. A client that takes them ignores the router option, so the default route is among them.
 fn routes(attachment: &Attachment) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut add = |destination: Ipv4Addr, prefix: u8, gateway: Ipv4Addr| {
+    for route in attachment.ordered_routes() {
+        let IpAddr::V4(destination) = route.destination.address else { continue };
+        let prefix = route.destination.prefix.min(32);
         bytes.push(prefix);
-        bytes.extend(&destination.octets()[..usize::from(prefix.min(32)).div_ceil(8)]);
-        bytes.extend(gateway.octets());
-    };
-    let on_link = |gateway| attachment.addresses.iter().any(|own| own.contains(gateway));
-    let routes = attachment.routes.iter().filter_map(|route| match route.destination.address {
-        IpAddr::V4(destination) => Some((destination, route.destination.prefix, v4(route.gateway))),
-        IpAddr::V6(_) => None,
-    });
-    for (destination, prefix, gateway) in routes {
-        if let Some(gateway) = gateway.filter(|gateway| !on_link(IpAddr::V4(*gateway))) {
-            add(gateway, 32, Ipv4Addr::UNSPECIFIED);
-        }
-        add(destination, prefix, gateway.unwrap_or(Ipv4Addr::UNSPECIFIED));
+        bytes.extend(&destination.octets()[..usize::from(prefix).div_ceil(8)]);
+        bytes.extend(v4(route.gateway).unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
     }
     bytes
 }
