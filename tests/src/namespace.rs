@@ -4,6 +4,7 @@
 //! alone, so nodes beside each other are never mistaken for one another, and the last process in it takes them away.
 
 use std::io::Read;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -67,6 +68,8 @@ fn keep_mounts() -> Result<Child> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private", "sh", "-c"]);
     command.arg("mount -t tmpfs -o mode=755 tmpfs /run/netns && echo && exec cat");
+    // A group of its own: a Ctrl-C on the terminal is for whoever made the node, and not for its parts.
+    command.process_group(0);
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = child.context("cannot run unshare; install util-linux")?;
     let mut ready = [0];

@@ -1,6 +1,7 @@
 //! A process that we started and that ends with us.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ impl Process {
     /// Starts a command; what it prints is appended to `log`.
     pub fn start(mut command: Command, name: &str, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
+        // A group of its own: a Ctrl-C on the terminal is for whoever started it.
+        command.process_group(0);
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
