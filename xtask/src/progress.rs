@@ -104,3 +104,9 @@ impl Step {
         self.began.elapsed().as_secs()
     }
 }
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
