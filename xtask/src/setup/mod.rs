@@ -7,6 +7,7 @@
 mod apt;
 mod deny;
 mod go;
+mod rust;
 mod user;
 
 use std::path::PathBuf;
@@ -57,6 +58,9 @@ pub(crate) fn packages(groups: &[Group]) -> Result<()> {
     apt::install(groups)?;
     if groups.contains(&Group::Run) || groups.contains(&Group::Test) {
         user::ensure()?;
+    }
+    if groups.contains(&Group::Test) {
+        rust::ensure()?;
     }
     Ok(())
 }

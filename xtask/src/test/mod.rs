@@ -4,12 +4,13 @@
 //!   lint -> unit -> contract -> e2e -> faults -> N passed, N failed, N skipped
 //! ```
 //!
-//! Happy path: what the chosen tiers need is installed and built first, then each tier runs and its results are counted. A
-//! failure does not end the run. Failure paths: the exit code tells of a failed test, and of a skipped one whose reason
+//! Happy path: what the chosen tiers need is installed, and built before the first that needs it; then each tier runs and
+//! its results are counted. A failure does not end the run. Failure paths: the exit code tells of a failed test, and of a skipped one whose reason
 //! does not hold on this machine (see [`excuse`]).
 //!
 //! Tests find what was built for them in their environment: `INFRANETES_GUESTS` is a folder with `NAME/NAME.qcow2` and what
-//! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_CRICTL` the program `crictl` where there is one.
+//! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
+//! `INFRANETES_CRICTL` the program `crictl` where there is one.
 
 mod excuse;
 mod lint;
@@ -21,7 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::{guest, progress, run, setup, tree};
+use crate::{guest, interrupt, progress, registry, run, setup, tree};
 use tally::Tally;
 use tier::Tier;
 
@@ -54,43 +55,63 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
-    let tiers = if arguments.tiers.is_empty() { Tier::all() } else { arguments.tiers.clone() };
+    let mut tiers = if arguments.tiers.is_empty() { Tier::all() } else { arguments.tiers.clone() };
+    tiers.sort();
     let mut groups = vec![setup::Group::Build, setup::Group::Test];
-    let on_machines = tiers.iter().any(|tier| tier.needs_guests());
-    if on_machines {
+    if tiers.iter().any(|tier| tier.needs_guests()) {
         groups.extend([setup::Group::Guest, setup::Group::Run]);
     }
     setup::packages(&groups)?;
     let mut tally = Tally::default();
-    if tiers.contains(&Tier::Lint) && arguments.filter.is_none() {
-        lint::run(arguments.fetch_advisories, &mut tally)?;
-    }
     let mut environment = Environment::default();
-    if on_machines {
-        environment.crictl = setup::crictl()?;
-        for name in guest::NAMES {
-            guest::build(name)?;
-        }
-    }
-    if tiers.iter().any(|tier| tier.needs_daemon()) {
-        run::step("building the daemon", tree::cargo().args(["build", "--package", "cri", "--bins"]))?;
-    }
     for tier in tiers {
+        interrupt::check()?;
+        if tier == Tier::Lint {
+            if arguments.filter.is_none() {
+                lint::run(arguments.fetch_advisories, &mut tally)?;
+            }
+            continue;
+        }
+        environment.prepare(tier)?;
         tier.run(&environment, arguments.filter.as_deref(), &mut tally)?;
     }
     tally.report(&mut |line| progress::line(line));
     Ok(if tally.good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What tests find in their environment.
+/// What tests find in their environment. Made when the first tier needs it: what fails cheaply fails first.
 #[derive(Default)]
 struct Environment {
+    built: bool,
+    registry: Option<PathBuf>,
     crictl: Option<PathBuf>,
 }
 
 impl Environment {
+    /// Makes what the tier needs.
+    fn prepare(&mut self, tier: Tier) -> Result<()> {
+        if !self.built {
+            // All of it at once: calls for single packages would build what they share with other features again.
+            run::step(
+                "building everything",
+                tree::cargo().args(["build", "--locked", "--workspace", "--all-targets"]),
+            )?;
+            self.built = true;
+        }
+        if tier.needs_guests() && self.registry.is_none() {
+            self.registry = Some(registry::store(&guest::NAMES)?);
+        }
+        if tier.needs_daemon() && self.crictl.is_none() {
+            self.crictl = setup::crictl()?;
+        }
+        Ok(())
+    }
+
     fn apply(&self, command: &mut std::process::Command) {
         command.env("INFRANETES_GUESTS", guest::folder()).env("INFRANETES_BIN", tree::daemon());
+        if let Some(registry) = &self.registry {
+            command.env("INFRANETES_REGISTRY", registry);
+        }
         if let Some(crictl) = &self.crictl {
             command.env("INFRANETES_CRICTL", crictl);
         }

@@ -1,5 +1,7 @@
 //! The tiers, and the calls of `cargo test` that each one is.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -10,7 +12,7 @@ use crate::progress::{self, Step};
 use crate::{run, tree};
 
 /// A kind of tests, in order of what they cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub(super) enum Tier {
     /// Format, clippy, licences.
     Lint,
@@ -50,58 +52,60 @@ impl Tier {
             let mut command = tree::cargo();
             command
                 .arg("test")
+                .args(["--locked", "--workspace", "--no-fail-fast"])
                 .args(&arguments)
-                .arg("--no-fail-fast")
                 .args(["--", "--show-output"])
                 .args(filter);
+            if self.needs_daemon() {
+                // Emulated machines that boot at once starve each other.
+                command.arg("--test-threads=1");
+            }
             environment.apply(&mut command);
             count(&format!("{self:?} tests"), &mut command, tally)?;
         }
         Ok(())
     }
 
-    /// The arguments of each call of `cargo test`.
+    /// The targets of each call of `cargo test`.
     fn calls(self) -> Result<Vec<Vec<String>>> {
-        let call =
-            |arguments: &[&str]| arguments.iter().map(|&argument| argument.to_owned()).collect::<Vec<_>>();
-        Ok(match self {
-            Self::Lint => vec![],
-            Self::Unit => vec![
-                call(&["--workspace", "--lib", "--bins"]),
-                call(&["--workspace", "--exclude", "xtask", "--exclude", "tests", "--doc"]),
-            ],
-            Self::Contract => vec![call(&["--workspace", "--exclude", "tests", "--test", "*"])],
-            Self::E2e | Self::Faults => {
-                let mut arguments = call(&["--package", "tests"]);
-                let before = arguments.len();
-                for target in targets()? {
-                    if target.starts_with("fault") == (self == Self::Faults) {
-                        arguments.extend(["--test".to_owned(), target]);
+        let call = |targets: &[&str]| targets.iter().map(|&target| target.to_owned()).collect::<Vec<_>>();
+        let mut targets = match self {
+            Self::Lint => return Ok(vec![]),
+            Self::Unit => return Ok(vec![call(&["--lib", "--bins"]), call(&["--doc"])]),
+            Self::Contract => {
+                let mut targets = BTreeSet::new();
+                for entry in std::fs::read_dir(tree::root())? {
+                    let folder = entry?.path();
+                    if folder.join("Cargo.toml").exists() && !folder.ends_with("tests") {
+                        targets.extend(programs(&folder.join("tests"))?);
                     }
                 }
-                if arguments.len() == before { vec![] } else { vec![arguments] }
+                targets
             }
-        })
+            Self::E2e | Self::Faults => programs(&tree::root().join("tests/tests"))?,
+        };
+        targets.retain(|target| (self == Self::Faults) == target.starts_with("fault"));
+        let arguments: Vec<_> =
+            targets.into_iter().flat_map(|target| ["--test".to_owned(), target]).collect();
+        Ok(if arguments.is_empty() { vec![] } else { vec![arguments] })
     }
 }
 
-/// The end-to-end test programs: each file or folder of `tests/tests`.
-fn targets() -> Result<Vec<String>> {
-    let folder = tree::root().join("tests/tests");
-    let mut targets = Vec::new();
+/// The test programs of a folder: each file, and each folder with a `main.rs`.
+fn programs(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut programs = BTreeSet::new();
     if !folder.exists() {
-        return Ok(targets);
+        return Ok(programs);
     }
-    for entry in std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in std::fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
         let program =
             path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
         if let Some(name) = path.file_stem().filter(|_| program) {
-            targets.push(name.to_string_lossy().into_owned());
+            programs.insert(name.to_string_lossy().into_owned());
         }
     }
-    targets.sort();
-    Ok(targets)
+    Ok(programs)
 }
 
 /// Runs `cargo test`, shows what it writes as it comes, and counts.
