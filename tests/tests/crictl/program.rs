@@ -1,0 +1,133 @@
+//! The program `crictl`, pointed at a node's daemon.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// `crictl` with the options that every call has.
+pub(crate) struct Crictl {
+    program: PathBuf,
+    endpoint: String,
+}
+
+impl Crictl {
+    /// The program that `cargo xtask test` has built; `None` where it could not.
+    pub(crate) fn find(socket: &Path) -> Option<Self> {
+        let program = std::env::var_os("INFRANETES_CRICTL")?.into();
+        Some(Self { program, endpoint: format!("unix://{}", socket.display()) })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["-r", &self.endpoint, "-i", &self.endpoint, "-t", "300s"]).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// What a call prints, or what it says of its failure.
+    pub(crate) fn attempt(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.command(arguments).output().expect("crictl can be run");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// What a call prints; it must succeed.
+    pub(crate) fn call(&self, arguments: &[&str]) -> String {
+        self.attempt(arguments).unwrap_or_else(|error| panic!("crictl {arguments:?} failed: {error}"))
+    }
+
+    /// The JSON that a call prints.
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let printed = self.call(arguments);
+        serde_json::from_str(&printed)
+            .unwrap_or_else(|error| panic!("crictl {arguments:?} printed no JSON ({error}): {printed}"))
+    }
+
+    /// Repeats a call until it succeeds.
+    pub(crate) fn until(&self, patience: Duration, arguments: &[&str]) -> String {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.attempt(arguments) {
+                Ok(printed) => return printed,
+                Err(error) => {
+                    assert!(Instant::now() < deadline, "crictl {arguments:?} after {patience:?}: {error}");
+                }
+            }
+            pause();
+        }
+    }
+
+    /// Starts a call that goes on.
+    pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
+        let mut command = self.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("crictl runs");
+        let (sender, lines) = sync_channel(1024);
+        let stdout = child.stdout.take().expect("it has a pipe");
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Following { child, lines, seen: Vec::new() }
+    }
+}
+
+/// A call that goes on; ended when dropped.
+pub(crate) struct Following {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Following {
+    /// Waits for a line with this text.
+    pub(crate) fn wait_for(&mut self, text: &str, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no {text:?} within {patience:?}, only: {:#?}", self.seen);
+            };
+            self.seen.push(line);
+            if self.seen.last().is_some_and(|line| line.contains(text)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits for its end, and answers all of its lines.
+    pub(crate) fn end(mut self, patience: Duration) -> Vec<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => self.seen.push(line),
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => {
+                    return std::mem::take(&mut self.seen);
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    panic!("it did not end within {patience:?}: {:#?}", self.seen)
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A short pause between two attempts.
+#[expect(clippy::disallowed_methods, reason = "crictl has no way to wait for the guest's first answer")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(500));
+}
