@@ -5,6 +5,7 @@
 
 mod churn;
 mod client;
+mod endings;
 mod fixture;
 mod ids;
 mod life;
