@@ -5,6 +5,8 @@
 //!  detach: addresses back on eth0 -> CNI DEL (recorded list and result) -> namespace removed -> record removed
 //! ```
 //!
+//! Where ADD has no recorded end, `detach` first ends the plugin calls that a killed daemon may have left running.
+//!
 //! A call that is cut off at any arrow is finished by the same call later, or undone by `detach`. An `attach` that
 //! fails undoes itself; when even that fails, the record stays, so that `list` names the pod and `detach` tries again.
 
