@@ -58,6 +58,18 @@ pub enum Credential {
     Password(String),
 }
 
+impl Facts {
+    /// The facts as they may be shown to anyone: a password is replaced.
+    #[must_use]
+    pub fn shown(&self) -> Self {
+        let mut shown = self.clone();
+        if let Some(Credential::Password(password)) = &mut shown.credential {
+            "[redacted]".clone_into(password);
+        }
+        shown
+    }
+}
+
 impl std::fmt::Debug for Credential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::layout::is_hex_digest;
-use crate::{Error, Facts, Limits, Result};
+use crate::{Error, Facts, LABEL_PREFIX, Limits, Result, disk};
 
 /// The largest manifest or index, in bytes; registries refuse larger ones too.
 pub(crate) const LARGEST_MANIFEST: u64 = 4 << 20;
@@ -131,6 +131,7 @@ fn check_digest(digest: &str, name: &str) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Config {
     pub(crate) user: Option<String>,
+    /// Without the password, which is a fact alone.
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) facts: Facts,
     /// The digests of the unpacked layers.
@@ -161,7 +162,7 @@ struct Rootfs {
 ///
 /// The image's id is the digest of this document. That it names the unpacked layers, and that they are checked against
 /// it, makes an id stand for one content, whoever pushed it.
-pub(crate) fn read_config(text: &[u8], layers: usize, name: &str) -> Result<Config> {
+pub(crate) fn read_config(text: &[u8], layers: usize, name: &str, limits: Limits) -> Result<Config> {
     let refused = |why: String| Error::Refused(format!("{name}: {why}"));
     let document: ConfigDocument = serde_json::from_slice(text)
         .map_err(|error| refused(format!("its configuration is no image configuration: {error}")))?;
@@ -177,7 +178,11 @@ pub(crate) fn read_config(text: &[u8], layers: usize, name: &str) -> Result<Conf
         check_digest(diff_id, name)?;
     }
     let execution = document.config.unwrap_or_default();
-    let labels = execution.labels.unwrap_or_default();
+    let mut labels = execution.labels.unwrap_or_default();
     let facts = Facts::from_labels(&labels)?;
+    labels.remove(&format!("{LABEL_PREFIX}password"));
+    if let Some(gib) = facts.disk_gib {
+        disk::within(u64::from(gib) << 30, limits, &format!("{name}: its label {LABEL_PREFIX}disk-gib"))?;
+    }
     Ok(Config { user: execution.user.filter(|user| !user.is_empty()), labels, facts, diff_ids })
 }

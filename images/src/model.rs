@@ -24,7 +24,7 @@ pub struct Image {
     pub config_user: Option<String>,
     /// The facts that its labels tell.
     pub facts: Facts,
-    /// The labels of its configuration.
+    /// The labels of its configuration, without the password.
     pub labels: std::collections::BTreeMap<String, String>,
     /// When it came into the store.
     pub created_at: SystemTime,

@@ -64,7 +64,7 @@ pub(crate) async fn pull(
     }
     let what = format!("the configuration of {name}");
     let text = registry.document(&manifest.config.digest, manifest.config.size, &what).await?;
-    let config = manifest::read_config(&text, manifest.layers.len(), &name)?;
+    let config = manifest::read_config(&text, manifest.layers.len(), &name, shared.limits)?;
     unpack(shared, &registry, &name, &manifest, config, names).await
 }
 

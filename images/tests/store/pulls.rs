@@ -1,6 +1,6 @@
 //! Pulls that succeed.
 
-use images::{Error, Registries, RegistryAuth};
+use images::{Credential, Error, Registries, RegistryAuth};
 
 use super::content::{Built, Item, Layer, Packing, digest, qcow2, raw_disk, tarball};
 use super::registry::{Access, Registry};
@@ -14,6 +14,7 @@ async fn a_container_disk_of_every_packing_becomes_an_image() {
         let disk = qcow2(packing as u8);
         let mut built = Built::of("disk/legacy.qcow2", &disk, packing)
             .label("io.infranetes.user", "admin")
+            .label("io.infranetes.password", "calvin")
             .label("org.example", "kept");
         built.user = "107".to_owned();
         let tag = format!("{packing:?}").to_lowercase();
@@ -25,6 +26,9 @@ async fn a_container_disk_of_every_packing_becomes_an_image() {
         assert_eq!(image.digests, [format!("{}/legacy/app@{}", registry.host, digest(&built.manifest()))]);
         assert_eq!(image.facts.user.as_deref(), Some("admin"));
         assert_eq!(image.labels["org.example"], "kept");
+        assert_eq!(image.facts.credential, Some(Credential::Password("calvin".into())));
+        assert_eq!(image.facts.shown().credential, Some(Credential::Password("[redacted]".into())));
+        assert!(!format!("{image:?}").contains("calvin"), "{image:?}");
         assert_eq!(image.config_user.as_deref(), Some("107"));
         assert!(!image.pinned);
         let base = scratch.store.base(&image.id).await.unwrap();

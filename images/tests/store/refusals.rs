@@ -184,6 +184,11 @@ async fn layers_that_are_none() {
             Built::of("disk/a.raw", &disk, Packing::Gzip).label("io.infranetes.colour", "red"),
             "label io.infranetes.colour cannot be used: there is no such fact",
         ),
+        (
+            "size",
+            Built::of("disk/a.raw", &disk, Packing::Gzip).label("io.infranetes.disk-gib", "2"),
+            "its label io.infranetes.disk-gib: its virtual size of 2147483648 bytes passes the limit of 1073741824 bytes",
+        ),
     ] {
         let message = refused(&registry, &scratch, case, &built).await;
         assert!(message.contains(part), "{case}: {message}");
