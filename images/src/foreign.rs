@@ -15,6 +15,9 @@ const SECTOR: u64 = 512;
 /// The most of an embedded VMDK descriptor that is read, in bytes. Writers make at most 20 sectors.
 const LARGEST_DESCRIPTOR: u64 = 64 << 10;
 
+/// Where QEMU looks for the name of a parent whatever the header says, and how much of it, in bytes.
+const QEMU_DESCRIPTOR: (u64, u64) = (SECTOR, 20 * SECTOR);
+
 /// Looks at the first and last bytes of the file.
 pub(crate) fn check(file: &File, format: ImportFormat, name: &str) -> Result<()> {
     match format {
@@ -46,25 +49,40 @@ fn vmdk(file: &File, name: &str) -> Result<()> {
             "the vmdk tells no capacity, so its extents would be other files; export it as one file",
         ));
     }
-    if descriptor_at == 0 {
-        return Ok(());
+    if descriptor_at != 0 {
+        let length = descriptor_sectors.saturating_mul(SECTOR).min(LARGEST_DESCRIPTOR);
+        let descriptor = read(file, descriptor_at.saturating_mul(SECTOR), length)
+            .ok_or_else(|| refused("the vmdk's descriptor is cut off; the file is damaged"))?;
+        alone(&descriptor).map_err(refused)?;
     }
-    let length = descriptor_sectors.saturating_mul(SECTOR).min(LARGEST_DESCRIPTOR);
-    let descriptor = read(file, descriptor_at.saturating_mul(SECTOR), length)
-        .ok_or_else(|| refused("the vmdk's descriptor is cut off; the file is damaged"))?;
-    let descriptor = String::from_utf8_lossy(&descriptor).to_ascii_lowercase();
-    let parent =
-        descriptor.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| match key.trim() {
-            "parentcid" => value.trim_matches(['\0', ' ', '\r', '"']) != "ffffffff",
-            "parentfilenamehint" => true,
-            _ => false,
-        });
-    if parent {
-        return Err(refused(
-            "the vmdk stands on a parent disk (a snapshot); consolidate it before the import",
-        ));
+    let length = file.metadata().map_or(0, |metadata| metadata.len());
+    let (at, most) = QEMU_DESCRIPTOR;
+    let descriptor = read(file, at, most.min(length.saturating_sub(at))).ok_or_else(|| {
+        refused("the vmdk cannot be read to the end of its descriptor; the file is damaged")
+    })?;
+    alone(&descriptor).map_err(refused)
+}
+
+/// Refuses a VMDK's descriptor that names a parent, or extents beside the one that it stands in.
+fn alone(descriptor: &[u8]) -> Result<(), &'static str> {
+    let descriptor = String::from_utf8_lossy(descriptor).to_ascii_lowercase();
+    let parent_id = descriptor.lines().filter_map(|line| line.split_once('=')).any(|(key, value)| {
+        key.trim() == "parentcid" && value.trim_matches(['\0', ' ', '\r', '"']) != "ffffffff"
+    });
+    // QEMU takes this word wherever it stands.
+    if parent_id || descriptor.contains("parentfilenamehint") {
+        return Err("the vmdk stands on a parent disk (a snapshot); consolidate it before the import");
     }
-    Ok(())
+    let mut extents = descriptor.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let access = matches!(words.next()?, "rw" | "rdonly" | "noaccess");
+        let counted = words.next()?.bytes().all(|b| b.is_ascii_digit());
+        (access && counted).then(|| words.next().unwrap_or_default())
+    });
+    match (extents.next(), extents.next()) {
+        (None | Some("sparse"), None) => Ok(()),
+        _ => Err("the vmdk's descriptor names extents in other files; export it as one file"),
+    }
 }
 
 fn vhd(file: &File, name: &str) -> Result<()> {

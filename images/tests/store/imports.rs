@@ -63,6 +63,15 @@ async fn what_stands_on_other_files_or_is_something_else_is_refused() {
     let mut sparse = std::fs::read(at("base.vmdk")).unwrap();
     sparse[12..20].fill(0);
     std::fs::write(at("nocapacity.vmdk"), sparse).unwrap();
+    // The header tells of no descriptor, and QEMU reads it all the same.
+    let mut hidden = std::fs::read(at("child.vmdk")).unwrap();
+    hidden[28..44].fill(0);
+    std::fs::write(at("hidden.vmdk"), hidden).unwrap();
+    let mut several = std::fs::read(at("base.vmdk")).unwrap();
+    several[28..44].fill(0);
+    let extent = b"\nRW 4096 FLAT \"/etc/shadow\" 0\n";
+    several[1024..1024 + extent.len()].copy_from_slice(extent);
+    std::fs::write(at("several.vmdk"), several).unwrap();
     for name in ["text.vmdk", "text.vhd", "text.vhdx", "text.vdi", "text.qcow2"] {
         std::fs::write(at(name), "no disk at all ".repeat(200)).unwrap();
     }
@@ -70,6 +79,8 @@ async fn what_stands_on_other_files_or_is_something_else_is_refused() {
     for (name, part) in [
         ("flat.vmdk", "extents are in other files"),
         ("child.vmdk", "stands on a parent disk"),
+        ("hidden.vmdk", "stands on a parent disk"),
+        ("several.vmdk", "names extents in other files"),
         ("nocapacity.vmdk", "tells no capacity"),
         ("child.vhd", "differencing disk with a parent"),
         ("text.vmdk", "called vmdk but is none"),
@@ -90,4 +101,31 @@ async fn what_stands_on_other_files_or_is_something_else_is_refused() {
         assert!(matches!(error, Error::BadReference(_)), "{name}: {error:?}");
     }
     assert_eq!(scratch.inventory(), before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_is_changed_after_the_check_is_imported_as_it_was() {
+    let scratch = Scratch::new().await;
+    let files = tempfile::tempdir().unwrap();
+    let at = |name: &str| files.path().join(name);
+    let (file, kept) = (at("disk.qcow2"), at("kept.qcow2"));
+    disk_file(&at("secret.qcow2"), "qcow2", &[], 9);
+    let (base, overlay) = (at("secret.qcow2").display().to_string(), at("overlay.qcow2"));
+    run("qemu-img", &["create", "-q", "-f", "qcow2", "-b", &base, "-F", "qcow2", overlay.to_str().unwrap()]);
+    for in_place in [true, false] {
+        disk_file(&file, "qcow2", &[], 7);
+        std::fs::copy(&file, &kept).unwrap();
+        let (changed, overlay) = (file.clone(), overlay.clone());
+        let change = move |progress: images::Progress| {
+            if (progress.step, progress.percent) == (Step::Check, 100.0) {
+                if !in_place {
+                    std::fs::remove_file(&changed).unwrap();
+                }
+                std::fs::copy(&overlay, &changed).unwrap();
+            }
+        };
+        let image = scratch.store.import(&file, ImportFormat::Qcow2, "swapped", change).await.unwrap();
+        let base = scratch.store.base(&image.id).await.unwrap();
+        run("qemu-img", &["compare", kept.to_str().unwrap(), base.path.to_str().unwrap()]);
+    }
 }
