@@ -68,7 +68,7 @@ fn directories(config: &Config) -> Result<()> {
     for (path, mode) in [
         (config.state_dir.as_path(), 0o711),
         (config.run_dir.as_path(), 0o711),
-        (config.state_dir.join("logs").as_path(), 0o700),
+        (config.logs_dir().as_path(), 0o700),
     ] {
         std::fs::create_dir_all(path)
             .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)))

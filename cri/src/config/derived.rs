@@ -15,6 +15,11 @@ impl Config {
         self.state_dir.join("images")
     }
 
+    /// Where the logs' own bookkeeping is.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.state_dir.join("logs")
+    }
+
     /// QEMU as a provider of this name.
     pub fn qemu(&self, name: &str, section: &QemuSection) -> QemuConfig {
         QemuConfig {

@@ -5,6 +5,9 @@ use std::path::Path;
 use super::Config;
 use crate::error::{Error, Result};
 
+/// The largest limit that makes sense, in GiB.
+const LARGEST_GIB: u64 = 1 << 20;
+
 impl Config {
     /// Reads and checks a configuration file.
     pub fn load(path: &Path) -> Result<Self> {
@@ -64,6 +67,12 @@ impl Config {
                 "timeouts.start-wait-seconds is above 110; the kubelet gives StartContainer two minutes"
                     .into(),
             );
+        }
+        if self.timeouts.boot_deadline_seconds > crate::pod::facts::LONGEST_BOOT_SECONDS {
+            return refuse("boot-deadline-seconds", "timeouts.boot-deadline-seconds is above a day".into());
+        }
+        if self.images.max_disk_gib > LARGEST_GIB || self.images.max_unpacked_gib > LARGEST_GIB {
+            return refuse("-gib", format!("a limit of [images] is above {LARGEST_GIB} GiB"));
         }
         let known = crate::pod::annotations::ALL;
         for name in &self.allowed_annotations {

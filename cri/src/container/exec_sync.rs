@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pod::ContainerView;
 
-/// The most output of each stream that the kubelet takes, in bytes.
-const OUTPUT_LIMIT: usize = 16 << 20;
+/// The most output of both streams together, in bytes: what the kubelet takes as one message, less some room.
+const OUTPUT_LIMIT: usize = (16 << 20) - (64 << 10);
 /// How long a guest that has answered before may be silent when the caller sets no timeout.
 const SILENCE: Duration = Duration::from_secs(120);
 
@@ -34,13 +34,6 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     let command = Command { argv: cmd, stdin: Stdin::Closed };
     let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
     let captured = transports::capture(session.as_ref(), command, bounds).await?;
-    if captured.discarded > 0 {
-        tracing::info!(
-            container = container.record.id,
-            bytes = captured.discarded,
-            "output past the limit is cut"
-        );
-    }
     let exit_code = match captured.exit {
         Exit::Code(code) => code,
         Exit::Signal(name) => 128 + signal_number(&name),
@@ -48,7 +41,20 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
             return Err(Error::Unavailable(format!("the guest was lost during the command: {why}")));
         }
     };
-    Ok(ExecSyncResponse { stdout: captured.stdout, stderr: captured.stderr, exit_code })
+    let (stdout, stderr) = fitting(captured.stdout, captured.stderr, captured.discarded);
+    Ok(ExecSyncResponse { stdout, stderr, exit_code })
+}
+
+/// The output as far as the kubelet takes it, with a word at its end where something is missing.
+fn fitting(mut stdout: Vec<u8>, mut stderr: Vec<u8>, discarded: u64) -> (Vec<u8>, Vec<u8>) {
+    let produced = (stdout.len() + stderr.len()) as u64 + discarded;
+    stdout.truncate(OUTPUT_LIMIT);
+    stderr.truncate(OUTPUT_LIMIT - stdout.len());
+    let cut = produced - (stdout.len() + stderr.len()) as u64;
+    if cut > 0 {
+        stderr.extend(format!("\ninfranetes: {cut} bytes of output past the limit were cut\n").into_bytes());
+    }
+    (stdout, stderr)
 }
 
 /// A session to the container's guest, as far as the caller's patience reaches.
@@ -63,6 +69,9 @@ async fn session(container: &ContainerView, timeout: Option<Duration>) -> Result
     match (link.session(), record.answered, timeout) {
         (Ok(session), ..) => Ok(session),
         (Err(error), false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({error})"))),
+        (Err(error), true, Some(_)) if container.is_rebooting() => {
+            Err(Error::Unavailable(format!("guest is rebooting ({error})")))
+        }
         (Err(_), false, None) => wait(link, container.boot_time_left(), "has not booted").await,
         (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is still silent").await,
     }
@@ -71,7 +80,7 @@ async fn session(container: &ContainerView, timeout: Option<Duration>) -> Result
 async fn wait(link: &Link, patience: Duration, what: &str) -> Result<Arc<dyn Session>> {
     let seen = link.ready(tokio::time::Instant::now() + patience).await;
     seen.map_err(|error| match error {
-        transports::Error::Unreachable(seen) => {
+        transports::Error::Unreachable(seen) | transports::Error::WrongIdentity(seen) => {
             Error::TimedOut(format!("the guest {what} after {} s; last seen: {seen}", patience.as_secs()))
         }
         other => other.into(),
@@ -96,5 +105,22 @@ fn signal_number(name: &str) -> i32 {
         "ALRM" => 14,
         "TERM" => 15,
         _ => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_fits_one_message_and_says_what_is_missing() {
+        let whole = fitting(vec![1; 10], vec![2; 10], 0);
+        assert_eq!(whole, (vec![1; 10], vec![2; 10]));
+        let (stdout, stderr) = fitting(vec![1; OUTPUT_LIMIT], vec![2; 100], 0);
+        assert_eq!(stdout.len(), OUTPUT_LIMIT);
+        assert!(String::from_utf8_lossy(&stderr).contains("100 bytes of output"));
+        let (stdout, stderr) = fitting(vec![1; OUTPUT_LIMIT + 5], vec![2; 7], 30);
+        assert_eq!(stdout.len(), OUTPUT_LIMIT);
+        assert!(String::from_utf8_lossy(&stderr).contains("42 bytes of output"));
     }
 }

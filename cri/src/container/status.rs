@@ -32,7 +32,7 @@ fn info(found: &ContainerView) -> BTreeMap<String, String> {
         "phase": format!("{:?}", record.phase),
         "answered": record.answered,
         "guest": guest,
-        "facts": record.facts,
+        "facts": record.facts.shown(),
         "exit": record.exit,
     });
     let mut told = BTreeMap::from([("info".to_owned(), info.to_string())]);

@@ -1,5 +1,7 @@
 //! Containers.
 
+use std::path::{Path, PathBuf};
+
 use proto::runtime::v1::{
     Container, ContainerConfig, ContainerMetadata, ContainerResources, ContainerState, ContainerStatus,
     ImageSpec, LinuxContainerConfig, LinuxContainerResources, Mount as MountMessage,
@@ -96,7 +98,6 @@ pub fn item(record: &ContainerRecord) -> Container {
 /// A container's status.
 pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
     let exit = record.exit.as_ref();
-    let log_path = std::path::Path::new(&pod.log_directory).join(&record.log_path);
     ContainerStatus {
         id: record.id.clone(),
         metadata: Some(metadata(record)),
@@ -112,7 +113,7 @@ pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
         labels: record.labels.clone(),
         annotations: record.annotations.clone(),
         mounts: record.mounts.iter().map(mount_message).collect(),
-        log_path: if record.log_path.is_empty() { String::new() } else { log_path.display().to_string() },
+        log_path: log_path(record, pod).map(|path| path.display().to_string()).unwrap_or_default(),
         resources: Some(ContainerResources { linux: Some(resources(record.resources)), windows: None }),
         image_id: record.image_id.clone(),
         user: None,
@@ -144,10 +145,16 @@ fn resources(size: Resources) -> LinuxContainerResources {
     let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     LinuxContainerResources {
         cpu_period: size.milli_cpus.map_or(0, |_| PERIOD),
-        cpu_quota: size.milli_cpus.map_or(0, |milli| signed(milli) * PERIOD / 1000),
+        cpu_quota: size.milli_cpus.map_or(0, |milli| signed(milli).saturating_mul(PERIOD / 1000)),
         memory_limit_in_bytes: size.memory_bytes.map_or(0, signed),
         ..LinuxContainerResources::default()
     }
+}
+
+/// Where a container's log is; none where the pod has no log directory or the container no path in it.
+pub fn log_path(record: &ContainerRecord, pod: &PodRecord) -> Option<PathBuf> {
+    let named = !pod.log_directory.is_empty() && !record.log_path.is_empty();
+    named.then(|| Path::new(&pod.log_directory).join(&record.log_path))
 }
 
 /// The CRI knows four states of a container.

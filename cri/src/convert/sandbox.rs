@@ -134,7 +134,7 @@ pub fn size(resources: &LinuxContainerResources) -> Resources {
     } = *resources;
     let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
     let milli_cpus = match (positive(cpu_quota), positive(cpu_period)) {
-        (Some(quota), period) => Some((quota * 1000).div_ceil(period.unwrap_or(100_000))),
+        (Some(quota), period) => Some(quota.saturating_mul(1000).div_ceil(period.unwrap_or(100_000))),
         _ => None,
     };
     Resources { milli_cpus, memory_bytes: positive(memory_limit_in_bytes) }

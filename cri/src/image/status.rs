@@ -17,7 +17,7 @@ pub async fn status(node: &Node, request: ImageStatusRequest) -> Result<ImageSta
     let mut info = BTreeMap::new();
     if request.verbose {
         let told = json!({
-            "facts": found.facts,
+            "facts": found.facts.shown(),
             "labels": found.labels,
             "disk": store.base(&found.id).await?,
             "pinned": found.pinned,

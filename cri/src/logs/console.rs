@@ -8,7 +8,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{SeekFrom, seek};
@@ -16,6 +17,8 @@ use tokio::io::unix::AsyncFd;
 
 /// What is read at once, in bytes.
 const PIECE: usize = 32 * 1024;
+/// How often it is looked at where there are no events.
+const WITHOUT_EVENTS: Duration = Duration::from_secs(1);
 
 /// A piece of the console.
 #[derive(Debug)]
@@ -37,27 +40,32 @@ fn register(events: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(events)
 }
 
+fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
+    let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    let parent = path.parent().unwrap_or(path);
+    inotify::add_watch(&events, parent, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
+    register(events)
+}
+
 /// The console's file.
 #[derive(Debug)]
 pub(super) struct Console {
     path: PathBuf,
     file: Option<File>,
-    events: AsyncFd<OwnedFd>,
+    /// None where the node has no inotify instance left: then it is looked at once in a while.
+    events: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Console {
     /// Watches the file, or for it.
     pub(super) fn new(path: PathBuf) -> io::Result<Self> {
-        let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
-            inotify::add_watch(
-                &events,
-                parent,
-                WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO,
-            )?;
         }
-        Ok(Self { path, file: None, events: register(events)? })
+        let events = watch(&path)
+            .inspect_err(|error| tracing::warn!(path = %path.display(), %error, "looked at without inotify"))
+            .ok();
+        Ok(Self { path, file: None, events })
     }
 
     /// What is there from `offset` on.
@@ -84,9 +92,13 @@ impl Console {
 
     /// Returns when there may be more. Safe to cancel.
     pub(super) async fn changed(&self) -> io::Result<()> {
-        let mut ready = self.events.readable().await?;
+        let Some(events) = &self.events else {
+            tokio::time::sleep(WITHOUT_EVENTS).await;
+            return Ok(());
+        };
+        let mut ready = events.readable().await?;
         let mut buffer = [const { MaybeUninit::uninit() }; 4096];
-        let mut reader = inotify::Reader::new(self.events.get_ref(), &mut buffer);
+        let mut reader = inotify::Reader::new(events.get_ref(), &mut buffer);
         loop {
             match reader.next() {
                 Ok(_) => {}

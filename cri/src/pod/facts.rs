@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 
 /// The name that a seeded guest lets us in by.
 const DEFAULT_USER: &str = "root";
+/// The longest that a guest may take to its first answer, in seconds.
+pub const LONGEST_BOOT_SECONDS: u64 = 24 * 60 * 60;
 /// The port of the default transport.
 const SSH_PORT: u16 = 22;
 
@@ -27,6 +29,9 @@ pub fn merged(labels: Facts, names: &[String], rules: &[ImageRule]) -> Facts {
 /// Whether every fact can be understood. The text says which cannot.
 pub fn check(facts: &Facts) -> Result<(), String> {
     Hardware::of(facts).map_err(|error| error.to_string())?;
+    if facts.boot_deadline_seconds.is_some_and(|seconds| seconds > LONGEST_BOOT_SECONDS) {
+        return Err(format!("boot-deadline-seconds is above {LONGEST_BOOT_SECONDS}"));
+    }
     if let Some(log) = &facts.log {
         LogSource::parse(log)?;
     }
@@ -90,7 +95,7 @@ pub fn on_reset(pod: &BTreeMap<String, String>) -> Result<OnReset> {
 
 /// How long the guest may take to its first answer.
 pub fn boot_deadline(facts: &Facts, pod: &BTreeMap<String, String>, config: &Config) -> Result<Duration> {
-    let seconds = match pod.get(annotations::BOOT_DEADLINE) {
+    let seconds: u64 = match pod.get(annotations::BOOT_DEADLINE) {
         Some(text) => text.parse().map_err(|_| {
             Error::invalid(format!(
                 "annotation {} is {text:?}; it takes a number of seconds",
@@ -99,6 +104,11 @@ pub fn boot_deadline(facts: &Facts, pod: &BTreeMap<String, String>, config: &Con
         })?,
         None => facts.boot_deadline_seconds.unwrap_or(config.timeouts.boot_deadline_seconds),
     };
+    if seconds > LONGEST_BOOT_SECONDS {
+        return Err(Error::invalid(format!(
+            "a boot deadline of {seconds} s is too long; it may be {LONGEST_BOOT_SECONDS} s at most"
+        )));
+    }
     Ok(Duration::from_secs(seconds))
 }
 

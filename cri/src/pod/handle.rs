@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::request::{Reply, Request};
 use super::view::View;
 use crate::error::{Error, Result};
+use crate::store::PodPhase;
 
 /// The way to one pod's owner.
 #[derive(Debug, Clone)]
@@ -16,15 +17,25 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    /// Whether the owner still serves: it ends when its pod is gone.
+    /// Whether there is a pod behind it: an owner ends when its pod is gone.
     pub(super) fn is_alive(&self) -> bool {
-        !self.requests.is_closed()
+        let gone = matches!(self.view.borrow().pod.phase, PodPhase::Creating | PodPhase::Removing);
+        !(gone && self.requests.is_closed())
     }
 
     /// Asks the owner and waits for its answer.
     pub(super) async fn ask<T>(&self, id: &str, request: impl FnOnce(Reply<T>) -> Request) -> Result<T> {
         let (reply, answer) = oneshot::channel();
-        let gone = || Error::not_found("pod", id);
+        let gone = || {
+            if self.is_alive() {
+                Error::Failed {
+                    what: format!("the owner of {id} has failed; restart the daemon"),
+                    source: None,
+                }
+            } else {
+                Error::not_found("pod", id)
+            }
+        };
         self.requests.send(request(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use machines::MachineState;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use transports::{Link, LinkState, Session};
+use transports::{Backoff, Link, LinkState, Session};
 
 use super::stop::GaveUp;
 use crate::logs::LogTask;
@@ -39,6 +39,16 @@ pub(super) struct Live {
     pub(super) stop: Option<StopPlan>,
     /// Why the daemon itself has ended the machine.
     pub(super) gave_up: Option<GaveUp>,
+    /// How often the guest has reset itself, as far as it was handled.
+    pub(super) resets: u32,
+    /// Until when a guest that has reset itself may be silent without that being a failure.
+    pub(super) rebooting_until: Option<Instant>,
+    /// How the guest was seen not to be the expected one, until it is.
+    pub(super) mismatch: Option<String>,
+    /// When a link that has given up is told to try again.
+    pub(super) try_again: Option<Instant>,
+    /// How long that takes.
+    pub(super) patience: Backoff,
 }
 
 /// How a machine is being stopped.
@@ -65,6 +75,8 @@ pub(super) enum Happened {
     PowerButton,
     /// It is time for force.
     Force,
+    /// It is time for the link to try again.
+    TryAgain,
 }
 
 impl Live {
@@ -86,6 +98,7 @@ impl Live {
             () = at(stop.and_then(|plan| plan.power_button)) => Happened::PowerButton,
             () = at(self.start_wait) => Happened::StartWaitOver,
             () = at(self.boot_deadline) => Happened::BootDeadline,
+            () = at(self.try_again) => Happened::TryAgain,
         }
     }
 }
@@ -99,7 +112,7 @@ async fn changed<T: Clone>(watched: &mut watch::Receiver<T>) -> T {
 }
 
 /// The moment, or never.
-async fn at(moment: Option<Instant>) {
+pub(super) async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
         None => std::future::pending().await,
@@ -113,5 +126,10 @@ impl StopPlan {
         let now = Instant::now();
         let patience = if guest_asked { grace / 2 } else { Duration::ZERO };
         Self { power_button: Some(now + patience), force: now + grace }
+    }
+
+    /// Force alone, after a while.
+    pub(super) fn force_in(wait: Duration) -> Self {
+        Self { power_button: None, force: Instant::now() + wait }
     }
 }

@@ -1,20 +1,25 @@
 //! How the daemon gets into a pod's guest: the target of its link.
 
+use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
 
-use images::{Credential as Given, Facts};
+use images::Credential as Given;
 use transports::{Credential, Identity, Secret, Target};
 
 use super::facts;
 use crate::error::{Error, Result};
-use crate::store::PodRecord;
+use crate::store::{ContainerRecord, PodRecord};
+
+/// The longest file with a credential, in bytes.
+const LONGEST_CREDENTIAL: u64 = 64 << 10;
 
 /// Who is connected to, as whom, and what it must prove.
 ///
 /// A guest with a seed is given the pod's keys and proves the pod's host key. Any other is entered with the credential
 /// of its image's facts, and proves a host key of those facts; its first key is trusted only where the configuration
 /// says so for that image.
-pub(super) fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAddr) -> Result<Target> {
+pub(super) fn target(pod: &PodRecord, container: &ContainerRecord, address: IpAddr) -> Result<Target> {
+    let (image, facts) = (&container.image, &container.facts);
     let seeded = facts::seeded(facts);
     let credentials = match &facts.credential {
         Some(given) => vec![read(given)?],
@@ -24,6 +29,8 @@ pub(super) fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAdd
         Identity::Pinned(facts.host_keys.clone())
     } else if seeded {
         Identity::Pinned(vec![pod.keys.host_public.clone()])
+    } else if !container.proven_identity.is_empty() {
+        Identity::Pinned(container.proven_identity.clone())
     } else if facts.trust_on_first_use == Some(true) {
         Identity::TrustOnFirstUse
     } else {
@@ -43,9 +50,13 @@ pub(super) fn target(pod: &PodRecord, image: &str, facts: &Facts, address: IpAdd
 
 fn read(given: &Given) -> Result<Credential> {
     let file = |path: &std::path::Path| {
-        std::fs::read_to_string(path).map_err(|source| {
-            Error::failed(format!("cannot read the image's credential {}", path.display()), source)
-        })
+        let mut text = String::new();
+        std::fs::File::open(path)
+            .and_then(|file| file.take(LONGEST_CREDENTIAL).read_to_string(&mut text))
+            .map_err(|source| {
+                Error::failed(format!("cannot read the image's credential {}", path.display()), source)
+            })?;
+        Ok::<_, Error>(text)
     };
     Ok(match given {
         Given::KeyFile(path) => Credential::Key(Secret::new(file(path)?)),

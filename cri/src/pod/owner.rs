@@ -3,23 +3,28 @@
 //! It serves one request at a time and, between requests, what happens to the machine. It waits for nothing that a
 //! guest decides: a boot, a shutdown and a silence all come back to it as events with deadlines.
 
-mod container;
+mod create;
+mod end;
 mod events;
+mod run;
 mod sandbox;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use transports::Backoff;
 
 use super::Context;
 use super::handle::Handle;
-use super::live::{Happened, Live};
+use super::live::{Live, at};
 use super::request::Request;
-use super::view::{ContainerView, View};
+use super::view::{ContainerView, View, is_live};
 use crate::error::{Error, Result};
 use crate::network::DhcpGuard;
-use crate::store::{ContainerRecord, PodPhase, PodRecord};
+use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord};
 
 /// How many requests of one pod may wait.
 const WAITING_REQUESTS: usize = 16;
@@ -31,6 +36,9 @@ pub(super) struct Owner {
     containers: BTreeMap<String, ContainerRecord>,
     live: Option<Live>,
     dhcp: Option<DhcpGuard>,
+    /// When what could not be done is tried again.
+    settle_at: Option<Instant>,
+    patience: Backoff,
     view: watch::Sender<Arc<View>>,
 }
 
@@ -45,9 +53,13 @@ impl Owner {
         let (answer, created) = oneshot::channel();
         tokio::spawn(async move {
             let result = owner.create_pod().await;
-            let ready = result.is_ok();
-            let _ = answer.send(result);
-            if ready {
+            // What could be undone is gone; what could not is shown as not ready, and removed by the kubelet.
+            let gone = owner.pod.phase == PodPhase::Creating;
+            if gone {
+                drop(inbox);
+                let _ = answer.send(result);
+            } else {
+                let _ = answer.send(result);
                 owner.serve(inbox).await;
             }
         });
@@ -63,7 +75,16 @@ impl Owner {
         let containers: BTreeMap<_, _> =
             containers.into_iter().map(|record| (record.id.clone(), record)).collect();
         let (view, seen) = watch::channel(Arc::new(View { pod: pod.clone(), containers: BTreeMap::new() }));
-        let owner = Self { context, pod, containers, live: None, dhcp: None, view };
+        let owner = Self {
+            context,
+            pod,
+            containers,
+            live: None,
+            dhcp: None,
+            settle_at: None,
+            patience: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
+            view,
+        };
         owner.publish();
         (owner, seen)
     }
@@ -87,10 +108,19 @@ impl Owner {
             };
             let next = tokio::select! {
                 request = inbox.recv() => Err(request),
-                happened = happened => Ok(happened),
+                happened = happened => Ok(Some(happened)),
+                () = at(self.settle_at) => Ok(None),
             };
             match next {
-                Ok(happened) => self.on(happened).await,
+                Ok(Some(happened)) => {
+                    let handled = self.handle(happened).await;
+                    self.settle_later(handled);
+                }
+                Ok(None) => {
+                    self.settle_at = None;
+                    let settled = self.settle().await;
+                    self.settle_later(settled);
+                }
                 Err(Some(Request::RemovePod(reply))) => {
                     let result = self.remove_pod().await;
                     let gone = result.is_ok();
@@ -120,13 +150,21 @@ impl Owner {
         }
     }
 
-    async fn on(&mut self, happened: Happened) {
-        if let Err(error) = self.handle(happened).await {
-            tracing::error!(
-                pod = self.pod.id,
-                error = error.chain(),
-                "an event could not be handled to its end"
-            );
+    /// What failed is tried again after a while.
+    pub(super) fn settle_later(&mut self, result: Result<()>) {
+        match result {
+            Ok(()) if self.settle_at.is_none() => self.patience.reset(),
+            Ok(()) => {}
+            Err(error) => {
+                let wait = self.patience.next_wait();
+                tracing::error!(
+                    pod = self.pod.id,
+                    error = error.chain(),
+                    ?wait,
+                    "not done; it is tried again"
+                );
+                self.settle_at = Some(Instant::now() + wait);
+            }
         }
     }
 
@@ -140,6 +178,7 @@ impl Owner {
                 record: record.clone(),
                 link: live.and_then(|live| live.link.clone()),
                 boot_deadline: live.and_then(|live| live.boot_deadline),
+                rebooting_until: live.and_then(|live| live.rebooting_until),
                 console: provider.and_then(|provider| provider.console(&record.machine)),
             };
             (record.id.clone(), container)
@@ -186,20 +225,35 @@ impl Owner {
     }
 
     /// Whether the pod's network is still on the node.
-    pub(super) async fn network_exists(&self) -> bool {
+    pub(super) async fn network_exists(&self) -> Result<bool> {
         match &self.pod.attachment {
             Some(attachment) if attachment.is_real() => {
-                tokio::fs::try_exists(&attachment.netns).await.unwrap_or(false)
+                tokio::fs::try_exists(&attachment.netns).await.map_err(|source| {
+                    Error::failed(format!("cannot look at {}", attachment.netns.display()), source)
+                })
             }
-            other => other.is_some(),
+            other => Ok(other.is_some()),
         }
     }
 
-    /// Serves the pod's network again after a restart of the daemon.
-    pub(super) async fn resume_network(&mut self) -> Result<()> {
-        match self.pod.attachment.clone() {
-            Some(attachment) => self.serve_dhcp(&attachment).await,
-            None => Ok(()),
+    /// Takes up whatever should run or be served and is not: after a restart of the daemon, and after a failure.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        let mut result = Ok(());
+        if let (PodPhase::Ready, None, Some(attachment)) = (self.pod.phase, &self.dhcp, &self.pod.attachment)
+        {
+            let attachment = attachment.clone();
+            result = self.serve_dhcp(&attachment).await;
         }
+        for record in self.records() {
+            if !is_live(record.phase) || self.live.as_ref().is_some_and(|live| live.container == record.id) {
+                continue;
+            }
+            let resumed = match self.bring_to_life(&record).await {
+                Ok(()) if record.phase == ContainerPhase::Stopping => self.resume_stop(&record).await,
+                other => other,
+            };
+            result = result.and(resumed);
+        }
+        result
     }
 }

@@ -17,21 +17,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::Context;
 use super::handle::Handle;
 use super::owner::Owner;
 use super::registry::Pods;
-use super::{Context, view};
 use crate::error::Result;
 use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord};
 
 /// How many pods are brought up to date at once.
 const AT_ONCE: usize = 16;
-/// The grace period of a stop that the daemon's own end interrupted.
-const RESUMED_GRACE: Duration = Duration::from_secs(10);
 
 /// Brings back every pod of the store.
 pub async fn recover(context: Arc<Context>) -> Result<Pods> {
@@ -42,15 +39,22 @@ pub async fn recover(context: Arc<Context>) -> Result<Pods> {
     }
     let owners = pods.into_iter().map(|pod| {
         let own = containers.remove(&pod.id).unwrap_or_default();
-        bring_back(context.clone(), pod, own)
+        // A task each: what goes wrong with one pod does not end the daemon.
+        tokio::spawn(bring_back(context.clone(), pod, own))
     });
     let owners: Vec<_> = futures_util::stream::iter(owners).buffer_unordered(AT_ONCE).collect().await;
-    let handles: BTreeMap<String, Handle> = owners.into_iter().flatten().collect();
+    let mut handles = BTreeMap::new();
+    for owner in owners {
+        match owner {
+            Ok(found) => handles.extend(found),
+            Err(error) => tracing::error!(%error, "a pod could not be brought back"),
+        }
+    }
     for record in containers.into_values().flatten() {
         tracing::warn!(container = record.id, "its pod is gone; its record goes too");
         context.store.delete_container(&record.id).await?;
     }
-    sweep(&context, &handles).await;
+    sweep(&context).await?;
     Ok(Pods::new(context, handles))
 }
 
@@ -63,17 +67,11 @@ async fn bring_back(
     let id = pod.id.clone();
     let (mut owner, _) = Owner::new(context, pod, containers);
     match owner.resume().await {
-        Ok(true) => Some((id, owner.spawn())),
-        Ok(false) => None,
-        Err(error) => {
-            tracing::error!(
-                pod = id,
-                error = error.chain(),
-                "cannot be brought up to date; kept as recorded"
-            );
-            Some((id, owner.spawn()))
-        }
+        Ok(false) => return None,
+        Ok(true) => {}
+        Err(error) => owner.settle_later(Err(error)),
     }
+    Some((id, owner.spawn()))
 }
 
 impl Owner {
@@ -81,42 +79,35 @@ impl Owner {
     async fn resume(&mut self) -> Result<bool> {
         match self.phase() {
             PodPhase::Creating => {
-                self.undo_pod().await?;
-                return Ok(false);
+                self.undo_pod().await;
+                return Ok(self.phase() != PodPhase::Creating);
             }
             PodPhase::Removing => {
                 self.remove_pod().await?;
                 return Ok(false);
             }
             PodPhase::Stopping => self.stop_pod().await?,
-            PodPhase::Ready if !self.network_exists().await => {
+            PodPhase::Ready if !self.network_exists().await? => {
                 tracing::warn!(pod = self.id(), "its network namespace is gone; it is stopped");
                 self.stop_pod().await?;
             }
-            PodPhase::Ready => self.resume_network().await?,
-            PodPhase::Stopped => {}
+            PodPhase::Ready | PodPhase::Stopped => {}
         }
         for record in self.records() {
-            match record.phase {
-                ContainerPhase::Creating | ContainerPhase::Removing => self.undo_container(&record).await?,
-                _ if view::is_live(record.phase) => {
-                    self.bring_to_life(&record).await?;
-                    if record.phase == ContainerPhase::Stopping {
-                        self.stop_container(&record.id, RESUMED_GRACE).await?;
-                    }
-                }
-                _ => {}
+            if matches!(record.phase, ContainerPhase::Creating | ContainerPhase::Removing) {
+                self.undo_container(&record).await?;
             }
         }
+        self.settle().await?;
         Ok(true)
     }
 }
 
 /// Removes what no record speaks of: it was left by a daemon that died between an effect and its undoing.
-async fn sweep(context: &Context, pods: &BTreeMap<String, Handle>) {
-    let views: Vec<_> = pods.values().map(|handle| handle.view.borrow().clone()).collect();
-    let containers: BTreeSet<&str> =
-        views.iter().flat_map(|view| view.containers.keys()).map(String::as_str).collect();
+async fn sweep(context: &Context) -> Result<()> {
+    let pods: BTreeSet<String> = context.store.pods()?.into_iter().map(|pod| pod.id).collect();
+    let containers: BTreeSet<String> =
+        context.store.containers()?.into_iter().map(|container| container.id).collect();
     for (name, provider) in &context.providers {
         match provider.list().await {
             Ok(machines) => {
@@ -130,7 +121,7 @@ async fn sweep(context: &Context, pods: &BTreeMap<String, Handle>) {
     }
     match context.network.list().await {
         Ok(networks) => {
-            for id in networks.iter().filter(|id| !pods.contains_key(*id)) {
+            for id in networks.iter().filter(|id| !pods.contains(*id)) {
                 tracing::warn!(pod = id, "nobody remembers this pod's network; it is detached");
                 report(context.network.detach(id).await, "detach", id);
             }
@@ -139,12 +130,20 @@ async fn sweep(context: &Context, pods: &BTreeMap<String, Handle>) {
     }
     match context.images.leases().await {
         Ok(leases) => {
-            for (image, holder) in leases.iter().filter(|(_, holder)| !containers.contains(holder.as_str())) {
+            for (image, holder) in leases.iter().filter(|(_, holder)| !containers.contains(holder)) {
                 report(context.images.release(image, holder).await, "release", image);
             }
         }
         Err(error) => tracing::error!(%error, "cannot list leases"),
     }
+    let logs = std::fs::read_dir(context.config.logs_dir());
+    for file in logs.into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if !name.split('.').next().is_some_and(|container| containers.contains(container)) {
+            report(std::fs::remove_file(file.path()), "remove", &name);
+        }
+    }
+    Ok(())
 }
 
 fn report<E: std::error::Error>(result: Result<(), E>, verb: &str, name: &str) {

@@ -28,9 +28,14 @@ pub(super) fn size(
     defaults: &MachineDefaults,
 ) -> Result<Size> {
     let cpus = match container.milli_cpus.or(pod.milli_cpus) {
-        Some(milli) => milli.div_ceil(1000).clamp(1, MOST_CPUS),
-        None => u64::from(facts.cpus.unwrap_or(defaults.cpus)).clamp(1, MOST_CPUS),
+        Some(milli) => milli.div_ceil(1000).max(1),
+        None => u64::from(facts.cpus.unwrap_or(defaults.cpus)).max(1),
     };
+    if cpus > MOST_CPUS {
+        return Err(Error::invalid(format!(
+            "{cpus} processors are too many for a machine; {MOST_CPUS} are the most"
+        )));
+    }
     let memory_mib = match container.memory_bytes.or(pod.memory_bytes) {
         Some(bytes) => bytes >> 20,
         None => u64::from(facts.memory_mib.unwrap_or(defaults.memory_mib)),

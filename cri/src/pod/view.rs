@@ -27,6 +27,8 @@ pub struct ContainerView {
     pub link: Option<Link>,
     /// When the guest must have answered first.
     pub boot_deadline: Option<Instant>,
+    /// Until when a guest that has reset itself may be silent.
+    pub rebooting_until: Option<Instant>,
     /// The serial console.
     pub console: Option<Console>,
 }
@@ -35,6 +37,11 @@ impl ContainerView {
     /// Whether its machine is meant to run.
     pub fn is_live(&self) -> bool {
         is_live(self.record.phase)
+    }
+
+    /// Whether the guest has reset itself and may still be silent.
+    pub fn is_rebooting(&self) -> bool {
+        self.rebooting_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// How long the guest may still take to its first answer.

@@ -21,6 +21,9 @@ pub async fn status(node: &Node, request: StatusRequest) -> Result<StatusRespons
             unready.push(format!("provider {name}: {error}"));
         }
     }
+    if let Err(error) = context.store.check() {
+        unready.push(error.chain());
+    }
     let runtime = if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) };
     let conditions = vec![
         condition("RuntimeReady", "ProviderNotReady", runtime),

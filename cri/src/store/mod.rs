@@ -3,14 +3,15 @@
 //! Every record is written before the effect that it announces is asked for, and is durable when the call returns.
 //! A record is JSON under the pod's or container's id, so that a person can read it and a newer daemon can add a field.
 //!
-//! Failure paths: a second daemon on the same directory is refused by a lock; a record that cannot be read is an error
+//! Failure paths: a storage that failed once (a full disk) refuses everything until it is opened anew, so a failed write
+//! opens it again and is repeated once; [`Store::check`] tells until it succeeds. A second daemon on the same directory is refused by a lock; a record that cannot be read is an error
 //! that names it, never a pod silently forgotten.
 
 mod record;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
@@ -29,25 +30,35 @@ const CONTAINERS: TableDefinition<&str, &[u8]> = TableDefinition::new("container
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    database: Arc<Database>,
-    _lock: Arc<File>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    /// None after a failure, until it could be opened again.
+    database: Mutex<Option<Database>>,
+    _lock: File,
 }
 
 impl Store {
     /// Opens the database in `state_dir`, alone.
     pub fn open(state_dir: &Path) -> Result<Self> {
-        let failed = |source: redb::Error| {
-            Error::failed(format!("cannot open the database in {}", state_dir.display()), source)
-        };
         let lock = lock(&state_dir.join("lock"), state_dir)?;
         let path = state_dir.join("state.redb");
-        let database = Database::create(&path).map_err(|error| failed(error.into()))?;
-        private(&path)?;
-        let write = database.begin_write().map_err(|error| failed(error.into()))?;
-        write.open_table(PODS).map_err(|error| failed(error.into()))?;
-        write.open_table(CONTAINERS).map_err(|error| failed(error.into()))?;
-        write.commit().map_err(|error| failed(error.into()))?;
-        Ok(Self { database: Arc::new(database), _lock: Arc::new(lock) })
+        let shared = Shared { path, database: Mutex::new(None), _lock: lock };
+        shared.with(|database| {
+            let write = database.begin_write()?;
+            write.open_table(PODS)?;
+            write.open_table(CONTAINERS)?;
+            Ok(write.commit()?)
+        })?;
+        private(&shared.path)?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Whether records can be written.
+    pub fn check(&self) -> Result<()> {
+        self.shared.with(|_| Ok(()))
     }
 
     /// Every pod.
@@ -81,17 +92,20 @@ impl Store {
     }
 
     fn all<T: DeserializeOwned>(&self, table: TableDefinition<'static, &str, &[u8]>) -> Result<Vec<T>> {
-        let failed = |source: redb::Error| Error::failed(format!("cannot read {table}"), source);
-        let read = self.database.begin_read().map_err(|error| failed(error.into()))?;
-        let rows = read.open_table(table).map_err(|error| failed(error.into()))?;
-        let mut found = Vec::new();
-        for row in rows.iter().map_err(|error| failed(error.into()))? {
-            let (id, value) = row.map_err(|error| failed(error.into()))?;
-            found.push(serde_json::from_slice(value.value()).map_err(|source| {
-                Error::failed(format!("the record {} in {table} is not readable", id.value()), source)
-            })?);
-        }
-        Ok(found)
+        let rows = self.shared.with(|database| {
+            let mut rows = Vec::new();
+            for row in database.begin_read()?.open_table(table)?.iter()? {
+                let (id, value) = row?;
+                rows.push((id.value().to_owned(), value.value().to_vec()));
+            }
+            Ok(rows)
+        })?;
+        let read = |(id, value): (String, Vec<u8>)| {
+            serde_json::from_slice(&value).map_err(|source| {
+                Error::failed(format!("the record {id} in {table} is not readable"), source)
+            })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     async fn put(
@@ -111,23 +125,45 @@ impl Store {
         id: String,
         value: Option<Vec<u8>>,
     ) -> Result<()> {
-        let database = self.database.clone();
-        let commit = move || -> Result<(), redb::Error> {
-            let write = database.begin_write()?;
-            {
-                let mut rows = write.open_table(table)?;
-                match &value {
-                    Some(value) => rows.insert(id.as_str(), value.as_slice())?,
-                    None => rows.remove(id.as_str())?,
-                };
-            }
-            write.commit()?;
-            Ok(())
+        let shared = self.shared.clone();
+        let commit = move || {
+            shared.with(|database| {
+                let write = database.begin_write()?;
+                {
+                    let mut rows = write.open_table(table)?;
+                    match &value {
+                        Some(value) => rows.insert(id.as_str(), value.as_slice())?,
+                        None => rows.remove(id.as_str())?,
+                    };
+                }
+                Ok(write.commit()?)
+            })
         };
         tokio::task::spawn_blocking(commit)
             .await
             .map_err(|source| Error::failed("the database writer panicked", source))?
-            .map_err(|source| Error::failed(format!("cannot write to {table}"), source))
+    }
+}
+
+impl Shared {
+    /// Works with the database. One that has failed is closed, opened again, and worked with once more.
+    fn with<T>(&self, work: impl Fn(&Database) -> Result<T, redb::Error>) -> Result<T> {
+        let mut held = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut attempt = || {
+            let database = match held.take() {
+                Some(database) => database,
+                None => Database::create(&self.path)?,
+            };
+            let done = work(&database)?;
+            *held = Some(database);
+            Ok(done)
+        };
+        attempt().or_else(|_: redb::Error| attempt()).map_err(|source| {
+            Error::failed(
+                format!("the records in {} cannot be used; free space on its disk", self.path.display()),
+                source,
+            )
+        })
     }
 }
 
@@ -145,7 +181,7 @@ fn lock(path: &Path, state_dir: &Path) -> Result<File> {
 }
 
 /// The records hold the keys of pods: nobody but root reads them.
-fn private(path: &PathBuf) -> Result<()> {
+fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .map_err(|source| Error::failed(format!("cannot protect {}", path.display()), source))

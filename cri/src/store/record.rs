@@ -156,6 +156,12 @@ pub struct ContainerRecord {
     /// Whether the guest has answered once.
     #[serde(default)]
     pub answered: bool,
+    /// When a stop that was asked for is over; nanoseconds since 1970.
+    #[serde(default)]
+    pub stop_by: Option<i64>,
+    /// What the guest proved itself by, where its first key was trusted: the same is asked of it from then on.
+    #[serde(default)]
+    pub proven_identity: Vec<String>,
     /// How it ended.
     pub exit: Option<ExitRecord>,
 }

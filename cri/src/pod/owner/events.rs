@@ -3,18 +3,24 @@
 use std::time::Duration;
 
 use machines::{Ended, MachineState, StopMode};
-use transports::LinkState;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use transports::{Identity, LinkState};
 
 use super::Owner;
-use super::container::lost;
+use super::end::lost;
 use crate::error::Result;
 use crate::fault::{Step, reached};
-use crate::pod::live::Happened;
+use crate::pod::live::{Happened, StopPlan};
 use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
 
 /// How long the last lines of a log may take to be written after the machine has ended.
 const LAST_LINES: Duration = Duration::from_secs(5);
+/// How long after a failure a machine is forced off again.
+const FORCE_AGAIN: Duration = Duration::from_secs(5);
+/// How long a guest that has reset itself may be silent without that being a failure.
+const REBOOT_GRACE: Duration = Duration::from_secs(120);
 
 impl Owner {
     /// Handles one thing that happened to the live container.
@@ -26,12 +32,9 @@ impl Owner {
                 if live.link.is_none() && record.phase == ContainerPhase::Starting {
                     return self.runs(record, true).await;
                 }
-                if resets > 0 {
-                    tracing::info!(
-                        container = record.id,
-                        resets,
-                        "the guest has reset itself and boots again"
-                    );
+                if resets > live.resets {
+                    live.resets = resets;
+                    return self.rebooted(&record);
                 }
                 Ok(())
             }
@@ -42,26 +45,7 @@ impl Owner {
             Happened::Machine(MachineState::Absent | MachineState::Defined) => {
                 self.finish(record, &lost()).await
             }
-            Happened::Link(LinkState::Ready(session)) => {
-                live.sessions.send_replace(Some(session));
-                live.boot_deadline = None;
-                if record.phase == ContainerPhase::Starting || !record.answered {
-                    return self.runs(record, true).await;
-                }
-                Ok(())
-            }
-            Happened::Link(LinkState::Connecting { .. } | LinkState::Closed) => {
-                live.sessions.send_replace(None);
-                Ok(())
-            }
-            Happened::Link(LinkState::Failed(error)) => {
-                live.sessions.send_replace(None);
-                tracing::error!(container = record.id, %error, "the guest is not the one that was expected");
-                if record.answered {
-                    return Ok(());
-                }
-                self.give_up(record, GaveUp::IdentityMismatch(error.to_string())).await
-            }
+            Happened::Link(state) => self.link_changed(record, state).await,
             Happened::StartWaitOver => {
                 live.start_wait = None;
                 self.runs(record, false).await
@@ -70,7 +54,18 @@ impl Owner {
                 let seen = live.link.as_ref().and_then(|link| link.session().err());
                 let seen = seen
                     .map_or_else(|| "it answered at the last moment".to_owned(), |error| error.to_string());
-                self.give_up(record, GaveUp::BootTimeout(seen)).await
+                let why = match live.mismatch.take() {
+                    Some(mismatch) => GaveUp::IdentityMismatch(mismatch),
+                    None => GaveUp::BootTimeout(seen),
+                };
+                self.give_up(record, why).await
+            }
+            Happened::TryAgain => {
+                live.try_again = None;
+                if let Some(link) = &live.link {
+                    link.nudge();
+                }
+                Ok(())
             }
             Happened::PowerButton => {
                 if let Some(plan) = &mut live.stop {
@@ -80,10 +75,60 @@ impl Owner {
                 Ok(provider.stop(&record.machine, StopMode::PowerButton).await?)
             }
             Happened::Force => {
-                live.stop = None;
-                self.force(&record.machine).await
+                // Armed again first: a machine that cannot be forced off now is forced off later.
+                live.stop = Some(StopPlan::force_in(FORCE_AGAIN));
+                let provider = self.context.provider(&self.pod.provider)?;
+                Ok(provider.stop(&record.machine, StopMode::Force).await?)
             }
         }
+    }
+
+    async fn link_changed(&mut self, mut record: ContainerRecord, state: LinkState) -> Result<()> {
+        let Some(live) = self.live.as_mut() else { return Ok(()) };
+        match state {
+            LinkState::Ready(session) => {
+                if let (true, Some(Identity::Pinned(keys))) =
+                    (record.facts.trust_on_first_use == Some(true), session.identity())
+                {
+                    record.proven_identity = keys;
+                }
+                live.sessions.send_replace(Some(session));
+                live.boot_deadline = None;
+                live.rebooting_until = None;
+                live.mismatch = None;
+                live.patience.reset();
+                self.runs(record, true).await
+            }
+            LinkState::Connecting { .. } | LinkState::Closed => {
+                live.sessions.send_if_modified(|session| session.take().is_some());
+                Ok(())
+            }
+            LinkState::Failed(error) => {
+                // A guest may show another key before its first boot has installed the expected one. Nothing secret was
+                // sent, so it is asked again until it is given up.
+                tracing::warn!(container = record.id, %error, "the guest is not the one that was expected");
+                live.sessions.send_if_modified(|session| session.take().is_some());
+                live.mismatch = Some(error.to_string());
+                live.try_again = Some(Instant::now() + live.patience.next_wait());
+                Ok(())
+            }
+        }
+    }
+
+    /// The guest has reset itself and boots again: the old session will never say so, a new link is opened.
+    fn rebooted(&mut self, record: &ContainerRecord) -> Result<()> {
+        tracing::info!(container = record.id, "the guest has reset itself and boots again");
+        let opened = self.open_link(record)?;
+        if let Some(live) = &mut self.live {
+            live.sessions.send_replace(None);
+            if let Some(old) = live.link.take() {
+                old.close();
+            }
+            (live.link, live.link_state) = opened.unzip();
+            live.rebooting_until = Some(Instant::now() + REBOOT_GRACE);
+        }
+        self.publish();
+        Ok(())
     }
 
     /// Ends a machine that is of no use, and remembers why.
@@ -92,15 +137,11 @@ impl Owner {
             live.boot_deadline = None;
             live.start_wait = None;
             live.gave_up = Some(why);
+            live.stop = Some(StopPlan::force_in(Duration::ZERO));
         }
         record.phase = ContainerPhase::Stopping;
-        let machine = record.machine.clone();
-        self.save(record).await?;
-        self.force(&machine).await
-    }
-
-    async fn force(&self, machine: &machines::MachineId) -> Result<()> {
-        Ok(self.context.provider(&self.pod.provider)?.stop(machine, StopMode::Force).await?)
+        record.stop_by = Some(crate::pod::now());
+        self.save(record).await
     }
 
     /// The container runs: its guest has answered, or its caller no longer waits for that.
@@ -112,7 +153,7 @@ impl Owner {
         if starting {
             record.phase = ContainerPhase::Running;
         }
-        if starting || answered != record.answered {
+        if starting || (answered && !record.answered) {
             record.answered |= answered;
             self.save(record).await?;
             reached(Step::RunningRecorded);
@@ -121,27 +162,27 @@ impl Owner {
     }
 
     /// The machine has ended: the log gets its last line, then the exit is told.
-    pub(super) async fn finish(&mut self, record: ContainerRecord, ended: &Ended) -> Result<()> {
-        let mut gave_up = None;
-        if let Some(live) = self.live.take_if(|live| live.container == record.id) {
-            gave_up = live.gave_up;
-            live.sessions.send_replace(None);
-            if let Some(link) = &live.link {
-                link.close();
+    pub(super) async fn finish(&mut self, mut record: ContainerRecord, ended: &Ended) -> Result<()> {
+        let gave_up = match self.live.take_if(|live| live.container == record.id) {
+            Some(live) => {
+                live.sessions.send_replace(None);
+                if let Some(link) = &live.link {
+                    link.close();
+                }
+                live.log.finish(LAST_LINES).await;
+                live.gave_up
             }
-            live.log.finish(LAST_LINES).await;
-        }
-        self.record_exit(record, ended, gave_up.as_ref()).await
-    }
-
-    pub(super) async fn record_exit(
-        &mut self,
-        mut record: ContainerRecord,
-        ended: &Ended,
-        gave_up: Option<&GaveUp>,
-    ) -> Result<()> {
+            None => {
+                // Nobody has followed it since the daemon began: what the console still has is copied now.
+                match self.start_log(&record, watch::channel(None).1).await {
+                    Ok(log) => log.finish(LAST_LINES).await,
+                    Err(error) => tracing::warn!(container = record.id, %error, "the log has no end"),
+                }
+                None
+            }
+        };
         record.phase = ContainerPhase::Exited;
-        record.exit = Some(stop::exit(ended, gave_up));
+        record.exit = Some(stop::exit(ended, gave_up.as_ref()));
         self.save(record).await?;
         reached(Step::ExitRecorded);
         Ok(())

@@ -11,11 +11,11 @@ impl Owner {
     pub(super) async fn create_pod(&mut self) -> Result<()> {
         self.save_pod().await?;
         reached(Step::PodRecorded);
-        if let Err(error) = self.attach().await {
-            self.undo_pod().await?;
-            return Err(error);
+        let attached = self.attach().await;
+        if attached.is_err() {
+            self.undo_pod().await;
         }
-        Ok(())
+        attached
     }
 
     async fn attach(&mut self) -> Result<()> {
@@ -43,10 +43,20 @@ impl Owner {
         Ok(())
     }
 
-    /// Takes back a pod that never became ready.
-    pub(in crate::pod) async fn undo_pod(&mut self) -> Result<()> {
-        self.context.network.detach(&self.pod.id).await?;
-        self.context.store.delete_pod(&self.pod.id).await
+    /// Takes back a pod that never became ready. Where that fails it is left as one that is being stopped: it shows as
+    /// not ready, and the kubelet's removal tries again.
+    pub(in crate::pod) async fn undo_pod(&mut self) {
+        let undone = match self.context.network.detach(&self.pod.id).await {
+            Ok(()) => self.context.store.delete_pod(&self.pod.id).await,
+            Err(error) => Err(error.into()),
+        };
+        if let Err(error) = undone {
+            tracing::error!(pod = self.pod.id, error = error.chain(), "cannot be undone; remove it");
+            self.pod.phase = PodPhase::Stopping;
+            if let Err(error) = self.save_pod().await {
+                tracing::error!(pod = self.pod.id, error = error.chain(), "cannot be recorded");
+            }
+        }
     }
 
     /// Stops everything in the pod and gives its address back.

@@ -1,0 +1,136 @@
+//! A container comes and goes: its record, its lease of the image, its machine. Each step is recorded, then done, and
+//! may be done again.
+
+use std::io::ErrorKind;
+
+use super::Owner;
+use crate::error::{Error, Result};
+use crate::fault::{Step, reached};
+use crate::pod::request::NewContainer;
+use crate::pod::{facts, login, machine, now};
+use crate::store::{ContainerPhase, ContainerRecord};
+
+impl Owner {
+    /// Makes a container and its machine, or finds the one that the same request has made already.
+    pub(super) async fn create_container(&mut self, new: NewContainer) -> Result<String> {
+        let attachment = self.attachment()?;
+        let id = machine::container_id(&self.pod.id, &new.name, new.attempt);
+        self.make_room(&new, &id).await?;
+        if self.containers.contains_key(&id) {
+            return Ok(id);
+        }
+        let record = self.record(new, id.clone())?;
+        facts::log(&record.facts, &self.pod.annotations)?;
+        facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
+        if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
+            login::target(&self.pod, &record, address)?;
+        }
+        self.save(record.clone()).await?;
+        reached(Step::ContainerRecorded);
+        if let Err(error) = self.define(record.clone()).await {
+            if let Err(also) = self.undo_container(&record).await {
+                tracing::error!(
+                    container = id,
+                    error = also.chain(),
+                    "cannot be undone now; the next try does it"
+                );
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Takes back what a request that came to nothing has left, and refuses a second machine.
+    ///
+    /// A kubelet that was interrupted between creating and starting a container makes its next attempt without a word
+    /// about the one before.
+    async fn make_room(&mut self, new: &NewContainer, id: &str) -> Result<()> {
+        for other in self.records() {
+            let same = other.id == id;
+            match other.phase {
+                ContainerPhase::Exited => {}
+                _ if same && !matches!(other.phase, ContainerPhase::Creating | ContainerPhase::Removing) => {}
+                ContainerPhase::Creating | ContainerPhase::Created | ContainerPhase::Removing
+                    if other.name == new.name =>
+                {
+                    self.undo_container(&other).await?;
+                }
+                ContainerPhase::Starting if other.name == new.name => {
+                    return Err(Error::Unavailable(format!(
+                        "attempt {} of container {:?} still starts; try again when it runs or has ended",
+                        other.attempt, other.name
+                    )));
+                }
+                _ => {
+                    return Err(Error::invalid(format!(
+                        "pod {} already has the container {:?}, which is its machine; a pod has one container without \
+                         a command, so {:?} cannot join it",
+                        self.pod.id, other.name, new.name
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&self, new: NewContainer, id: String) -> Result<ContainerRecord> {
+        let names: Vec<String> = [&new.image].into_iter().chain(&new.found.tags).cloned().collect();
+        Ok(ContainerRecord {
+            machine: machine::machine_id(&id)?,
+            id,
+            pod_id: self.pod.id.clone(),
+            name: new.name,
+            attempt: new.attempt,
+            created_at: now(),
+            facts: facts::merged(new.found.facts, &names, &self.context.config.image),
+            image: new.image,
+            image_id: new.found.id,
+            labels: new.labels,
+            annotations: new.annotations,
+            mounts: new.mounts,
+            log_path: new.log_path,
+            resources: new.resources,
+            phase: ContainerPhase::Creating,
+            started_at: None,
+            answered: false,
+            stop_by: None,
+            proven_identity: Vec::new(),
+            exit: None,
+        })
+    }
+
+    async fn define(&mut self, mut record: ContainerRecord) -> Result<()> {
+        self.context.images.lease(&record.image_id, &record.id).await?;
+        reached(Step::ImageLeased);
+        let attachment = self.attachment()?;
+        let spec = machine::spec(&self.context, &self.pod, &record, &attachment).await?;
+        self.context.provider(&self.pod.provider)?.define(&spec).await?;
+        reached(Step::MachineDefined);
+        record.phase = ContainerPhase::Created;
+        self.save(record).await?;
+        reached(Step::ContainerCreated);
+        Ok(())
+    }
+
+    /// Removes everything of a container that does not run, its record last.
+    pub(in crate::pod) async fn undo_container(&mut self, record: &ContainerRecord) -> Result<()> {
+        self.context.provider(&self.pod.provider)?.destroy(&record.machine).await?;
+        reached(Step::MachineDestroyed);
+        self.context.images.release(&record.image_id, &record.id).await?;
+        reached(Step::ImageReleased);
+        let checkpoint = self.checkpoint(&record.id);
+        for file in [checkpoint.with_extension("json.new"), checkpoint] {
+            match tokio::fs::remove_file(&file).await {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(Error::failed(format!("cannot remove {}", file.display()), error));
+                }
+                _ => {}
+            }
+        }
+        self.context.store.delete_container(&record.id).await?;
+        self.containers.remove(&record.id);
+        self.publish();
+        reached(Step::ContainerForgotten);
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! A container ends because somebody asks for that.
+
+use std::time::Duration;
+
+use machines::{Cause, Ended, MachineState, StopMode};
+
+use super::Owner;
+use crate::error::Result;
+use crate::fault::{Step, reached};
+use crate::pod::live::StopPlan;
+use crate::pod::now;
+use crate::pod::view::is_live;
+use crate::store::{ContainerPhase, ContainerRecord};
+
+impl Owner {
+    /// Begins to stop a container. One that does not run is a success.
+    pub(super) async fn stop_container(&mut self, id: &str, grace: Duration) -> Result<()> {
+        let mut record = self.container(id)?;
+        if !is_live(record.phase) {
+            return Ok(());
+        }
+        if self.live.is_none() {
+            // Its machine could not be followed: there is nobody to wait for its own shutdown.
+            return self.end(record).await;
+        }
+        let again = record.phase == ContainerPhase::Stopping;
+        if !again {
+            record.phase = ContainerPhase::Stopping;
+            record.stop_by = Some(now().saturating_add(i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX)));
+            self.save(record).await?;
+            reached(Step::StopRecorded);
+        }
+        let Some(live) = self.live.as_mut() else { return Ok(()) };
+        let session = live.link.as_ref().and_then(|link| link.session().ok());
+        let plan = StopPlan::new(grace, session.is_some());
+        match &mut live.stop {
+            Some(earlier) => earlier.force = earlier.force.min(plan.force),
+            None => live.stop = Some(plan),
+        }
+        if let (false, Some(session)) = (again, session) {
+            let pod = self.pod.id.clone();
+            tokio::spawn(async move {
+                if let Err(error) = guests::shutdown::shut_down(session.as_ref()).await {
+                    tracing::info!(pod, %error, "the guest could not be asked to shut down");
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Goes on with a stop that the daemon's own end interrupted, with what is left of its grace period.
+    pub(super) async fn resume_stop(&mut self, record: &ContainerRecord) -> Result<()> {
+        let left = record.stop_by.unwrap_or_default().saturating_sub(now());
+        self.stop_container(&record.id, Duration::from_nanos(u64::try_from(left).unwrap_or_default())).await
+    }
+
+    /// Ends whatever runs, now, and records its exit.
+    pub(super) async fn end_live_now(&mut self) -> Result<()> {
+        for record in self.records() {
+            if is_live(record.phase) {
+                self.end(record).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self, record: ContainerRecord) -> Result<()> {
+        let provider = self.context.provider(&self.pod.provider)?;
+        provider.stop(&record.machine, StopMode::Force).await?;
+        reached(Step::MachineEnded);
+        let state = provider.watch(&record.machine).await?.borrow().clone();
+        let ended = match state {
+            MachineState::Ended(ended) => ended,
+            _ => lost(),
+        };
+        self.finish(record, &ended).await
+    }
+
+    /// Stops and removes a container. One that does not exist is a success.
+    pub(super) async fn remove_container(&mut self, id: &str) -> Result<()> {
+        let Some(mut record) = self.containers.get(id).cloned() else { return Ok(()) };
+        if is_live(record.phase) {
+            self.end(record).await?;
+            record = self.container(id)?;
+        }
+        record.phase = ContainerPhase::Removing;
+        self.save(record.clone()).await?;
+        reached(Step::RemovalRecorded);
+        self.undo_container(&record).await
+    }
+}
+
+/// The end of a machine that nobody saw.
+pub(super) fn lost() -> Ended {
+    Ended {
+        cause: Cause::Lost,
+        at: std::time::SystemTime::now(),
+        message: "the machine is gone and nobody saw why".to_owned(),
+    }
+}

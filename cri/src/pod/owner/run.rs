@@ -1,0 +1,143 @@
+//! A container's machine runs: it is started, and followed from then on, also by the next daemon.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use machines::{MachineState, StopMode};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use transports::{Backoff, Link, LinkState, Session};
+
+use super::Owner;
+use crate::convert::container::log_path;
+use crate::error::{Error, Result};
+use crate::fault::{Step, reached};
+use crate::logs::{LogTask, LogTaskConfig};
+use crate::network::Attachment;
+use crate::pod::live::Live;
+use crate::pod::{facts, login, now, stop};
+use crate::store::{ContainerPhase, ContainerRecord};
+
+impl Owner {
+    /// Starts a created container's machine. One that starts or runs already is a success.
+    pub(super) async fn start_container(&mut self, id: &str) -> Result<()> {
+        let mut record = self.container(id)?;
+        match record.phase {
+            ContainerPhase::Created => {}
+            ContainerPhase::Starting | ContainerPhase::Running => return Ok(()),
+            _ => {
+                return Err(Error::Conflict(format!(
+                    "container {id} has ended or is being removed; the kubelet makes a new one to start it again"
+                )));
+            }
+        }
+        self.attachment()?;
+        record.phase = ContainerPhase::Starting;
+        record.started_at = Some(now());
+        self.save(record.clone()).await?;
+        reached(Step::StartRecorded);
+        let started = self.bring_to_life(&record).await;
+        if let Err(error) = &started {
+            self.live = None;
+            let provider = self.context.provider(&self.pod.provider)?;
+            if let Err(also) = provider.stop(&record.machine, StopMode::Force).await {
+                tracing::error!(container = id, error = %also, "what had started of it cannot be ended");
+            }
+            record.phase = ContainerPhase::Exited;
+            record.exit = Some(stop::start_error(&error.chain()));
+            self.save(record).await?;
+        }
+        started
+    }
+
+    /// Runs the machine of a container, if it never ran, and holds what a running one needs.
+    pub(in crate::pod) async fn bring_to_life(&mut self, record: &ContainerRecord) -> Result<()> {
+        let provider = self.context.provider(&self.pod.provider)?.clone();
+        let (sessions, seen) = watch::channel(None);
+        let log = self.start_log(record, seen).await?;
+        let mut machine = provider.watch(&record.machine).await?;
+        let state = machine.borrow().clone();
+        if record.phase == ContainerPhase::Starting && state == MachineState::Defined {
+            provider.start(&record.machine).await?;
+            reached(Step::MachineStarted);
+        }
+        machine.mark_changed();
+        let (link, link_state) = self.open_link(record)?.unzip();
+        let deadline = facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
+        let start_wait = Duration::from_secs(self.context.config.timeouts.start_wait_seconds);
+        let ran = record.started_at.map_or(0, |started| now().saturating_sub(started));
+        let ran = Duration::from_nanos(u64::try_from(ran).unwrap_or_default());
+        let left = |whole: Duration| Instant::now() + whole.saturating_sub(ran);
+        let waits = link.is_some() && record.phase == ContainerPhase::Starting;
+        let boots = link.is_some() && !record.answered;
+        self.live = Some(Live {
+            container: record.id.clone(),
+            machine,
+            start_wait: waits.then(|| left(start_wait)),
+            boot_deadline: boots.then(|| left(deadline)),
+            link,
+            link_state,
+            sessions,
+            log,
+            stop: None,
+            gave_up: None,
+            resets: 0,
+            rebooting_until: None,
+            mismatch: None,
+            try_again: None,
+            patience: Backoff::new(Duration::from_secs(2), Duration::from_secs(30)),
+        });
+        self.publish();
+        Ok(())
+    }
+
+    /// A link to the container's guest, where there is a way to it.
+    pub(super) fn open_link(
+        &self,
+        record: &ContainerRecord,
+    ) -> Result<Option<(Link, watch::Receiver<LinkState>)>> {
+        let address = self.pod.attachment.as_ref().and_then(Attachment::address);
+        let (Some(transport), Some(address)) = (self.transport(), address) else { return Ok(None) };
+        let link = Link::open(transport, login::target(&self.pod, record, address)?);
+        let mut state = link.state();
+        state.mark_changed();
+        Ok(Some((link, state)))
+    }
+
+    /// The container's log, from where it was left.
+    pub(super) async fn start_log(
+        &self,
+        record: &ContainerRecord,
+        session: watch::Receiver<Option<Arc<dyn Session>>>,
+    ) -> Result<LogTask> {
+        let provider = self.context.provider(&self.pod.provider)?;
+        let config = LogTaskConfig {
+            log_path: log_path(record, &self.pod),
+            checkpoint: self.checkpoint(&record.id),
+            console_log: provider.console(&record.machine).map(|console| console.log),
+            source: facts::log(&record.facts, &self.pod.annotations)?,
+            session,
+        };
+        Ok(LogTask::start(config).await?)
+    }
+
+    /// Opens the log of a running container anew; any other has none open.
+    pub(super) async fn reopen_log(&mut self, id: &str) -> Result<()> {
+        let record = self.container(id)?;
+        match &self.live {
+            Some(live) if live.container == id => Ok(live.log.reopen().await?),
+            _ => Err(Error::Conflict(format!(
+                "container {id} does not run ({:?}); only a running container has an open log",
+                record.phase
+            ))),
+        }
+    }
+
+    pub(super) fn transport(&self) -> Option<Arc<dyn transports::Transport>> {
+        self.context.transports.get(&self.pod.provider).cloned()
+    }
+
+    pub(super) fn checkpoint(&self, container: &str) -> std::path::PathBuf {
+        self.context.config.logs_dir().join(format!("{container}.json"))
+    }
+}
