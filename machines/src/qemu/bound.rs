@@ -4,29 +4,33 @@
 //! follows the file by offset loses no place. Where the file system knows no holes, the whole file is released by
 //! shrinking it to nothing and growing it back: offsets stay, the kept part is lost too.
 //!
-//! A write wakes the watcher by inotify; after each look it rests, so a guest that never stops writing costs little.
+//! The files are looked at on a clock and not by inotify, of which a node has few instances. A serial port writes some
+//! hundred kilobytes a second, so a file passes its bound by little. A look that fails is logged, and the next one comes.
 
-use std::fs::File;
+use std::convert::Infallible;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::mem::MaybeUninit;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{FallocateFlags, inotify};
+use rustix::fs::FallocateFlags;
+use tokio::time::MissedTickBehavior;
+
+use crate::MachineId;
 
 const BLOCK: u64 = 4096;
-/// The rest between two looks at growing files.
-const REST: Duration = Duration::from_millis(250);
+/// From one look to the next.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Releases the oldest part of a file that takes more than `limit` bytes of space, down to half of it.
 pub(crate) fn bound(path: &Path, limit: u64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    let facts = file.metadata()?;
+    let facts = fs::metadata(path)?;
     if facts.blocks() * 512 <= limit.max(2 * BLOCK) {
         return Ok(());
     }
+    let file = File::options().write(true).open(path)?;
     let end = facts.len().saturating_sub(limit / 2) / BLOCK * BLOCK;
     if end == 0 {
         return Ok(());
@@ -52,26 +56,27 @@ pub(crate) fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Keeps files within their bounds (each with its limit in bytes) until it is dropped.
-pub(crate) async fn keep_bounded(files: &[(PathBuf, u64)]) -> io::Result<()> {
-    let notes =
-        super::ready::ready(inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC)?)?;
-    for (path, _) in files {
-        inotify::add_watch(notes.get_ref(), path, inotify::WatchFlags::MODIFY)?;
-    }
+pub(crate) async fn keep_bounded(id: &MachineId, files: Vec<(PathBuf, u64)>) -> Infallible {
+    let files = Arc::new(files);
+    let mut clock = tokio::time::interval(TICK);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut complained = false;
     loop {
-        for (path, limit) in files {
-            bound(path, *limit)?;
+        clock.tick().await;
+        let looked = Arc::clone(&files);
+        let looking = tokio::task::spawn_blocking(move || {
+            let errors = looked.iter().filter_map(|(path, limit)| {
+                bound(path, *limit).err().map(|error| format!("{}: {error}", path.display()))
+            });
+            errors.collect::<Vec<_>>()
+        });
+        let errors = looking.await.unwrap_or_else(|error| vec![error.to_string()]);
+        if !errors.is_empty() && !complained {
+            let errors = errors.join("; ");
+            tracing::warn!(machine = %id, errors, "logs of the machine cannot be bounded now");
         }
-        notes.readable().await?.clear_ready();
-        drain(notes.get_ref());
-        tokio::time::sleep(REST).await;
+        complained = !errors.is_empty();
     }
-}
-
-fn drain(notes: &OwnedFd) {
-    let mut space = [MaybeUninit::uninit(); 4096];
-    let mut reader = inotify::Reader::new(notes, &mut space);
-    while reader.next().is_ok() {}
 }
 
 #[cfg(test)]

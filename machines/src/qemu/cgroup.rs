@@ -2,12 +2,14 @@
 //!
 //! The machine gets a child group of its own, named after it, below the pod's group: version 2 allows processes only
 //! in leaves. Groups above it that did not exist are made too and remembered, so that the machine's end removes exactly
-//! what its start made.
+//! what its start made. A group above that another machine has made is remembered by both: whoever goes last removes it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
+use super::directory::RunRecord;
 use crate::{Error, MachineId, Result};
 
 /// One mounted hierarchy.
@@ -17,16 +19,16 @@ struct Hierarchy {
     is_cpuset_v1: bool,
 }
 
-/// The groups of a machine: what has to be made, outermost first, and what is joined.
+/// The groups of a machine: what is made for it, outermost first, and what is joined.
 #[derive(Debug)]
 pub(crate) struct Groups {
-    /// Those that do not exist yet, in the order of making.
-    pub(crate) missing: Vec<PathBuf>,
+    /// Those that do not exist yet or that machines made, in the order of making.
+    pub(crate) made: Vec<PathBuf>,
     joined: Vec<(PathBuf, bool)>,
 }
 
-/// Finds where the groups of a machine belong.
-pub(crate) fn plan(parent: &str, id: &MachineId) -> Result<Groups> {
+/// Finds where the groups of a machine belong. `records` are those of all machines on the node.
+pub(crate) fn plan(parent: &str, id: &MachineId, records: &[RunRecord]) -> Result<Groups> {
     let mounts = fs::read_to_string("/proc/self/mountinfo")
         .map_err(|error| Error::failed("cannot read the node's mounts to find its cgroups", error))?;
     let hierarchies = hierarchies(&mounts);
@@ -40,25 +42,27 @@ pub(crate) fn plan(parent: &str, id: &MachineId) -> Result<Groups> {
     if !relative.components().all(|part| matches!(part, Component::Normal(_))) {
         return Err(Error::Invalid(format!("the cgroup {parent:?} of machine {id} is not a plain path")));
     }
-    let mut groups = Groups { missing: Vec::new(), joined: Vec::new() };
+    let ours: HashSet<&Path> =
+        records.iter().flat_map(|record| &record.cgroups).map(PathBuf::as_path).collect();
+    let mut groups = Groups { made: Vec::new(), joined: Vec::new() };
     for hierarchy in hierarchies {
         let own = hierarchy.mount.join(relative).join(format!("infranetes-{id}"));
-        let mut missing: Vec<_> =
-            own.ancestors().take_while(|path| !path.exists()).map(Path::to_owned).collect();
-        missing.reverse();
-        groups.missing.extend(missing);
+        let is_made = |path: &&Path| **path == *own || ours.contains(path) || !path.exists();
+        let below = own.ancestors().take_while(|path| *path != hierarchy.mount);
+        let made: Vec<_> = below.filter(is_made).map(Path::to_owned).collect();
+        groups.made.extend(made.into_iter().rev());
         groups.joined.push((own, hierarchy.is_cpuset_v1));
     }
     Ok(groups)
 }
 
 impl Groups {
-    /// Makes what is missing, and moves a process (all its threads) into the machine's groups.
+    /// Makes them, and moves a process (all its threads) into the machine's groups.
     pub(crate) fn join(&self, pid: i32) -> io::Result<()> {
         let about = |path: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("cgroup {}: {error}", path.display()))
         };
-        for path in &self.missing {
+        for path in &self.made {
             match fs::create_dir(path) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(about(path, error)),
                 _ => {}
@@ -153,6 +157,6 @@ mod tests {
     #[test]
     fn a_path_that_climbs_is_refused() {
         let id = MachineId::new("a").unwrap();
-        assert!(plan("/pods/../..", &id).unwrap_err().to_string().contains("not a plain path"));
+        assert!(plan("/pods/../..", &id, &[]).unwrap_err().to_string().contains("not a plain path"));
     }
 }

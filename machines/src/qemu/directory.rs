@@ -4,8 +4,8 @@
 //! ROOT/ID/lock            held by the machine's process as long as it lives: the one truth about "does it run"
 //!         spec.json       the specification without the seed; written last, so that it says "defined"
 //!         overlay.qcow2   the disk      seed.img  the NoCloud seed      vars.fd  UEFI variables
-//!         run.json        "it was started", written before the process is made
-//!         process.json    the process's id and start time
+//!         run.json        "it was started" and its cgroups, written before anything of them is made
+//!         process.json    the process that runs it, written before its processors are let go
 //!         events.log      what the machine's monitor told, also while no daemon listens
 //!         ended.json      why the last run ended
 //!         console.log     the serial console        qemu.log  what QEMU itself complains about
@@ -14,11 +14,18 @@
 //!
 //! All of it belongs to root with no access for others: QEMU gets open descriptors, never paths. Files that say
 //! something appear whole or not at all (written aside, synced, renamed).
+//!
+//! A machine ran if `process.json` says so. All that its files say about a run is removed in an order in which each
+//! rest is true: without `process.json` nothing ran, with `ended.json` alone it ended as that says.
+//!
+//! Work on files that may take longer than a look at one goes through [`Directory::work`]: off the threads that serve
+//! everything else, and one after the other, so that what a cancelled call left under way is over before the next.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
@@ -35,27 +42,63 @@ pub(crate) struct Directory {
     id: MachineId,
     root: PathBuf,
     run: PathBuf,
+    /// Held while work on the files goes on.
+    working: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Which process runs a machine. A process id alone says nothing: it is used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ProcessRecord {
     /// The process id.
     pub(crate) pid: i32,
     /// Its start, in clock ticks since the node's boot (field 22 of `/proc/PID/stat`).
     pub(crate) start_time: u64,
+    /// Which boot of the node that was (`/proc/sys/kernel/random/boot_id`).
+    pub(crate) boot_id: String,
 }
 
 /// A run that was begun.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct RunRecord {
-    /// The cgroups that were made for it, to be removed from the last to the first.
+    /// The cgroups that are its to remove, from the last to the first: its own, and those above that machines made.
     pub(crate) cgroups: Vec<PathBuf>,
+}
+
+/// An end that is seen now.
+pub(crate) fn ended_now(cause: Cause, message: impl Into<String>) -> Ended {
+    Ended { cause, at: SystemTime::now(), message: message.into() }
 }
 
 impl Directory {
     pub(crate) fn new(root: &Path, run: &Path, id: &MachineId) -> Self {
-        Self { id: id.clone(), root: root.join(id.as_str()), run: run.join(id.as_str()) }
+        Self {
+            id: id.clone(),
+            root: root.join(id.as_str()),
+            run: run.join(id.as_str()),
+            working: Arc::default(),
+        }
+    }
+
+    /// Does work on the machine's files where it may block.
+    pub(crate) async fn work<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let alone = Arc::clone(&self.working).lock_owned().await;
+        let directory = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _alone = alone;
+            work(&directory)
+        });
+        done.await.map_err(|error| self.failed("the work on its files was broken off", error))?
+    }
+
+    /// The run records of all machines beside this one, and its own. One that cannot be read says nothing.
+    pub(crate) fn run_records(&self) -> Vec<RunRecord> {
+        let machines = self.root.parent().and_then(|root| fs::read_dir(root).ok());
+        let records = machines.into_iter().flatten().flatten();
+        let records = records.filter_map(|entry| fs::read(entry.path().join("run.json")).ok());
+        records.filter_map(|bytes| serde_json::from_slice(&bytes).ok()).collect()
     }
 
     pub(crate) fn id(&self) -> &MachineId {
@@ -138,27 +181,32 @@ impl Directory {
         self.read("process.json").ok().flatten()
     }
 
-    pub(crate) fn write_process(&self, record: ProcessRecord) -> Result<()> {
-        self.write("process.json", &record)
+    pub(crate) fn write_process(&self, record: &ProcessRecord) -> Result<()> {
+        self.write("process.json", record)
     }
 
     pub(crate) fn ended(&self) -> Result<Option<Ended>> {
         self.read("ended.json")
     }
 
-    /// Records an end, unless one is recorded already: the first reason is the true one. Answers what stands.
-    pub(crate) fn record_end(&self, cause: Cause, message: impl Into<String>) -> Result<Ended> {
-        if let Some(ended) = self.ended()? {
-            return Ok(ended);
-        }
-        let ended = Ended { cause, at: SystemTime::now(), message: message.into() };
-        self.write("ended.json", &ended)?;
-        Ok(ended)
+    /// Records an end, unless one is recorded already: the first reason is the true one. Answers what stands. An end
+    /// that cannot be recorded (the disk is full) is no less true: that is logged, and nothing waits for the disk.
+    pub(crate) async fn record_end(&self, ended: Ended) -> Ended {
+        let told = ended.clone();
+        let recorded = self.work(move |directory| match directory.ended()? {
+            Some(before) => Ok(before),
+            None => directory.write("ended.json", &ended).map(|()| ended),
+        });
+        recorded.await.unwrap_or_else(|error| {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::warn!(machine = %self.id, %error, cause, "the machine's end is known but not recorded");
+            told
+        })
     }
 
     /// Forgets the last run.
     pub(crate) fn clear_run(&self) -> Result<()> {
-        for name in ["ended.json", "process.json", "run.json"] {
+        for name in ["run.json", "process.json", "ended.json"] {
             match fs::remove_file(self.file(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.failed(&format!("cannot remove {name}"), error));

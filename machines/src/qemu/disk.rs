@@ -54,9 +54,13 @@ fn qcow2_size(file: &mut impl Read) -> io::Result<u64> {
     Ok(number(24))
 }
 
-/// Makes the overlay if there is none. The base is not opened.
-pub(crate) async fn make_overlay(directory: &Directory, qemu_img: &Path, disk: &RootDisk) -> Result<()> {
-    let base = base_size(disk)?;
+/// Makes the overlay over a base of so many bytes, if there is none. The base is not opened.
+pub(crate) async fn make_overlay(
+    directory: &Directory,
+    qemu_img: &Path,
+    disk: &RootDisk,
+    base: u64,
+) -> Result<()> {
     let size = disk.size_bytes.unwrap_or(base);
     if size < base {
         return Err(Error::Invalid(format!(

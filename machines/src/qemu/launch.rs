@@ -1,6 +1,6 @@
 //! The steps of a start, in their order, each after a durable word about it.
 //!
-//! 1. The lock is held, the last run is forgotten, `run.json` says that a run has begun and names its cgroups.
+//! 1. The lock is held, the last run is forgotten, `run.json` says that a start has begun and names its cgroups.
 //! 2. Sockets are made and listen; every file is opened. The process is made, with its processors stopped.
 //! 3. Its id is recorded, its journal negotiated, its identity verified.
 //! 4. It joins its cgroups, so that all of the guest's memory is counted there; then the processors are let go.
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::arguments::{self, Execution, Surroundings, fd};
-use super::cgroup;
+use super::cgroup::{self, Groups};
 use super::config::{self, User};
 use super::directory::{Directory, RunRecord};
 use super::process::{self, Launch, Process, last_words};
@@ -42,48 +42,51 @@ pub(crate) fn uuid(id: &MachineId) -> String {
 
 /// One start of one machine.
 #[derive(Debug)]
-pub(crate) struct Start<'a> {
-    pub(crate) directory: &'a Directory,
-    pub(crate) spec: &'a MachineSpec,
-    pub(crate) uuid: &'a str,
+pub(crate) struct Start {
+    pub(crate) directory: Directory,
+    pub(crate) spec: MachineSpec,
+    pub(crate) uuid: String,
     pub(crate) binary: PathBuf,
     pub(crate) user: User,
     pub(crate) execution: Execution,
-    pub(crate) ovmf: Option<&'a (PathBuf, PathBuf)>,
+    pub(crate) ovmf: Option<(PathBuf, PathBuf)>,
 }
 
-impl Start<'_> {
+impl Start {
     /// Runs all steps.
     pub(crate) async fn run(self, lock: OwnedFd) -> Result<(Attached, Process)> {
-        let (directory, spec) = (self.directory, self.spec);
-        directory.make()?;
-        directory.clear_run()?;
-        let groups =
-            spec.cgroup_parent.as_deref().map(|parent| cgroup::plan(parent, &spec.id)).transpose()?;
-        let cgroups = groups.as_ref().map(|groups| groups.missing.clone()).unwrap_or_default();
-        directory.write_run_record(&RunRecord { cgroups })?;
-
+        let directory = self.directory.clone();
+        let uuid = self.uuid.clone();
         let (journal, journal_end) =
             UnixStream::pair().map_err(|error| directory.failed("cannot make its journal", error))?;
-        let (launch, complaints) = self.prepare(lock, journal_end)?;
+        let preparing = directory.work(move |_| self.prepare(lock, journal_end));
+        let (launch, groups) = preparing.await?;
+        let complaints = directory.file("qemu.log");
         let launched = process::launch(launch).await;
-        let mut child = launched.map_err(|error| process::launch_failed(directory, error))?;
+        let mut child = launched.map_err(|error| process::launch_failed(&directory, error))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        let process = pid.and_then(Process::of_child);
-        if let Some(process) = &process {
-            directory.write_process(process.record)?;
-        }
+        let recording = directory.work(move |directory| {
+            let process = pid.and_then(Process::of_child);
+            let process = process.ok_or_else(|| directory.failure("its process cannot be found in /proc"))?;
+            directory.write_process(&process.record)?;
+            Ok(process)
+        });
+        let recorded = recording.await;
         let starting = async {
             negotiate(journal)
                 .await
                 .map_err(|error| directory.failed("its journal cannot be opened", error))?;
-            let mut attached = Attached::new(directory, self.uuid).await?;
-            let process = process.ok_or_else(|| directory.failure("its process cannot be found in /proc"))?;
-            if let Some(groups) = &groups {
-                let joined = groups.join(process.record.pid);
-                joined.map_err(|error| directory.failed("cannot join its cgroup", error))?;
+            let mut attached = Attached::new(&directory, &uuid).await?;
+            let process = recorded?;
+            if let Some(groups) = groups {
+                let pid = process.record.pid;
+                let joining = directory.work(move |directory| {
+                    let joined = groups.join(pid);
+                    joined.map_err(|error| directory.failed("cannot join its cgroup", error))
+                });
+                joining.await?;
             }
-            attached.begin(directory).await?;
+            attached.begin(&directory).await?;
             Ok::<_, Error>((attached, process))
         };
         let mut started = starting.await;
@@ -91,7 +94,7 @@ impl Start<'_> {
             // A QEMU that gave up says why in its complaints, after a moment.
             if let Ok(status) = tokio::time::timeout(GIVING_UP, child.wait()).await {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                let said = last_words(&complaints);
+                let said = directory.work(move |_| Ok(last_words(&complaints))).await.unwrap_or_default();
                 started = Err(directory.failure(format!("QEMU did not start ({status}): {said}")));
             }
         }
@@ -100,9 +103,21 @@ impl Start<'_> {
         started
     }
 
+    /// Forgets the last run, and says that another is begun.
+    fn prepare(&self, lock: OwnedFd, journal: UnixStream) -> Result<(Launch, Option<Groups>)> {
+        let (directory, id) = (&self.directory, &self.spec.id);
+        directory.make()?;
+        let parent = self.spec.cgroup_parent.as_deref();
+        let groups = parent.map(|parent| cgroup::plan(parent, id, &directory.run_records())).transpose()?;
+        directory.clear_run()?;
+        let cgroups = groups.as_ref().map(|groups| groups.made.clone()).unwrap_or_default();
+        directory.write_run_record(&RunRecord { cgroups })?;
+        Ok((self.open(lock, journal)?, groups))
+    }
+
     /// Opens everything that the process gets.
-    fn prepare(&self, lock: OwnedFd, journal: UnixStream) -> Result<(Launch, PathBuf)> {
-        let (directory, spec) = (self.directory, self.spec);
+    fn open(&self, lock: OwnedFd, journal: UnixStream) -> Result<Launch> {
+        let (directory, spec) = (&self.directory, &self.spec);
         let opening = |path: &Path, options: &mut fs::OpenOptions| -> Result<OwnedFd> {
             let file = options.mode(0o600).open(path);
             file.map(Into::into)
@@ -140,7 +155,7 @@ impl Start<'_> {
         }
         let mut code = None;
         if spec.firmware == Firmware::Uefi {
-            let (found, template) = config::ovmf(self.ovmf)?;
+            let (found, template) = config::ovmf(self.ovmf.as_ref())?;
             let vars = directory.file("vars.fd");
             if !vars.exists() {
                 let template = fs::read(&template);
@@ -151,9 +166,13 @@ impl Start<'_> {
             descriptors.push((opening(&vars, read().write(true))?, fd::VARS));
             code = Some(found.display().to_string());
         }
-        let around =
-            Surroundings { uuid: self.uuid, execution: self.execution, has_seed, ovmf_code: code.as_deref() };
-        let launch = Launch {
+        let around = Surroundings {
+            uuid: &self.uuid,
+            execution: self.execution,
+            has_seed,
+            ovmf_code: code.as_deref(),
+        };
+        Ok(Launch {
             program: self.binary.clone(),
             arguments: arguments::arguments(spec, &around),
             user: self.user,
@@ -161,8 +180,7 @@ impl Start<'_> {
             descriptors,
             complaints: complaints_file,
             nic: spec.nic.clone(),
-        };
-        Ok((launch, complaints))
+        })
     }
 
     /// A listening socket that only root may connect to.

@@ -8,8 +8,11 @@
 //!
 //! Whether a machine runs is told by its lock: an open file, locked before the process is made and inherited by it, so
 //! the kernel releases it when the process has ended, however that happened. There is no instant at which a process
-//! runs without it. The process is found by its recorded id and start time, or else among all processes; either way it
-//! must have the machine's UUID in its command line and the machine's lock open. A signal is sent through a descriptor (pidfd) that was opened before the checks.
+//! runs without it. But a process that its guest has taken over may unlock it, and write what it likes over its command
+//! line. So the process is found first by what the daemon recorded and the process cannot change: its id, its start
+//! and the node's boot. Only where no such record stands (a start was interrupted) and the lock is held, all
+//! processes are searched for one that has the machine's UUID in its command line and the machine's lock open; none of
+//! those has ever run guest code. A signal is sent through a descriptor (pidfd) that was opened before the checks.
 
 use std::fs::{self, File};
 use std::io;
@@ -20,6 +23,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use rustix::thread::LinkNameSpaceType;
@@ -31,14 +35,20 @@ use crate::{Error, Nic, Result};
 
 /// Takes the machine's lock; `None` while its process lives.
 pub(crate) fn take_lock(directory: &Directory) -> Result<Option<OwnedFd>> {
-    let path = directory.file("lock");
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
+    lock(directory, File::options().read(true).write(true).create(true).truncate(false).mode(0o600))
+}
+
+/// Whether the machine's lock is held. Makes nothing, so that this can be told on a full disk.
+pub(crate) fn lock_is_held(directory: &Directory) -> Result<bool> {
+    if !directory.file("lock").exists() {
+        return Ok(false);
+    }
+    lock(directory, File::options().read(true)).map(|lock| lock.is_none())
+}
+
+fn lock(directory: &Directory, options: &fs::OpenOptions) -> Result<Option<OwnedFd>> {
+    let file = options
+        .open(directory.file("lock"))
         .map_err(|error| directory.failed("cannot open its lock", error))?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file.into())),
@@ -135,50 +145,49 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Finds the machine's process, by what was recorded or else by its command line.
-    pub(crate) fn find(directory: &Directory, uuid: &str, user: User) -> Option<Self> {
+    /// Finds the machine's process, by what was recorded, or else among all processes while the lock is held.
+    pub(crate) fn find(directory: &Directory, uuid: &str, user: User, lock_is_held: bool) -> Option<Self> {
+        let recorded = directory.process().and_then(|record| Self::recorded(&record, user));
+        if recorded.is_some() || !lock_is_held {
+            return recorded;
+        }
         let lock = fs::metadata(directory.file("lock")).ok()?;
         let lock = (lock.dev(), lock.ino());
-        if let Some(record) = directory.process()
-            && let Some(process) = Self::open(record.pid, uuid, user, lock)
-            && process.record == record
-        {
-            return Some(process);
-        }
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.find_map(|pid| Self::open(pid, uuid, user, lock))
+        ids.find_map(|pid| {
+            let process = Self::open(pid, user)?;
+            belongs(pid, uuid, lock).then_some(process)
+        })
     }
 
     /// The process that was just made. It is this daemon's child and was not reaped, so its id is its own; its command
     /// line says nothing yet, since it becomes another program twice.
     pub(crate) fn of_child(pid: i32) -> Option<Self> {
         let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
-        let start_time = start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-        Some(Self { record: ProcessRecord { pid, start_time }, descriptor })
+        Some(Self { record: record(pid)?, descriptor })
     }
 
-    /// Opens a process by id, if it is the machine's.
-    fn open(pid: i32, uuid: &str, user: User, lock: (u64, u64)) -> Option<Self> {
+    /// Opens the process that was recorded, if it still lives. Nothing is asked that the process could answer falsely.
+    fn recorded(record: &ProcessRecord, user: User) -> Option<Self> {
+        Self::open(record.pid, user).filter(|process| process.record == *record && !process.has_ended())
+    }
+
+    /// Opens a process by id, if it has the machines' user or is about to take it.
+    fn open(pid: i32, user: User) -> Option<Self> {
         let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // From here on the descriptor means one process; what /proc says may be another's only if this one has ended,
         // and then a signal to the descriptor reaches nobody.
-        let path = Path::new("/proc").join(pid.to_string());
-        let owner = fs::metadata(&path).ok()?.uid();
+        let owner = fs::metadata(Path::new("/proc").join(pid.to_string())).ok()?.uid();
         if owner != user.uid && owner != 0 {
             return None;
         }
-        let line = fs::read(path.join("cmdline")).ok()?;
-        let mut words = line.split(|&byte| byte == 0);
-        words.find(|word| word == b"-uuid")?;
-        if words.next()? != uuid.as_bytes() {
-            return None;
-        }
-        // Another state directory may have a machine of the same name: this one's holds this one's lock.
-        let mut files = fs::read_dir(path.join("fd")).ok()?.flatten();
-        files.find(|file| fs::metadata(file.path()).is_ok_and(|file| (file.dev(), file.ino()) == lock))?;
-        let start_time = start_time(&fs::read_to_string(path.join("stat")).ok()?)?;
-        Some(Self { record: ProcessRecord { pid, start_time }, descriptor })
+        Some(Self { record: record(pid)?, descriptor })
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut wanted = [PollFd::new(&self.descriptor, PollFlags::IN)];
+        rustix::event::poll(&mut wanted, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// Sends SIGKILL.
@@ -197,6 +206,26 @@ impl Process {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// Whether a process has the machine's UUID in its command line, and its lock open: another state directory may have a
+/// machine of the same name.
+fn belongs(pid: i32, uuid: &str, lock: (u64, u64)) -> bool {
+    let path = Path::new("/proc").join(pid.to_string());
+    let line = fs::read(path.join("cmdline")).unwrap_or_default();
+    let mut words = line.split(|&byte| byte == 0);
+    if words.find(|word| word == b"-uuid").is_none() || words.next() != Some(uuid.as_bytes()) {
+        return false;
+    }
+    let mut files = fs::read_dir(path.join("fd")).into_iter().flatten().flatten();
+    files.any(|file| fs::metadata(file.path()).is_ok_and(|file| (file.dev(), file.ino()) == lock))
+}
+
+/// What tells this process from every other one, also after a boot.
+fn record(pid: i32) -> Option<ProcessRecord> {
+    let start_time = start_time(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
+    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+    Some(ProcessRecord { pid, start_time, boot_id })
 }
 
 /// Field 22 of `/proc/PID/stat`. The second field is a name in parentheses that may contain anything.
@@ -242,8 +271,26 @@ mod tests {
 
     #[test]
     fn a_process_without_the_uuid_is_nobodys() {
-        let user = User { uid: 1, gid: 1 };
         let here = i32::try_from(std::process::id()).unwrap();
-        assert!(Process::open(here, "6b9a3d2c-0000-8000-8000-000000000000", user, (0, 0)).is_none());
+        assert!(!belongs(here, "6b9a3d2c-0000-8000-8000-000000000000", (0, 0)));
+    }
+
+    #[test]
+    fn a_recorded_process_is_known_by_its_start_and_the_boot() {
+        let owner = |pid: u32| fs::metadata(format!("/proc/{pid}")).unwrap().uid();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let user = User { uid: owner(child.id()), gid: 1 };
+        let true_record = record(i32::try_from(child.id()).unwrap()).unwrap();
+        let earlier = ProcessRecord { start_time: true_record.start_time - 1, ..true_record.clone() };
+        let other_boot = ProcessRecord { boot_id: "before".into(), ..true_record.clone() };
+        assert!(Process::recorded(&earlier, user).is_none());
+        assert!(Process::recorded(&other_boot, user).is_none());
+        let process = Process::recorded(&true_record, user).unwrap();
+        // Not reaped, and yet known to have ended.
+        process.kill().unwrap();
+        let mut wanted = [PollFd::new(&process.descriptor, PollFlags::IN)];
+        rustix::event::poll(&mut wanted, Some(&Timespec { tv_sec: 10, tv_nsec: 0 })).unwrap();
+        assert!(Process::recorded(&true_record, user).is_none());
+        child.wait().unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for a descriptor that tokio has no type for (a pidfd, inotify).
+//! Waiting for a descriptor that tokio has no type for (a pidfd).
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -11,7 +11,8 @@
 //!
 //! Failure paths: a reason that came while no daemon listened is read from the journal, to which QEMU itself writes
 //! every event. A process that ended without a word is `Lost`, unless a record (of a forced stop) stands. A monitor
-//! that breaks the protocol while its process lives is not a machine that can be controlled: it is killed.
+//! that breaks the protocol while its process lives is not a machine that can be controlled: it is killed. An end that
+//! cannot be recorded, since the disk is full, is told all the same.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,24 +21,29 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::bound;
-use super::directory::Directory;
+use super::directory::{Directory, ended_now};
 use super::process::{Process, last_words};
 use super::qmp::Qmp;
+use super::stall;
 use crate::{Cause, Ended, MachineState, Result};
 
 /// How long a monitor may take to answer. An emulated guest on a busy node delays it, so it is generous.
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a process may take to end once it was told to.
 const QUIT: Duration = Duration::from_secs(5);
+/// How long a process that is forced off may take to end by itself.
+const FORCE: Duration = Duration::from_secs(1);
 /// Two resets closer than this are one: the firmware makes a second one of its own.
 const RESET_PAIR: Duration = Duration::from_secs(1);
 /// The bound of QEMU's own complaints and of the journal, in bytes each.
 const LOG_LIMIT: u64 = 256 << 10;
 
-/// What the events have told so far.
+/// What the events have told so far, and whoever forces the machine off.
 #[derive(Debug, Clone, Copy, Default)]
-struct Told {
+pub(crate) struct Told {
     resets: u32,
+    /// How often it came to stand still because a write found no space.
+    pub(crate) stalls: u32,
     end: Option<Cause>,
 }
 
@@ -46,8 +52,8 @@ struct Told {
 pub(crate) struct Watcher {
     /// The monitor.
     pub(crate) qmp: Arc<Qmp>,
-    /// The process.
-    pub(crate) process: Arc<Process>,
+    process: Arc<Process>,
+    telling: watch::Sender<Told>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -61,7 +67,7 @@ impl Drop for Watcher {
 #[derive(Debug)]
 pub(crate) struct Attached {
     qmp: Qmp,
-    told: watch::Receiver<Told>,
+    telling: watch::Sender<Told>,
     /// Whether the processors were ever let go.
     pub(crate) begun: bool,
 }
@@ -69,7 +75,8 @@ pub(crate) struct Attached {
 impl Attached {
     /// Connects, and makes sure that the machine behind the socket is the right one.
     pub(crate) async fn new(directory: &Directory, uuid: &str) -> Result<Self> {
-        let (telling, told) = watch::channel(Told::default());
+        let telling = watch::Sender::new(Told::default());
+        let told = telling.clone();
         let mut last_reset: Option<Instant> = None;
         let on_event = move |event: &str, data: &Value| {
             let is_reset = event == "RESET" && data["guest"] == true;
@@ -77,11 +84,13 @@ impl Attached {
             if counts {
                 last_reset = Some(Instant::now());
             }
+            let stalls = event == "BLOCK_IO_ERROR" && data["action"] == "stop";
             let end = end_of(event, data);
-            telling.send_if_modified(|told| {
+            told.send_if_modified(|told| {
                 told.resets = told.resets.saturating_add(u32::from(counts));
+                told.stalls = told.stalls.wrapping_add(u32::from(stalls));
                 told.end = told.end.or(end);
-                counts || end.is_some()
+                counts || stalls || end.is_some()
             });
         };
         let failed = |error| directory.failed("cannot talk to its monitor", error);
@@ -93,16 +102,18 @@ impl Attached {
         let status = qmp.execute("query-status", json!({}), ANSWER).await.map_err(failed)?;
         let status = status["status"].as_str().unwrap_or_default();
         let end = match status {
-            "shutdown" => Some(ended_while_away(directory).unwrap_or(Cause::PoweredOff)),
+            "shutdown" => {
+                let told = directory.work(|directory| Ok(ended_while_away(directory))).await?;
+                Some(told.unwrap_or(Cause::PoweredOff))
+            }
             "guest-panicked" => Some(Cause::Panicked),
             _ => None,
         };
-        let told = match end {
-            // Nothing more will be told of a guest that has ended.
-            Some(end) => watch::Sender::new(Told { resets: 0, end: Some(end) }).subscribe(),
-            None => told,
-        };
-        Ok(Self { qmp, told, begun: status != "prelaunch" })
+        telling.send_modify(|told| {
+            told.stalls += u32::from(status == "io-error");
+            told.end = told.end.or(end);
+        });
+        Ok(Self { qmp, telling, begun: status != "prelaunch" })
     }
 
     /// Lets the processors go.
@@ -121,55 +132,42 @@ impl Attached {
         state: watch::Sender<MachineState>,
         console_bytes: u64,
     ) -> Watcher {
-        state.send_replace(MachineState::Running { resets: self.told.borrow().resets });
+        state.send_replace(MachineState::Running { resets: self.telling.borrow().resets });
         let (qmp, process) = (Arc::new(self.qmp), Arc::new(process));
         let watched = (Arc::clone(&qmp), Arc::clone(&process));
-        let told = self.told;
+        let told = self.telling.subscribe();
         let task = tokio::spawn(async move {
-            let files = [
+            let files = vec![
                 (directory.console_log(), console_bytes),
                 (directory.file("qemu.log"), LOG_LIMIT),
                 (directory.file("events.log"), LOG_LIMIT),
             ];
-            let bounding = async {
-                if let Err(error) = bound::keep_bounded(&files).await {
-                    tracing::warn!(machine = %directory.id(), %error, "its logs are no longer bounded");
-                }
-                std::future::pending::<()>().await;
-            };
             let ended = tokio::select! {
-                ended = until_end(&directory, &watched.0, &watched.1, told, &state) => ended,
-                () = bounding => unreachable!("bounding never ends"),
+                ended = until_end(&directory, &watched.0, &watched.1, told.clone(), &state) => ended,
+                never = bound::keep_bounded(directory.id(), files) => match never {},
+                never = stall::keep_going(directory.id(), &watched.0, told) => match never {},
             };
-            match ended {
-                Ok(ended) => {
-                    tracing::info!(machine = %directory.id(), cause = ?ended.cause, "the machine has ended");
-                    state.send_replace(MachineState::Ended(ended));
-                }
-                Err(error) => {
-                    tracing::error!(machine = %directory.id(), %error, "the machine's end cannot be recorded");
-                    state.send_replace(MachineState::Ended(Ended {
-                        cause: Cause::Lost,
-                        at: std::time::SystemTime::now(),
-                        message: error.to_string(),
-                    }));
-                }
-            }
+            tracing::info!(machine = %directory.id(), cause = ?ended.cause, "the machine has ended");
+            state.send_replace(MachineState::Ended(ended));
         });
-        Watcher { qmp, process, task }
+        Watcher { qmp, process, telling: self.telling, task }
     }
 }
 
 impl Watcher {
-    /// Whether the machine's end is being told, or was.
+    /// Whether the machine's end was told.
     pub(crate) fn is_over(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Ends the process: by the monitor, then by force. The caller has recorded why.
+    /// Forces the machine off. The watch records that, unless it knows another reason already, and ends the process;
+    /// whatever it waits for, the process is killed after a moment.
     pub(crate) async fn end(&mut self, directory: &Directory) -> Result<()> {
-        end_process(directory, &self.qmp, &self.process).await?;
-        // The watch tells the end once the process has gone.
+        self.telling.send_modify(|told| told.end = told.end.or(Some(Cause::Forced)));
+        if tokio::time::timeout(FORCE, &mut self.task).await.is_ok() {
+            return Ok(());
+        }
+        self.process.kill().map_err(|error| directory.failed("cannot end its process", error))?;
         match tokio::time::timeout(QUIT, &mut self.task).await {
             Ok(_) => Ok(()),
             Err(_) => Err(directory.failure("its end was not told in time")),
@@ -183,13 +181,13 @@ async fn until_end(
     process: &Process,
     mut told: watch::Receiver<Told>,
     state: &watch::Sender<MachineState>,
-) -> Result<Ended> {
+) -> Ended {
     loop {
         let now = *told.borrow_and_update();
         if let Some(cause) = now.end {
-            let ended = directory.record_end(cause, words(cause))?;
-            end_process(directory, qmp, process).await?;
-            return Ok(ended);
+            let ended = directory.record_end(ended_now(cause, words(cause))).await;
+            end_process(directory, qmp, process).await;
+            return ended;
         }
         state.send_if_modified(|state| {
             let running = MachineState::Running { resets: now.resets };
@@ -204,24 +202,27 @@ async fn until_end(
                 if told.borrow().end.is_some() {
                     continue;
                 }
-                end_process(directory, qmp, process).await?;
-                let said = last_words(&directory.file("qemu.log"));
-                let message = if said.is_empty() {
-                    "its process ended without a word from the guest".to_owned()
-                } else {
-                    format!("its process ended without a word from the guest; QEMU said: {said}")
-                };
-                return directory.record_end(Cause::Lost, message);
+                end_process(directory, qmp, process).await;
+                let said = directory.work(|directory| Ok(last_words(&directory.file("qemu.log")))).await;
+                let said = said.unwrap_or_default();
+                let mut message = words(Cause::Lost).to_owned();
+                if !said.is_empty() {
+                    message.push_str("; QEMU said: ");
+                    message.push_str(&said);
+                }
+                return directory.record_end(ended_now(Cause::Lost, message)).await;
             }
         }
     }
 }
 
-/// Ends a process that may have ended already.
-async fn end_process(directory: &Directory, qmp: &Qmp, process: &Process) -> Result<()> {
+/// Ends a process that may have ended already. One that cannot be ended is found again by the next call.
+async fn end_process(directory: &Directory, qmp: &Qmp, process: &Process) {
     // A process that goes at once closes the connection instead of answering.
     let _ = qmp.execute("quit", json!({}), QUIT).await;
-    kill_process(directory, process, QUIT).await
+    if let Err(error) = kill_process(directory, process, QUIT).await {
+        tracing::error!(machine = %directory.id(), %error, "the machine has ended, its process has not");
+    }
 }
 
 /// Waits for a process to end, and kills it if it does not.

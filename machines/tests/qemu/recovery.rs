@@ -124,10 +124,16 @@ async fn an_interrupted_start_is_finished_by_the_next() {
     gone(pid).await;
     assert_eq!(stage.ended().await.cause, Cause::Forced);
 
-    // Killed after run.json was written and before there was a process.
-    std::fs::remove_file(stage.file("ended.json")).unwrap();
+    // Killed while it forgot that run: what stands is still true.
+    std::fs::remove_file(stage.file("run.json")).unwrap();
+    std::fs::remove_file(stage.file("process.json")).unwrap();
     stage.reopen();
-    assert_eq!(stage.ended().await.cause, Cause::Lost);
+    assert_eq!(stage.ended().await.cause, Cause::Forced);
+    // Killed after run.json was written and before there was a process: nothing ran.
+    std::fs::remove_file(stage.file("ended.json")).unwrap();
+    std::fs::write(stage.file("run.json"), r#"{"cgroups":[]}"#).unwrap();
+    stage.reopen();
+    assert_eq!(stage.state().await, MachineState::Defined);
     stage.qemu.start(&spec.id).await.unwrap();
     let pid = stage.pid();
 

@@ -50,11 +50,16 @@ impl Sector {
     }
 
     /// Powers off when the power button is pressed.
-    pub(crate) fn obey_power_button(mut self) -> Self {
+    pub(crate) fn obey_power_button(self) -> Self {
+        self.wait_for_power_button().power_off()
+    }
+
+    /// Goes on when the power button is pressed.
+    pub(crate) fn wait_for_power_button(mut self) -> Self {
         self = self.out_word(0x602, 0x100); // enable the button's event
         self.0.extend([0xba, 0x00, 0x06]); // mov dx, 0x600
         self.0.extend([0xed, 0xa9, 0x00, 0x01, 0x74, 0xfa]); // again: in ax, dx; test ax, 0x100; jz again
-        self.power_off()
+        self
     }
 
     /// Writes to the serial port without end.
