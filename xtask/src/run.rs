@@ -1,7 +1,7 @@
 //! Running other programs with their progress visible.
 //!
 //! ```text
-//!   spawn -> (line | a second passed)* -> both pipes ended -> exit status
+//!   spawn -> (line | a moment passed)* -> the pipe ended -> exit status
 //! ```
 //!
 //! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
@@ -58,20 +58,18 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
 /// Runs a program and hands on each line of its output and errors as it comes, or `None` from time to time without one.
 pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let mut child = Running(
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot run {name}: is it installed? `cargo xtask setup` installs it"))?,
-    );
+    // One pipe for both, so that the lines stay in the order in which they are written.
+    let (pipe, end) = std::io::pipe().context("cannot make a pipe")?;
+    command.stdin(Stdio::null()).stdout(end.try_clone().context("cannot share a pipe")?).stderr(end);
+    let child = command.process_group(0).spawn();
+    // Our copies of the pipe's end would keep it open.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child =
+        Running(child.with_context(|| {
+            format!("cannot run {name}: is it installed? `cargo xtask setup` installs it")
+        })?);
     let (sender, receiver) = sync_channel(256);
-    let readers = [
-        child.0.stdout.take().map(|pipe| forward(pipe, sender.clone())),
-        child.0.stderr.take().map(|pipe| forward(pipe, sender)),
-    ];
+    let reader = forward(pipe, sender);
     let mut heard = Instant::now();
     loop {
         interrupt::check()?;
@@ -87,10 +85,8 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    for reader in readers.into_iter().flatten() {
-        // A reader ends with its pipe; it has nothing to fail by.
-        let _ = reader.join();
-    }
+    // A reader ends with its pipe; it has nothing to fail by.
+    let _ = reader.join();
     child.0.wait().with_context(|| format!("cannot wait for {name}"))
 }
 
