@@ -59,6 +59,16 @@ pub fn command_line(script: &str, argv: &[String]) -> Result<String> {
             rest = tail;
         }
     }
+    bounded(line)
+}
+
+/// The command line that runs `script` with `argv` as its `"$@"` in a login shell that is known to be a POSIX one.
+pub fn posix_command_line(script: &str, argv: &[String]) -> Result<String> {
+    check(argv)?;
+    bounded(format!("set -- {}; {script}", posix(argv)))
+}
+
+fn bounded(line: String) -> Result<String> {
     if line.len() > COMMAND_LINE_MAX_BYTES {
         return Err(Error::Invalid(format!(
             "the command line takes {} bytes where {COMMAND_LINE_MAX_BYTES} are possible: pass long input on standard \

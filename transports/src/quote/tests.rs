@@ -118,6 +118,30 @@ fn random_arguments_survive_every_shell() {
 }
 
 #[test]
+fn a_posix_login_shell_gets_the_arguments_as_they_are() {
+    let argv = strings(&[
+        "printf",
+        "%s\\0",
+        "",
+        "it's",
+        "$HOME `id`",
+        "\\n\\",
+        "!!",
+        "a\nb\n",
+        "ü🦀\u{1}",
+        "-n",
+        "*",
+    ]);
+    let line = posix_command_line("exec \"$@\"", &argv).unwrap();
+    let expected: Vec<u8> = argv[2..].iter().flat_map(|word| word.bytes().chain([0])).collect();
+    for shell in ["/bin/sh", "/bin/dash", "/bin/bash"] {
+        let output = std::process::Command::new(shell).args(["-c", &line]).output().unwrap();
+        assert_eq!(output.stdout.escape_ascii().to_string(), expected.escape_ascii().to_string(), "{shell}");
+    }
+    assert!(posix_command_line("exec", &strings(&["-x"])).is_err());
+}
+
+#[test]
 fn what_cannot_be_carried_is_refused_with_the_reason() {
     let text = |argv: &[&str]| command_line("exec", &strings(argv)).unwrap_err().to_string();
     assert_eq!(text(&[]), "the command is empty: name a program");

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::client::Client;
 use super::dial::{self, Dialled};
+use super::shell::LoginShell;
 use super::{SshOptions, client};
 use crate::{Error, Result, Target};
 
@@ -40,6 +41,8 @@ pub(super) struct Connection {
     _cut: oneshot::Sender<()>,
     /// Set when we close it ourselves, so that its end is no news.
     dismissed: Arc<AtomicBool>,
+    /// What is known of the login shell.
+    pub(super) shell: LoginShell,
     load: Mutex<Load>,
 }
 
@@ -240,6 +243,7 @@ impl Pool {
             ended: dialled.ended.clone(),
             _cut: dialled.cut,
             dismissed: Arc::clone(&dismissed),
+            shell: LoginShell::default(),
             load: Mutex::new(Load { commands: 0, limit, lagging: 0, own, generation: 0 }),
         });
         let pool = Arc::downgrade(self);
@@ -313,6 +317,18 @@ impl Slot {
             drop(load);
             self.changed();
         }
+    }
+
+    /// A place for a further command on the same connection, where one is free for shared use.
+    pub(super) fn beside(&self) -> Option<Slot> {
+        let pool = self.pool.upgrade()?;
+        {
+            let load = self.connection.load();
+            if load.own || load.lagging > 0 || load.commands >= load.limit {
+                return None;
+            }
+        }
+        Some(pool.occupy(&self.connection, Share::Shared))
     }
 
     /// Whether other commands are on the connection.

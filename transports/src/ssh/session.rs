@@ -27,7 +27,8 @@ impl SshSession {
         let line = quote::command_line(&marker.script(), &command.argv)?;
         let (sender, started) = oneshot::channel();
         let limit = self.pool.options.start_timeout;
-        let job = process::Job { pool: Arc::downgrade(&self.pool), share, line, marker, limit };
+        let pool = Arc::downgrade(&self.pool);
+        let job = process::Job { pool, share, argv: command.argv, line, marker, limit };
         let Ok(slot) = timeout(limit, self.pool.slot(share)).await else {
             return Err(Error::Unreachable(format!("no connection to the guest came free within {limit:?}")));
         };
