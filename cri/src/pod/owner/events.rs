@@ -163,24 +163,21 @@ impl Owner {
 
     /// The machine has ended: the log gets its last line, then the exit is told.
     pub(super) async fn finish(&mut self, mut record: ContainerRecord, ended: &Ended) -> Result<()> {
-        let gave_up = match self.live.take_if(|live| live.container == record.id) {
-            Some(live) => {
-                live.sessions.send_replace(None);
-                if let Some(link) = &live.link {
-                    link.close();
-                }
-                live.log.finish(LAST_LINES).await;
-                live.gave_up
+        let mut gave_up = None;
+        if let Some(live) = self.live.take_if(|live| live.container == record.id) {
+            live.sessions.send_replace(None);
+            if let Some(link) = &live.link {
+                link.close();
             }
-            None => {
-                // Nobody has followed it since the daemon began: what the console still has is copied now.
-                match self.start_log(&record, watch::channel(None).1).await {
-                    Ok(log) => log.finish(LAST_LINES).await,
-                    Err(error) => tracing::warn!(container = record.id, %error, "the log has no end"),
-                }
-                None
+            live.log.finish(LAST_LINES).await;
+            gave_up = live.gave_up;
+        } else {
+            // Nobody has followed it since the daemon began: what the console still has is copied now.
+            match self.start_log(&record, watch::channel(None).1).await {
+                Ok(log) => log.finish(LAST_LINES).await,
+                Err(error) => tracing::warn!(container = record.id, %error, "the log has no end"),
             }
-        };
+        }
         record.phase = ContainerPhase::Exited;
         record.exit = Some(stop::exit(ended, gave_up.as_ref()));
         self.save(record).await?;
