@@ -50,7 +50,7 @@ pub(super) struct Job {
 /// Runs a command to its end. The answer about its start goes to `started`; when nobody waits for that any more, the
 /// command is killed.
 pub(super) async fn run(job: Job, slot: Slot, stdin: Stdin, mut started: oneshot::Sender<Result<Process>>) {
-    let mut running = match start::start(job, slot, &mut started).await {
+    let mut running = match Box::pin(start::start(job, slot, &mut started)).await {
         Ok(running) => running,
         Err(error) => {
             let _ = started.send(Err(error));
