@@ -6,6 +6,7 @@
 //!   demo    a legacy VM image lives as a pod, shown step by step
 //!   node    a ready node in the foreground, for crictl and for people
 //!   test    lint, unit, contract, end-to-end and fault tiers, one closing summary line
+//!   bench   what it costs, beside what people would use instead
 //!   clean   what was kept between runs is removed
 //! ```
 //!
@@ -13,6 +14,7 @@
 //! tells every step with its time. Failure paths: the first thing that cannot be done ends the command with an error
 //! that names the thing and the remedy; a failing test does not end the run, but the exit code tells of it.
 
+mod bench;
 mod cache;
 mod clean;
 mod demo;
@@ -55,6 +57,8 @@ enum Command {
     Node(node::Arguments),
     /// Run the tests, all of them or one tier or one test.
     Test(test::Arguments),
+    /// Measure, beside what people would use instead.
+    Bench(bench::Arguments),
     /// Remove what was kept between runs.
     Clean,
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Guest(arguments) => guest::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),
+        Command::Bench(arguments) => bench::command(&arguments),
         Command::Clean => clean::command(),
     });
     match outcome {

@@ -22,7 +22,10 @@ pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
         let mut command = std::process::Command::new(&deny);
         run::step(title, command.args(["--workspace", "--locked"]).args(arguments).current_dir(tree::root()))
     };
-    let crates = check("licences, bans and sources of crates", &["check", "licenses", "bans", "sources"]);
+    let crates = check(
+        "licences, bans and sources of crates",
+        &["check", "--hide-inclusion-graph", "licenses", "bans", "sources"],
+    );
     tally.check("licences, bans and sources", told(crates));
     if fetch_advisories {
         check("fetching the database of advisories", &["fetch", "db"])?;
