@@ -98,4 +98,26 @@ mod tests {
         assert!(after[..900_000].iter().all(|&byte| byte == 0));
         assert!(std::fs::metadata(&path).unwrap().blocks() * 512 <= 100_000);
     }
+
+    #[tokio::test]
+    async fn a_failed_look_is_not_the_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let (late, log) = (dir.path().join("late"), dir.path().join("log"));
+        let id = MachineId::new("m").unwrap();
+        let files = vec![(late.clone(), 100_000), (log.clone(), 100_000)];
+        let fills_and_waits = async {
+            tokio::time::sleep(TICK / 2).await;
+            for path in [log, late] {
+                std::fs::write(&path, vec![1; 1_000_000]).unwrap();
+                let mut clock = tokio::time::interval(TICK / 20);
+                while std::fs::metadata(&path).unwrap().blocks() * 512 > 100_000 {
+                    clock.tick().await;
+                }
+            }
+        };
+        tokio::select! {
+            never = keep_bounded(&id, files) => match never {},
+            waited = tokio::time::timeout(10 * TICK, fills_and_waits) => waited.unwrap(),
+        }
+    }
 }

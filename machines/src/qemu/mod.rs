@@ -139,3 +139,35 @@ impl Qemu {
         Arc::clone(machines.entry(id.clone()).or_insert_with(new))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Provider, StopMode};
+
+    #[tokio::test]
+    async fn what_is_absent_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let qemu = Qemu::open(QemuConfig {
+            root: dir.path().join("machines"),
+            run: dir.path().join("run"),
+            binary: None,
+            qemu_img: None,
+            user: "1".into(),
+            accel: Accel::Tcg,
+            ovmf: None,
+            console_bytes: 1 << 20,
+        })
+        .unwrap();
+        let id = |n: u32| MachineId::new(format!("m{n}")).unwrap();
+        let watched = qemu.watch(&id(0)).await.unwrap();
+        for n in 1..100 {
+            qemu.stop(&id(n), StopMode::Force).await.unwrap();
+            drop(qemu.watch(&id(n)).await.unwrap());
+        }
+        assert_eq!(qemu.machines.lock().unwrap().len(), 2, "the watched one and the last");
+        let state = &qemu.machine(&id(0)).state;
+        assert_eq!(state.receiver_count(), 1, "the watch is still of the machine");
+        drop(watched);
+    }
+}

@@ -7,7 +7,7 @@ use std::process::Command;
 use machines::{Error, Nic, NicModel, Provider};
 
 use crate::sector::Sector;
-use crate::stage::{Stage, UID};
+use crate::stage::{Stage, UID, id};
 
 /// A network namespace with a tap, removed with it.
 #[derive(Debug)]
@@ -179,4 +179,25 @@ async fn the_process_joins_its_cgroup_in_every_hierarchy() {
     for mount in mounts {
         assert!(!mount.join(&top).exists(), "what was made is removed");
     }
+}
+
+#[tokio::test]
+async fn a_cgroup_that_machines_share_goes_with_the_last() {
+    let stage = Stage::new();
+    let mut spec = stage.spec(&Sector::new().halt());
+    let top = format!("machines-shared-{}", std::process::id());
+    spec.cgroup_parent = Some(format!("/{top}/pod"));
+    let mut other = spec.clone();
+    other.id = id("n");
+    stage.start(&spec).await;
+    stage.start(&other).await;
+    stage.qemu.destroy(&spec.id).await.unwrap();
+    for mount in cgroup_mounts() {
+        assert!(mount.join(&top).join("pod/infranetes-n").exists());
+    }
+    stage.qemu.destroy(&other.id).await.unwrap();
+    for mount in cgroup_mounts() {
+        assert!(!mount.join(&top).exists(), "whoever goes last removes what was made");
+    }
+    stage.close().await;
 }

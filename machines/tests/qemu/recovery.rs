@@ -208,3 +208,27 @@ async fn a_machine_of_the_same_name_elsewhere_is_left_alone() {
     assert_eq!(elsewhere.state().await, MachineState::Running { resets: 0 });
     elsewhere.close().await;
 }
+
+/// A guest that has taken its process over can unlock the lock and rewrite the command line, but not the record.
+#[tokio::test]
+async fn a_process_that_hides_is_ended_all_the_same() {
+    let mut stage = Stage::new();
+    let spec = stage.spec(&Sector::new().halt());
+    stage.start(&spec).await;
+    stage.force().await;
+    let record = std::fs::read(stage.file("process.json")).unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(&record).unwrap();
+    let mut hidden = std::process::Command::new("sleep").arg("300").spawn().unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", hidden.id())).unwrap();
+    record["pid"] = hidden.id().into();
+    record["start_time"] = stat.split(' ').nth(21).unwrap().parse::<u64>().unwrap().into();
+    std::fs::write(stage.file("process.json"), record.to_string()).unwrap();
+    stage.reopen();
+    // No second process is made beside it, and the machine does not pass for ended.
+    assert!(stage.qemu.start(&spec.id).await.is_err());
+    assert!(stage.qemu.watch(&spec.id).await.is_err());
+    assert!(hidden.try_wait().unwrap().is_none());
+    stage.qemu.destroy(&spec.id).await.unwrap();
+    assert!(!hidden.wait().unwrap().success());
+    stage.close().await;
+}
