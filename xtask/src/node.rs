@@ -62,10 +62,11 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         run::pause();
     }
     let ended = (!node.daemon().runs()).then(|| node.daemon().printed());
-    let left = node.inventory()?.beyond(&before);
     progress::line("");
-    for line in &left {
-        progress::line(&format!("a pod was left: {line}"));
+    let left = node.inventory().map(|inventory| inventory.beyond(&before)).unwrap_or_default();
+    if !left.is_empty() {
+        progress::line(&format!("{} things of pods are left on the node and are removed:", left.len()));
+        left_pods(&node).lines().for_each(|line| progress::line(&format!("  {line}")));
     }
     let step = Step::begin("removing the node and all that is on it");
     drop(node);
@@ -75,6 +76,13 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         bail!("the daemon has ended by itself:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The pods as `infranetes ps` shows them; nothing where the daemon does not answer.
+fn left_pods(node: &Node) -> String {
+    let mut command = std::process::Command::new(tree::daemon());
+    command.arg(format!("--endpoint=unix://{}", node.socket().display()));
+    run::output(command.args(["--timeout", "10", "ps", "--all"])).unwrap_or_default()
 }
 
 /// Prints what a person needs.
