@@ -24,6 +24,11 @@ const NOISE_MAX_BYTES: usize = 1024 * 1024;
 /// The bytes of noise kept for the error message (and a marker that arrives in pieces).
 const NOISE_KEPT_BYTES: usize = 1024;
 
+/// Puts this shell's process group into `_i1`, from the fourth field on of its stat line; leaves it as it is without
+/// `/proc`. A shell reads the line byte by byte, so this takes as long as starting it.
+pub(super) const GROUP: &str = "read -r _i2 </proc/$$/stat && _i2=${_i2##*) } && _i2=${_i2#* } && _i2=${_i2#* } && \
+                                _i1=${_i2%% *}";
+
 /// Which processes are killed with a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leader {
@@ -75,13 +80,17 @@ impl Marker {
     /// The script that tells the group and becomes the program in `"$@"`.
     pub(super) fn script(&self) -> String {
         let [first, second] = &self.halves;
-        // _i1: this shell's process group, from the fourth field on of its stat line; empty without /proc.
         format!(
-            "_i1=; read -r _i2 </proc/$$/stat && _i2=${{_i2##*) }} && _i2=${{_i2#* }} && _i2=${{_i2#* }} && \
-             _i1=${{_i2%% *}}; _i3=; _i4=g; case $_i1 in $$|\"\") ;; *) if command -v setsid >/dev/null; then \
-             _i3=setsid; else _i4=t; fi;; esac; _i1={first}; _i2={second}; echo \"$_i1$_i2 $$ $_i4\"; \
-             echo \"$_i1$_i2\" >&2; exec $_i3 \"$@\""
+            "_i1=; {GROUP}; _i3=; _i4=g; case $_i1 in $$|\"\") ;; *) if command -v setsid >/dev/null; then _i3=setsid; \
+             else _i4=t; fi;; esac; _i1={first}; _i2={second}; echo \"$_i1$_i2 $$ $_i4\"; echo \"$_i1$_i2\" >&2; \
+             exec $_i3 \"$@\""
         )
+    }
+
+    /// The same for a shell that is known to lead its group: where it is does not have to be read in the guest.
+    pub(super) fn leaders_script(&self) -> String {
+        let [first, second] = &self.halves;
+        format!("_i1={first}; _i2={second}; echo \"$_i1$_i2 $$ g\"; echo \"$_i1$_i2\" >&2; exec \"$@\"")
     }
 
     fn text(&self) -> String {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! - Happy path: [`ask`] runs one line beside the first command. The line splits a word, expands patterns and prints
-//!   marks, and only a POSIX shell whose start-up files changed nothing about that prints exactly the expected bytes.
+//!   marks, and only a POSIX shell which leads its process group, with start-up files that changed nothing, prints
+//!   exactly the expected bytes.
 //! - Failures cost nothing: `csh` and `fish` end with an error, a shell that traces or prints by a trap gives other
 //!   bytes, a server that refuses a second channel is not asked again. Commands then go by way of `/bin/sh` for ever.
 //!
@@ -19,6 +20,7 @@ use std::time::Duration;
 use russh::ChannelMsg;
 
 use super::pool::Slot;
+use super::preamble::GROUP;
 
 /// How long the answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
@@ -35,8 +37,8 @@ const POSIX: u8 = 2;
 pub(super) struct LoginShell(AtomicU8);
 
 impl LoginShell {
-    /// Whether it takes a POSIX script as it is, and adds nothing to its output.
-    pub(super) fn is_posix(&self) -> bool {
+    /// Whether it takes a POSIX script as it is, adds nothing to its output, and leads its process group.
+    pub(super) fn takes_scripts(&self) -> bool {
         self.0.load(Ordering::Relaxed) == POSIX
     }
 
@@ -89,8 +91,9 @@ impl Question {
         let (first, second) = self.mark.split_at(8);
         // A flag: every variable exported (a), ended by an error (e, u), no patterns (f), nothing run (n), traced (v, x).
         format!(
-            "_i1={first}; _i2='a b\\!'; set -- $_i2 ''; case $- in *[aefnuvx]*) ;; *) case \"$#${{2%!}}${{3-x}}${{_i2##*a }}\" \
-             in '3b\\b\\!') echo \"${{_i1}}{second} $#\"; echo \"${{_i1}}{second}\" >&2; echo \"${{_i1}}{second}\";; esac;; esac"
+            "_i1=; {GROUP}; _i2='a b\\!'; set -- $_i2 ''; case $- in *[aefnuvx]*) _i1=-;; esac; case $_i1 in $$|'') case \
+             \"$#${{2%!}}${{3-x}}${{_i2##*a }}\" in '3b\\b\\!') _i1={first}; echo \"${{_i1}}{second} $#\"; echo \
+             \"${{_i1}}{second}\" >&2; echo \"${{_i1}}{second}\";; esac;; esac"
         )
     }
 
@@ -134,17 +137,18 @@ impl Question {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt as _;
     use std::process::Command;
 
-    /// Whether a shell of this machine that runs `before` first answers as a POSIX one.
-    fn answers(shell: &str, before: &str) -> bool {
+    fn asked(command: &mut Command, before: &str) -> bool {
         let question = Question::new();
-        let line = format!("{before}{}", question.line());
-        let output = Command::new(shell)
-            .args(["-c", &line])
-            .output()
-            .unwrap_or_else(|error| panic!("{shell}: {error}"));
+        let output = command.arg("-c").arg(format!("{before}{}", question.line())).output().expect("it runs");
         question.is_answered_by(&Answer { stdout: output.stdout, stderr: output.stderr })
+    }
+
+    /// Whether a shell of this machine that leads its group and runs `before` first answers as expected.
+    fn answers(shell: &str, before: &str) -> bool {
+        asked(Command::new(shell).process_group(0), before)
     }
 
     #[test]
@@ -173,6 +177,11 @@ mod tests {
         for habit in habits {
             assert!(!answers("/bin/bash", habit), "{habit}");
         }
+    }
+
+    #[test]
+    fn a_shell_in_the_group_of_another_is_seen() {
+        assert!(!asked(&mut Command::new("/bin/sh"), ""));
     }
 
     #[test]

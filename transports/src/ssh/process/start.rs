@@ -37,8 +37,8 @@ pub(super) async fn start(
     let (slot, channel) = open(&pool, slot, job.share, job.limit).await?;
     drop(pool);
     let (reader, writer) = channel.split();
-    let line = if slot.connection.shell.is_posix() {
-        quote::posix_command_line(&job.marker.script(), &job.argv).unwrap_or(job.line)
+    let line = if slot.connection.shell.takes_scripts() {
+        quote::posix_command_line(&job.marker.leaders_script(), &job.argv).unwrap_or(job.line)
     } else {
         job.line
     };
