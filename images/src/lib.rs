@@ -18,7 +18,7 @@
 //! | `store` | the calls |
 //! | `layout`, `record`, `names`, `work`, `lock`, `lease` | the directory: paths, files, changes that are there whole or not at all |
 //! | `reference` | what a name means |
-//! | `pull`, `registry`, `manifest`, `blob`, `backoff`, `tls` | from a registry to verified blobs |
+//! | `pull`, `registry`, `token`, `manifest`, `blob`, `backoff`, `tls` | from a registry to verified blobs |
 //! | `layers`, `tarball`, `sparse` | from blobs to the one disk file |
 //! | `disk`, `qcow2`, `foreign`, `qemu_img` | what a disk file may be |
 //! | `import` | from a disk file to an image |
@@ -49,6 +49,7 @@ mod sparse;
 mod store;
 mod tarball;
 mod tls;
+mod token;
 mod work;
 
 pub use error::{Error, Result};

@@ -3,7 +3,7 @@
 //! A reference without a tag means `:latest`, one without a registry means Docker Hub, as everywhere. An id may be
 //! written with or without `sha256:`, and cut to no less than 12 digits.
 
-use oci_client::Reference;
+use oci_spec::distribution::{ParseError, Reference};
 
 use crate::layout::is_hex_digest;
 use crate::{Error, Result};
@@ -44,8 +44,7 @@ pub(crate) fn parse(reference: &str) -> Result<Reference> {
     if reference.len() > LONGEST {
         return Err(bad("it is too long"));
     }
-    let parsed: Reference =
-        reference.parse().map_err(|error: oci_client::ParseError| bad(&error.to_string()))?;
+    let parsed: Reference = reference.parse().map_err(|error: ParseError| bad(&error.to_string()))?;
     let part = |part: &str| {
         let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
         let inside = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');

@@ -1,19 +1,20 @@
 //! One registry as one caller sees it: manifests and blobs, bounded, with the caller's credential.
 //!
-//! `oci-client` does the authentication (the challenge of `/v2/` and the token service). The requests themselves are
-//! made here, because their answers must be bounded: a manifest is cut at its limit, a blob says where it begins.
+//! Whoever answers is hostile: a manifest and a token are cut at their limits, a blob says where it begins, and a
+//! credential leaves the node encrypted unless the operator has listed the registry's host.
 
 use std::path::Path;
 use std::time::Duration;
 
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::{Reference, RegistryOperation};
+use oci_spec::distribution::Reference;
 use reqwest::header::{ACCEPT, CONTENT_RANGE, RANGE};
+use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use crate::manifest::{self, LARGEST_MANIFEST};
+use crate::token::{self, Challenge};
 use crate::{Error, Registries, RegistryAuth, Result, tls};
 
 const CONNECT_DEADLINE: Duration = Duration::from_secs(20);
@@ -30,10 +31,12 @@ const LARGEST_COMPLAINT: u64 = 8 << 10;
 /// A registry, a repository in it, and a credential.
 pub(crate) struct Registry {
     http: reqwest::Client,
-    oci: oci_client::Client,
+    /// As `http`, but never redirected: it shows the caller's credential.
+    tokens: reqwest::Client,
     reference: Reference,
-    /// `https://HOST/v2/REPOSITORY`.
-    base: String,
+    /// `https://HOST/v2/`.
+    root: String,
+    plain: bool,
     auth: RegistryAuth,
     token: Mutex<Option<String>>,
 }
@@ -71,33 +74,27 @@ impl Registry {
                 source,
             )
         };
-        let mut http = reqwest::Client::builder()
-            .user_agent(concat!("infranetes/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_DEADLINE)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::limited(5))
-            .https_only(!plain);
         let mut extra = Vec::new();
         for pem in &certificates {
             extra.extend(reqwest::Certificate::from_pem_bundle(pem).map_err(|e| unusable(e.into()))?);
         }
-        http = http.tls_certs_merge(extra);
-        let config = ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            extra_root_certificates: certificates
-                .iter()
-                .flat_map(|pem| split_pem(pem))
-                .map(|data| Certificate { encoding: CertificateEncoding::Pem, data })
-                .collect(),
-            connect_timeout: Some(CONNECT_DEADLINE),
-            read_timeout: Some(SILENCE),
-            ..ClientConfig::default()
+        let client = |redirect| {
+            reqwest::Client::builder()
+                .user_agent(concat!("infranetes/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(CONNECT_DEADLINE)
+                .read_timeout(SILENCE)
+                .redirect(redirect)
+                .https_only(!plain)
+                .tls_certs_merge(extra.clone())
+                .build()
+                .map_err(|e| unusable(e.into()))
         };
         let scheme = if plain { "http" } else { "https" };
         Ok(Self {
-            http: http.build().map_err(|e| unusable(e.into()))?,
-            oci: oci_client::Client::try_from(config).map_err(|e| unusable(e.into()))?,
-            base: format!("{scheme}://{host}/v2/{}", reference.repository()),
+            http: client(Policy::limited(5))?,
+            tokens: client(Policy::none())?,
+            root: format!("{scheme}://{host}/v2/"),
+            plain,
             reference,
             auth: auth.clone(),
             token: Mutex::new(None),
@@ -108,7 +105,7 @@ impl Registry {
     pub(crate) async fn manifest(&self, digest: Option<&str>) -> Result<Document> {
         let wanted = digest.or(self.reference.digest());
         let target = wanted.or(self.reference.tag()).unwrap_or("latest");
-        let url = format!("{}/manifests/{target}", self.base);
+        let url = self.url("manifests", target);
         let what = format!("the manifest of {}", self.reference);
         let fetch = async {
             let response = self.send(&what, || self.http.get(&url).header(ACCEPT, manifest::ACCEPT)).await?;
@@ -144,7 +141,7 @@ impl Registry {
 
     /// Asks for a blob from an offset on. The answer may begin at 0 all the same.
     pub(crate) async fn blob(&self, digest: &str, offset: u64) -> Result<BlobBody> {
-        let url = format!("{}/blobs/{digest}", self.base);
+        let url = self.url("blobs", digest);
         let what = format!("the blob {digest} of {}", self.reference);
         let request = || {
             let request = self.http.get(&url);
@@ -167,6 +164,15 @@ impl Registry {
         }
     }
 
+    /// The host, as the registries of the operator are listed, or behind a well-known name.
+    pub(crate) fn host(&self) -> &str {
+        self.reference.resolve_registry()
+    }
+
+    fn url(&self, kind: &str, what: &str) -> String {
+        format!("{}{}/{kind}/{what}", self.root, self.reference.repository())
+    }
+
     /// Sends with the credential; once more with a fresh token where the old one has run out.
     async fn send(&self, what: &str, request: impl Fn() -> RequestBuilder) -> Result<Response> {
         for fresh in [false, true] {
@@ -182,29 +188,50 @@ impl Registry {
     async fn authorize(&self, request: RequestBuilder, fresh: bool, what: &str) -> Result<RequestBuilder> {
         let mut token = self.token.lock().await;
         if token.is_none() || fresh {
-            let auth = match &self.auth {
-                RegistryAuth::Anonymous => oci_client::secrets::RegistryAuth::Anonymous,
-                RegistryAuth::Basic { username, password } => {
-                    oci_client::secrets::RegistryAuth::Basic(username.clone(), password.clone())
-                }
-                RegistryAuth::Bearer(token) => oci_client::secrets::RegistryAuth::Bearer(token.clone()),
+            let granted = match &self.auth {
+                RegistryAuth::Bearer(token) => Some(token.clone()),
+                _ => within(DOCUMENT_DEADLINE, &format!("a token for {what}"), self.grant(what)).await?,
             };
-            let ask = self.oci.auth(&self.reference, &auth, RegistryOperation::Pull);
-            let asked = tokio::time::timeout(DOCUMENT_DEADLINE, ask).await;
-            *token = Some(match asked {
-                Ok(Ok(granted)) => granted.unwrap_or_default(),
-                Ok(Err(oci_client::errors::OciDistributionError::RequestError(error))) => {
-                    return Err(self.unreachable(what, error));
-                }
-                Ok(Err(_)) => return Err(self.denied(what, "its token service refuses the credential")),
-                Err(elapsed) => return Err(Error::failed(format!("cannot get a token for {what}"), elapsed)),
-            });
+            *token = Some(granted.unwrap_or_default());
         }
         Ok(match (token.as_deref(), &self.auth) {
             (Some(bearer), _) if !bearer.is_empty() => request.bearer_auth(bearer),
             (_, RegistryAuth::Basic { username, password }) => request.basic_auth(username, Some(password)),
             _ => request,
         })
+    }
+
+    /// Asks the token service that the registry names; none where it names none.
+    async fn grant(&self, what: &str) -> Result<Option<String>> {
+        let asked = self.http.get(&self.root).send().await.map_err(|error| self.unreachable(what, error))?;
+        let Some(challenge) = Challenge::read(asked.headers()) else { return Ok(None) };
+        let plain = self.plain.then(|| self.host());
+        let url = challenge.url(self.reference.repository(), plain).map_err(|why| {
+            Error::Refused(format!("the registry does not give {what}: its token service at {why}"))
+        })?;
+        let mut request = self.tokens.get(url);
+        if let RegistryAuth::Basic { username, password } = &self.auth {
+            request = request.basic_auth(username, Some(password));
+        }
+        let what_token = format!("a token for {what}");
+        let answer = request.send().await.map_err(|error| self.unreachable(&what_token, error))?;
+        match answer.status() {
+            StatusCode::OK => {
+                let text = self.bounded(answer, token::LARGEST_ANSWER, &what_token).await?;
+                let token = token::read(&text);
+                token.map(Some).ok_or_else(|| {
+                    Error::Refused(format!("the token service of {} gave no token for {what}", self.host()))
+                })
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                Err(self.denied(what, "its token service refuses the credential"))
+            }
+            status if passing(status) => Err(Error::failed(
+                format!("the token service cannot give {what_token} now"),
+                status.to_string(),
+            )),
+            status => Err(Error::Refused(format!("the token service does not give {what_token}: {status}"))),
+        }
     }
 
     /// Turns a refusal of the registry into our words.
@@ -220,10 +247,7 @@ impl Registry {
             StatusCode::NOT_FOUND => {
                 Error::NotFound(format!("{} (the registry does not have it)", self.reference))
             }
-            status
-                if status.is_server_error()
-                    || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) =>
-            {
+            status if passing(status) => {
                 Error::failed(format!("the registry cannot give {what} now"), format!("{status} {complaint}"))
             }
             status => Error::Refused(format!("the registry does not give {what}: {status} {complaint}")),
@@ -254,9 +278,16 @@ impl Registry {
     }
 
     pub(crate) fn unreachable(&self, what: &str, error: reqwest::Error) -> Error {
-        let host = self.reference.resolve_registry();
-        Error::failed(format!("cannot get {what} from {host}: {}", chain(&error)), error.without_url())
+        Error::failed(
+            format!("cannot get {what} from {}: {}", self.host(), chain(&error)),
+            error.without_url(),
+        )
     }
+}
+
+/// Whether the same request may succeed later.
+fn passing(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }
 
 /// The causes in one line, for the outermost says little.
@@ -296,13 +327,6 @@ async fn read_certificates(path: &Path) -> Result<Vec<u8>> {
     tokio::fs::read(path).await.map_err(|source| {
         Error::failed(format!("cannot read the CA file {} of the registries", path.display()), source)
     })
-}
-
-/// The certificates of a PEM file, one by one.
-fn split_pem(pem: &[u8]) -> Vec<Vec<u8>> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let text = String::from_utf8_lossy(pem);
-    text.split_inclusive(END).filter(|part| part.contains(END)).map(|part| part.as_bytes().to_vec()).collect()
 }
 
 fn sha256(text: &[u8]) -> String {

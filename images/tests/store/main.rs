@@ -12,6 +12,7 @@ mod proxy;
 mod pulls;
 mod refusals;
 mod registry;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 

@@ -13,12 +13,14 @@ pub(crate) struct Request {
     pub(crate) path: String,
     /// Where it wants the answer to begin.
     pub(crate) offset: Option<u64>,
-    /// Whether it showed a credential.
-    pub(crate) authorized: bool,
+    /// The address that it was sent to.
+    pub(crate) host: String,
+    /// The credential that it showed.
+    pub(crate) authorization: Option<String>,
 }
 
 /// What becomes of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
     /// The connection ends after so many bytes of the body.
@@ -31,6 +33,8 @@ pub(crate) enum Fault {
     NoRange,
     /// As `NoRange`, and cut.
     NoRangeCut(usize),
+    /// The proxy answers itself, with these bytes.
+    Answer(String),
 }
 
 pub(crate) struct Proxy {
@@ -96,11 +100,16 @@ async fn serve(
         })
     };
     let offset = header("range").and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-    let request = Request { path, offset, authorized: header("authorization").is_some() };
+    let (host, authorization) = (header("host").unwrap_or_default(), header("authorization"));
+    let request = Request { path, offset, host, authorization };
     let before = seen.borrow().iter().filter(|other| other.path == request.path).count();
     let fault = decide(&request, before);
     seen.send_modify(|seen| seen.push(request));
 
+    if let Fault::Answer(answer) = fault {
+        client.write_all(answer.as_bytes()).await?;
+        return client.shutdown().await;
+    }
     let no_range = matches!(fault, Fault::NoRange | Fault::NoRangeCut(_));
     let mut forwarded = String::new();
     for line in text.trim_end().lines() {
@@ -132,6 +141,7 @@ async fn serve(
             let mut rest = [0; 1];
             let _ = client.read(&mut rest).await?;
         }
+        Fault::Answer(_) => {}
     }
     client.shutdown().await
 }
@@ -158,6 +168,6 @@ impl Switch {
     }
 
     pub(crate) fn get(&self) -> Fault {
-        *self.0.lock().unwrap()
+        self.0.lock().unwrap().clone()
     }
 }

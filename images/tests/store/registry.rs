@@ -21,6 +21,8 @@ pub(crate) enum Access {
     Open,
     Password,
     Tls,
+    /// By TLS, with a token service that is not.
+    OpenToken,
 }
 
 pub(crate) struct Registry {
@@ -42,10 +44,15 @@ impl Registry {
              http:\n  addr: 127.0.0.1:0\n",
             at("data")
         );
-        if access == Access::Tls {
+        let tls = matches!(access, Access::Tls | Access::OpenToken);
+        if tls {
             certificates(directory.path());
             let (certificate, key) = (at("server.pem"), at("server.key"));
             config.extend(["  tls: {certificate: ", &certificate, ", key: ", &key, "}\n"]);
+        }
+        if access == Access::OpenToken {
+            let service = "realm: http://127.0.0.1:9/token, service: tests, issuer: tests";
+            config.extend(["auth: {token: {", service, ", rootcertbundle: ", &at("ca.pem"), "}}\n"]);
         }
         if access == Access::Password {
             std::fs::write(at("htpasswd"), PASSWORD_FILE).unwrap();
@@ -81,7 +88,7 @@ impl Registry {
         .await
         .expect("the registry does not listen");
         let mut client = reqwest::Client::builder();
-        if access == Access::Tls {
+        if tls {
             let pem = std::fs::read(at("ca.pem")).unwrap();
             let authority = reqwest::Certificate::from_pem(&pem).unwrap();
             let _ = rustls::crypto::ring::default_provider().install_default();
@@ -104,7 +111,7 @@ impl Registry {
     }
 
     fn url(&self, rest: &str) -> String {
-        let scheme = if self.access == Access::Tls { "https" } else { "http" };
+        let scheme = if matches!(self.access, Access::Tls | Access::OpenToken) { "https" } else { "http" };
         format!("{scheme}://{}/v2/{rest}", self.host)
     }
 
