@@ -6,16 +6,16 @@
 //!   <root>/images/<hex>/image.json    the record
 //!   <root>/images/<hex>/disk.qcow2    or disk.raw: the base, read-only
 //!   <root>/images/<hex>/leases/       a file for each holder
-//!   <root>/blobs/<hex>{,.part,.lock}  downloads
+//!   <root>/blobs/<name>{,.part,.lock} downloads; the name is of the digest, the registry and the size
 //!   <root>/work/<name>/               unpacking and converting; an image is made here and renamed to images/
 //! ```
 //!
 //! The root, `images` and each image let everyone through (0711), so that QEMU's own user opens a base by its path;
 //! everything else is for the daemon's user alone.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
@@ -93,6 +93,11 @@ pub(crate) fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
         sync_directory(parent)
     };
     write().map_err(|source| Error::failed(format!("cannot write {}", path.display()), source))
+}
+
+/// Opens a file that stays, to be read and written by the daemon's user alone; makes it where it is not there.
+pub(crate) fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
 }
 
 /// Makes renames and new entries in a directory durable.

@@ -18,7 +18,7 @@
 //! | `store` | the calls |
 //! | `layout`, `record`, `names`, `work`, `lock`, `lease` | the directory: paths, files, changes that are there whole or not at all |
 //! | `reference` | what a name means |
-//! | `pull`, `registry`, `token`, `manifest`, `blob`, `backoff`, `tls` | from a registry to verified blobs |
+//! | `pull`, `registry`, `token`, `manifest`, `blob`, `pace`, `backoff`, `tls` | from a registry to verified blobs |
 //! | `layers`, `tarball`, `sparse` | from blobs to the one disk file |
 //! | `disk`, `qcow2`, `foreign`, `qemu_img` | what a disk file may be |
 //! | `import` | from a disk file to an image |
@@ -39,6 +39,7 @@ mod lock;
 mod manifest;
 mod model;
 mod names;
+mod pace;
 mod pull;
 mod qcow2;
 mod qemu_img;

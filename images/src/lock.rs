@@ -2,13 +2,13 @@
 //!
 //! Each lock opens its file anew: two locks of one process exclude each other as two processes do.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{Error, Result};
+use crate::{Error, Result, layout};
 
 /// A lock that is held until it is dropped.
 #[derive(Debug)]
@@ -59,12 +59,6 @@ fn same_file(file: &File, path: &Path) -> bool {
 }
 
 fn open(path: &Path) -> Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .mode(0o600)
-        .open(path)
+    layout::open(path)
         .map_err(|source| Error::failed(format!("cannot open the lock {}", path.display()), source))
 }

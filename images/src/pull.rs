@@ -5,8 +5,8 @@
 //!                                            \-> configuration --> blobs --> the disk --> checks --> publish
 //! ```
 //!
-//! Pulls of one image wait for each other after the manifest, so that it is unpacked once; if the first is cancelled,
-//! the next one takes over. Nothing is published before everything is verified, and the work directory goes away with
+//! Pulls of one image from one registry wait for each other after the manifest, so that it is unpacked once; if the
+//! first is cancelled, the next one takes over. Nothing is published before everything is verified, and the work directory goes away with
 //! the pull, however it ends.
 
 use std::sync::Arc;
@@ -57,7 +57,7 @@ pub(crate) async fn pull(
         digest: Some(reference::by_digest(&parsed, &top.digest)),
     };
 
-    let turn = shared.turn(&manifest.config.digest);
+    let turn = shared.turn(registry.host(), &manifest.config.digest);
     let _turn = turn.lock().await;
     if let Some(image) = shared.name_known(&manifest, &names).await? {
         return Ok(image);

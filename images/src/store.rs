@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) limits: Limits,
     pub(crate) blobs: Blobs,
-    /// Pulls of one image take turns.
+    /// Pulls of one image take turns, for each registry of their own.
     turns: StdMutex<HashMap<String, Weak<Mutex<()>>>>,
 }
 
@@ -244,15 +244,16 @@ impl Shared {
         .await
     }
 
-    /// The lock under which pulls of one image take turns.
-    pub(crate) fn turn(&self, id: &str) -> Arc<Mutex<()>> {
+    /// The lock under which pulls of one image from one registry take turns.
+    pub(crate) fn turn(&self, host: &str, id: &str) -> Arc<Mutex<()>> {
+        let key = format!("{host} {id}");
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         turns.retain(|_, turn| turn.strong_count() > 0);
-        if let Some(turn) = turns.get(id).and_then(Weak::upgrade) {
+        if let Some(turn) = turns.get(&key).and_then(Weak::upgrade) {
             return turn;
         }
         let turn = Arc::new(Mutex::default());
-        turns.insert(id.to_owned(), Arc::downgrade(&turn));
+        turns.insert(key, Arc::downgrade(&turn));
         turn
     }
 

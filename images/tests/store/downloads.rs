@@ -2,8 +2,8 @@
 
 use images::{Error, RegistryAuth};
 
-use super::content::{Built, Packing, qcow2, raw_disk};
-use super::proxy::{Fault, Proxy, Switch};
+use super::content::{Built, Item, Layer, Packing, qcow2, raw_disk, tarball};
+use super::proxy::{Fault, Proxy, Request, Switch};
 use super::registry::{Access, Registry};
 use super::{Scratch, plain};
 
@@ -54,7 +54,7 @@ async fn a_server_without_ranges_is_asked_from_the_start() {
 async fn a_download_that_is_always_cut_fails_and_the_next_pull_goes_on_with_it() {
     let switch = Switch::new(Fault::Cut(0));
     let decided = switch.clone();
-    let (_registry, proxy, built, reference) = behind(move |layer, before| match (layer, before) {
+    let (registry, proxy, built, reference) = behind(move |layer, before| match (layer, before) {
         (true, 0) => Fault::Cut(100_000),
         (true, _) => decided.get(),
         _ => Fault::None,
@@ -65,12 +65,26 @@ async fn a_download_that_is_always_cut_fails_and_the_next_pull_goes_on_with_it()
     assert!(error.retryable(), "{error:?}");
     assert!(error.to_string().contains("the blob sha256:"), "{error}");
     let layer = built.layers[0].digest();
-    let part = scratch.root().join("blobs").join(format!("{}.part", &layer[7..]));
-    assert_eq!(part.metadata().unwrap().len(), 100_000);
+    let parts = || -> Vec<_> {
+        let all = scratch.inventory().into_iter();
+        all.filter(|(path, _)| path.to_string_lossy().ends_with(".part")).collect()
+    };
+    let before = parts();
+    assert_eq!(before.iter().map(|(_, length)| *length).collect::<Vec<_>>(), [100_000]);
+    assert!(before[0].0.to_string_lossy().contains(&layer[7..]), "{before:?}");
     switch.set(Fault::None);
+    // Another image that lies about the size is in nobody's way.
+    let mut forged: serde_json::Value = serde_json::from_slice(&built.manifest()).unwrap();
+    forged["layers"][0]["size"] = 5_000.into();
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    registry.push_manifest("cut/image", "forged", media_type, serde_json::to_vec(&forged).unwrap()).await;
+    let lying = format!("{}/cut/image:forged", proxy.host);
+    let error = scratch.store.pull(&lying, &ANYONE, &plain(&proxy.host)).await.unwrap_err();
+    assert!(error.to_string().contains("longer than the 5000 bytes"), "{error}");
+    assert_eq!(parts(), before);
     scratch.store.pull(&reference, &ANYONE, &plain(&proxy.host)).await.unwrap();
     assert_eq!(proxy.requests(&layer).last().unwrap().offset, Some(100_000));
-    assert!(!part.exists());
+    assert!(parts().is_empty(), "{:?}", parts());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -149,4 +163,32 @@ async fn two_images_share_the_download_of_a_layer_and_a_cancelled_downloader_is_
     assert_eq!(image.id, other.id());
     assert_eq!(proxy.requests(&layer).len(), 2, "one that was cancelled, one that went on");
     assert_eq!(scratch.store.list().await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registry_that_stalls_holds_no_pull_from_another_and_what_is_whole_is_shared() {
+    let registry = Registry::start(Access::Open).await;
+    let lower = Layer::new(&tarball(&[Item::File("etc/motd", b"hello")]), Packing::Gzip);
+    let mut built = Built::of("disk/a.raw", &raw_disk(1 << 20, 3), Packing::Gzip);
+    built.layers.insert(0, lower);
+    registry.push("shared/image", "1", &built).await;
+    let [below, above] = [0, 1].map(|n: usize| built.layers[n].digest());
+    let stalled = above.clone();
+    let stall = move |request: &Request, _| {
+        if request.path.ends_with(&stalled) { Fault::Stall(1000) } else { Fault::None }
+    };
+    let slow = Proxy::start(&registry.host, stall).await;
+    let good = Proxy::start(&registry.host, |_, _| Fault::None).await;
+    let scratch = Scratch::new().await;
+    let (store, registries) = (scratch.store.clone(), plain(&slow.host));
+    let reference = format!("{}/shared/image:1", slow.host);
+    let held = tokio::spawn(async move { store.pull(&reference, &ANYONE, &registries).await });
+    slow.asked(&above).await;
+    let (reference, registries) = (format!("{}/shared/image:1", good.host), plain(&good.host));
+    let pull = scratch.store.pull(&reference, &ANYONE, &registries);
+    let image = tokio::time::timeout(std::time::Duration::from_secs(30), pull).await.expect("held").unwrap();
+    assert_eq!(image.id, built.id());
+    assert_eq!((good.requests(&below).len(), good.requests(&above).len()), (0, 1));
+    held.abort();
+    assert!(held.await.unwrap_err().is_cancelled());
 }
