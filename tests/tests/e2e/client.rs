@@ -21,6 +21,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    #[allow(clippy::unused_async, reason = "it needs the runtime that connects later")]
     /// Connects, now and again after each restart of the daemon.
     pub(crate) async fn connect(socket: &Path) -> Self {
         let socket = socket.to_owned();

@@ -1,6 +1,5 @@
 //! Nodes for tests, and the deadline of each test.
 
-use std::pin::pin;
 use std::time::Duration;
 
 use tests::{Node, Options};
@@ -15,11 +14,13 @@ static MACHINES: Mutex<()> = Mutex::const_new(());
 ///
 /// # Panics
 /// When the time is over. The test is dropped then, and with it its node and everything on it.
-pub(crate) async fn within(seconds: u64, test: impl Future<Output = ()>) {
-    let _alone = MACHINES.lock().await;
-    let mut test = pin!(test);
-    let ended = tokio::time::timeout(Duration::from_secs(seconds), &mut test).await;
-    assert!(ended.is_ok(), "the test did not end within {seconds} s");
+pub(crate) fn within(seconds: u64, test: impl Future<Output = ()>) -> impl Future<Output = ()> {
+    let mut test = Box::pin(test);
+    async move {
+        let _alone = MACHINES.lock().await;
+        let ended = tokio::time::timeout(Duration::from_secs(seconds), &mut test).await;
+        assert!(ended.is_ok(), "the test did not end within {seconds} s");
+    }
 }
 
 /// A node with machines, and the way to its daemon.

@@ -73,9 +73,9 @@ async fn lists_are_filtered_by_id_state_label_and_pod() {
         filter
     };
     let beginning = cri::PodSandboxFilter { id: pod_one[..20].to_owned(), ..Default::default() };
-    assert_eq!(pods(&mut client, beginning).await, [pod_one.clone()]);
+    assert_eq!(pods(&mut client, beginning).await, [pod_one.as_str()]);
     let front = cri::PodSandboxFilter { label_selector: by("front"), ..Default::default() };
-    assert_eq!(pods(&mut client, front).await, [pod_one.clone()]);
+    assert_eq!(pods(&mut client, front).await, [pod_one.as_str()]);
     let neither = cri::PodSandboxFilter { label_selector: by("middle"), ..Default::default() };
     assert_eq!(pods(&mut client, neither).await, Vec::<String>::new());
     client.stop_pod(&pod_two).await.unwrap();
@@ -83,25 +83,25 @@ async fn lists_are_filtered_by_id_state_label_and_pod() {
         let state = cri::PodSandboxState::SandboxNotready.into();
         filter.state = Some(cri::PodSandboxStateValue { state });
     });
-    assert_eq!(pods(&mut client, not_ready).await, [pod_two.clone()]);
+    assert_eq!(pods(&mut client, not_ready).await, [pod_two.as_str()]);
     let ready = filter(|filter| {
         let state = cri::PodSandboxState::SandboxReady.into();
         filter.state = Some(cri::PodSandboxStateValue { state });
     });
-    assert_eq!(pods(&mut client, ready).await, [pod_one.clone()]);
+    assert_eq!(pods(&mut client, ready).await, [pod_one.as_str()]);
 
     let beginning = cri::ContainerFilter { id: two[..20].to_owned(), ..Default::default() };
-    assert_eq!(containers(&mut client, beginning).await, [two.clone()]);
+    assert_eq!(containers(&mut client, beginning).await, [two.as_str()]);
     let of_pod = cri::ContainerFilter { pod_sandbox_id: pod_one.clone(), ..Default::default() };
-    assert_eq!(containers(&mut client, of_pod).await, [one.clone()]);
+    assert_eq!(containers(&mut client, of_pod).await, [one.as_str()]);
     let back = cri::ContainerFilter { label_selector: by("back"), ..Default::default() };
-    assert_eq!(containers(&mut client, back).await, [two.clone()]);
+    assert_eq!(containers(&mut client, back).await, [two.as_str()]);
     for (state, id) in
         [(cri::ContainerState::ContainerCreated, &one), (cri::ContainerState::ContainerExited, &two)]
     {
         let state = Some(cri::ContainerStateValue { state: state.into() });
         let in_state = cri::ContainerFilter { state, ..Default::default() };
-        assert_eq!(containers(&mut client, in_state).await, [id.clone()]);
+        assert_eq!(containers(&mut client, in_state).await, [id.as_str()]);
     }
 
     // People give the beginning of an id, as to any other runtime.
