@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -24,6 +25,16 @@ mount -t tmpfs log /run/log
 mount --bind \"$1\" /var/log
 mkdir -p /run/systemd/journal
 exec /lib/systemd/systemd-journald";
+
+/// The cursor of an entry that no journal has.
+const FOREIGN: &str =
+    "s=11111111111111111111111111111111;i=1;b=11111111111111111111111111111111;m=1;t=1;x=1111111111111111";
+
+/// A `journalctl` that is killed whenever it looks for a cursor.
+const KILLED: &str = r#"#!/bin/sh
+case $* in *--lines=1*) kill -9 $$ ;; esac
+exec /usr/bin/journalctl "$@"
+"#;
 
 struct Journald {
     child: Child,
@@ -71,8 +82,14 @@ impl Journald {
     }
 
     fn session(&self) -> Arc<dyn Session> {
+        self.session_with(&[])
+    }
+
+    /// A session whose commands are run through `prefix`.
+    fn session_with(&self, prefix: &[&str]) -> Arc<dyn Session> {
         let pid = self.child.id().to_string();
-        let through = ["nsenter", "--mount", "--target", &pid].map(str::to_owned).to_vec();
+        let enter = ["nsenter", "--mount", "--target", &pid];
+        let through = enter.iter().chain(prefix).map(ToString::to_string).collect();
         Arc::new(LocalSession { path: None, through })
     }
 }
@@ -129,8 +146,7 @@ async fn every_line_of_every_message_once() {
 async fn a_lost_place_is_said_and_the_oldest_follows() {
     let journald = Journald::start().await;
     journald.log("app", b"oldest");
-    let foreign = "s=00;i=1;b=11111111111111111111111111111111;m=1;t=1;x=1";
-    let cursor = Some(Cursor(format!("j1:1:{foreign}")));
+    let cursor = Some(Cursor(format!("j1:1:{FOREIGN}")));
     let mut stream = follow(journald.session(), LogSource::Journal { unit: None }, cursor).await.unwrap();
     let first = stream.next().await.unwrap().unwrap();
     assert!(first.notice && text(&first).contains("is lost"), "{}", text(&first));
@@ -141,4 +157,21 @@ async fn a_lost_place_is_said_and_the_oldest_follows() {
     let bad =
         follow(journald.session(), LogSource::Journal { unit: None }, Some(Cursor("f1:1".into()))).await;
     assert!(bad.unwrap_err().to_string().contains("is not of a journal"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_failed_is_no_lost_place() {
+    let journald = Journald::start().await;
+    journald.log("app", b"told");
+    let tools = tempfile::tempdir().unwrap();
+    let killed = tools.path().join("journalctl");
+    std::fs::write(&killed, KILLED).unwrap();
+    std::fs::set_permissions(&killed, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", tools.path().display());
+    let cursor = Some(Cursor(format!("j1:1:{FOREIGN}")));
+    let session = journald.session_with(&["env", &path]);
+    let mut stream = follow(session, LogSource::Journal { unit: None }, cursor).await.unwrap();
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert!(error.retryable() && error.to_string().contains("failed with code 137"), "{error}");
+    assert!(stream.next().await.is_none());
 }

@@ -5,8 +5,7 @@
 //! ```
 //!
 //! A task of its own reads the follower, so [`LogStream::next`] may be cancelled at any time. Whoever does not call it
-//! slows the follower down, and with it the session that carries it: give a log a session of its own where its
-//! reader may be slow. Dropping the stream ends the follower in the guest.
+//! slows the follower down and nothing else of the session. Dropping the stream ends the follower in the guest.
 //!
 //! Failure paths: a lost session, a follower that ended and malformed output end the stream with an error.
 
@@ -89,7 +88,7 @@ pub async fn follow(session: Arc<dyn Session>, source: LogSource, from: Option<C
             ));
         }
     };
-    let process = session.exec(command).await?;
+    let process = session.stream(command).await?;
     let (sender, records) = mpsc::channel(QUEUE);
     let task = tokio::spawn(async move {
         let error = read(process, decoder, &sender).await;
