@@ -153,6 +153,12 @@ impl Client {
         self.wait_for(id, seconds, |status| status.state == exited).await
     }
 
+    /// Waits until a container's log has a line with this.
+    pub(crate) async fn logged(&mut self, id: &str, log: &Path, part: &str) {
+        let has = |_: &_| std::fs::read_to_string(log).is_ok_and(|text| text.contains(part));
+        self.wait_for(id, 30, has).await;
+    }
+
     /// What a command prints in the guest; it must succeed.
     pub(crate) async fn output(&mut self, id: &str, command: &[&str]) -> String {
         let answer = self.exec(id, command, 60).await.expect("the command runs");

@@ -64,9 +64,7 @@ impl Guest {
 
     /// Waits until the container's log has a line with this.
     async fn logs(&mut self, part: &str) {
-        let log = self.log.clone();
-        let has = |_: &_| std::fs::read_to_string(&log).is_ok_and(|text| text.contains(part));
-        self.client.wait_for(&self.id, 30, has).await;
+        self.client.logged(&self.id, &self.log, part).await;
     }
 
     /// The node reaches its web server.
