@@ -41,7 +41,7 @@ fn an_image_of_busybox_and_dropbear() {
 fn life(guest: &str, process: &str) {
     let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = Options::from_env().expect("the tests' environment");
-    options.config = "[timeouts]\nstart-wait-seconds = 110\n".to_owned();
+    "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
     let node = Node::start(options).expect("a node");
     let Some(crictl) = Crictl::find(&node.socket()) else {
         // Straight to the standard output: this is not for a reader of a failure.
