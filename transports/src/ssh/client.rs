@@ -1,7 +1,9 @@
 //! Our half of one connection as the SSH library asks for it: the host key check, and why the connection ended.
 
+use russh::Names;
 use russh::client::{DisconnectReason, Handler, Session};
 use russh::keys::{PublicKey, PublicKeyOrCertificate};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 
@@ -9,6 +11,10 @@ use super::identity::{Expected, fingerprint};
 
 /// The most characters kept of a text that the server sent for people.
 const TEXT_MAX_CHARS: usize = 200;
+
+/// How a server names itself that takes a single command at a time: Dropbear closes a channel which it has opened, and
+/// whose command it has not been told yet, when at that moment another command of the connection ends.
+const ONE_BY_ONE: &[u8] = b"SSH-2.0-dropbear";
 
 /// What ended a connection attempt or a connection.
 #[derive(Debug, thiserror::Error)]
@@ -26,12 +32,18 @@ pub(super) enum Failure {
 pub(super) struct Seen {
     key: Mutex<Option<PublicKey>>,
     banner: Mutex<String>,
+    one_by_one: AtomicBool,
 }
 
 impl Seen {
     /// The host key that was accepted.
     pub(super) fn key(&self) -> Option<PublicKey> {
         self.key.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether the server is one that takes a single command at a time.
+    pub(super) fn one_by_one(&self) -> bool {
+        self.one_by_one.load(Ordering::Relaxed)
     }
 
     /// What the server said to people before the authentication, cleaned; often why it refuses.
@@ -60,6 +72,12 @@ impl Handler for Client {
         }
         *self.seen.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key.clone());
         Ok(true)
+    }
+
+    async fn kex_done(&mut self, _: Option<&[u8]>, _: &Names, session: &mut Session) -> Result<(), Failure> {
+        let one_by_one = session.remote_sshid().starts_with(ONE_BY_ONE);
+        self.seen.one_by_one.store(one_by_one, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut Session) -> Result<(), Failure> {

@@ -47,6 +47,8 @@ pub(super) struct Dialled {
     pub(super) cut: oneshot::Sender<()>,
     /// The host key as a line of text, by which later connections are pinned.
     pub(super) host_key: String,
+    /// Whether the server takes a single command at a time.
+    pub(super) one_by_one: bool,
 }
 
 /// Connects and authenticates.
@@ -176,7 +178,7 @@ async fn attempt(
     }
     let host_key = seen.key().and_then(|key| key.to_openssh().ok()).unwrap_or_default();
     tracing::debug!(%address, user = target.user, "connected by SSH");
-    Ok(Dialled { handle, ended, cut, host_key })
+    Ok(Dialled { handle, ended, cut, host_key, one_by_one: seen.one_by_one() })
 }
 
 /// The target with the identity that a first connection proved.

@@ -10,6 +10,8 @@
 //!   never more than the configured number of connections.
 //! - The server allows fewer sessions than we thought: the connection's limit shrinks and the command, which was not
 //!   sent yet, goes elsewhere.
+//! - Dropbear may close the channel of a command when another one ends on the same connection, so there each command has
+//!   a connection for itself, one after the other.
 //! - A shared connection ends by itself: the session is over ([`Pool::gone`]); commands on other connections run on
 //!   until the session is dropped.
 
@@ -237,7 +239,7 @@ impl Pool {
     /// Takes a connection in and watches for its end.
     fn adopt(self: &Arc<Self>, dialled: Dialled, own: bool) -> Arc<Connection> {
         let dismissed = Arc::new(AtomicBool::new(false));
-        let limit = self.state().limit;
+        let limit = if dialled.one_by_one { 1 } else { self.state().limit };
         let connection = Arc::new(Connection {
             handle: dialled.handle,
             ended: dialled.ended.clone(),

@@ -83,6 +83,7 @@ macro_rules! contract {
             both_streams_come_through_whole, output_beyond_the_bound_is_counted, stdin_comes_through_whole,
             stdin_can_end_before_output, arguments_come_through_as_they_are, a_timeout_kills_the_group,
             a_dropped_process_is_killed, a_cancelled_capture_is_killed, many_commands_run_at_once,
+            a_command_that_ends_harms_no_beginning_one,
             a_cut_is_told_and_nothing_runs_twice, another_identity_gets_nothing, a_wrong_password_is_refused,
             an_unread_command_harms_no_other, an_unread_stream_loses_nothing, a_dropped_session_ends_its_commands,
         );

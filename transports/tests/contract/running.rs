@@ -119,6 +119,18 @@ pub async fn many_commands_run_at_once(guest: Guest) {
     timeout(Duration::from_secs(60), join_all(all)).await.expect("they run at once, or in turn, but all end");
 }
 
+pub async fn a_command_that_ends_harms_no_beginning_one(guest: Guest) {
+    let session = guest.session().await;
+    let session = &*session;
+    let row = |row: i32| async move {
+        for number in 0..40 {
+            let captured = run(session, sh(&format!("exit {}", (row + number) % 5))).await;
+            assert_eq!(captured.exit, Exit::Code((row + number) % 5));
+        }
+    };
+    timeout(Duration::from_secs(100), join_all((0..4).map(row))).await.expect("they all end");
+}
+
 pub async fn stdin_comes_through_whole(guest: Guest) {
     let session = guest.session().await;
     let megabyte: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
