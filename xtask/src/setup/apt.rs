@@ -49,6 +49,7 @@ const PACKAGES: &[Package] = &[
     package("dropbear-bin", &[Test], "another real SSH server"),
     package("tcsh", &[Test], "a login shell that is not like sh"),
     package("busybox-static", &[Test], "the shell of small guests"),
+    package("mtools", &[Test], "an independent reader of the seeds' file system"),
     package("socat", &[Test], "a connection that can be cut, in tests"),
     package("jq", &[Test], "reads JSON in tests"),
     package("skopeo", &[Test], "an independent client of registries"),
