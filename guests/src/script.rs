@@ -22,7 +22,7 @@ pub(crate) fn privileged(script: &str, arguments: &[&str], stdin: Stdin) -> Comm
 }
 
 /// The script without its comments and indentation: a server may take no long command (dropbear: 9000 bytes).
-fn compact(script: &str) -> String {
+pub(crate) fn compact(script: &str) -> String {
     let lines = script.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
     lines.fold(String::new(), |text, line| text + line + "\n")
 }

@@ -20,6 +20,8 @@ pub struct Server {
     pub host_key: String,
     pub client_key: KeyPair,
     child: Child,
+    /// It is the first process of a namespace of its own.
+    apart: bool,
 }
 
 impl Server {
@@ -31,6 +33,16 @@ impl Server {
 
     /// OpenSSH at a given address.
     pub fn openssh_at(address: SocketAddr, extra: &str) -> Self {
+        Self::openssh_within(address, extra, None)
+    }
+
+    /// OpenSSH, with mounts and processes of its own; a script prepares the mounts, and `$1` is a folder for it.
+    pub fn openssh_in(prepare: &str, extra: &str) -> Self {
+        need("/usr/sbin/sshd", "openssh-server");
+        Self::openssh_within(free_address(), extra, Some(prepare))
+    }
+
+    fn openssh_within(address: SocketAddr, extra: &str, prepare: Option<&str>) -> Self {
         // Privilege separation needs this folder; a machine without a running sshd may lack it.
         fs::create_dir_all("/run/sshd").expect("the tests run as root");
         let folder = tempfile::tempdir().unwrap();
@@ -48,14 +60,25 @@ impl Server {
         writeln!(config, "MaxStartups 100:30:200").unwrap();
         write(path, "sshd_config", &config);
         let log = fs::File::create(path.join("log")).unwrap();
-        let child = Command::new("/usr/sbin/sshd")
+        let mut command = match prepare {
+            None => Command::new("/usr/sbin/sshd"),
+            Some(prepare) => {
+                let script = format!("set -e\n{prepare}\nshift\nexec /usr/sbin/sshd \"$@\"");
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+                command.args(["--propagation", "private", "/bin/sh", "-c", &script, "sh"]).arg(path);
+                command
+            }
+        };
+        let child = command
             .args(["-D", "-e", "-f"])
             .arg(path.join("sshd_config"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { folder, address, host_key: bare(&host.public_openssh), client_key: client, child }.answering()
+        let (host_key, apart) = (bare(&host.public_openssh), prepare.is_some());
+        Self { folder, address, host_key, client_key: client, child, apart }.answering()
     }
 
     /// Dropbear.
@@ -95,7 +118,7 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { folder, address, host_key, client_key: client, child }.answering()
+        Self { folder, address, host_key, client_key: client, child, apart: false }.answering()
     }
 
     /// Waits until it answers.
@@ -116,12 +139,18 @@ impl Server {
 
     /// The process id of the listening server.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        // With processes of its own it is the only child of who made that namespace.
+        let id = self.child.id();
+        if self.apart { children(id).first().copied().unwrap_or(id) } else { id }
     }
 
     /// Kills the processes that serve connections, and with them the connections.
     pub fn cut(&self) {
-        for connection in children(self.pid()) {
+        // Whatever has lost its parent is a child of the first process, too.
+        let serves = |pid: &u32| {
+            fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "sshd")
+        };
+        for connection in children(self.pid()).into_iter().filter(|pid| !self.apart || serves(pid)) {
             // The connection first, so that it cannot tell how its commands ended.
             let commands = children(connection);
             signal("-KILL", connection);

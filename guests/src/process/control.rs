@@ -1,0 +1,163 @@
+//! The scripts that start, ask and end a process, and their answers.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use transports::{Bounds, Command, Exit, Session, Stdin, capture, quote};
+
+use super::spec::{ProcessId, ProcessSpec, StdinMode};
+use super::{MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
+use crate::{Error, Result, script};
+
+/// How long a script may take: to see that something does not end takes a minute.
+const DEADLINE: Duration = Duration::from_secs(100);
+/// The most bytes of an answer.
+const ANSWER_BYTES: usize = 16 * 1024;
+/// The latest time that is taken from a guest, in seconds since 1970.
+const MAX_SECONDS: u64 = 1 << 40;
+
+/// Finds the private directory.
+pub(super) const PLACE: &str = include_str!("sh/place.sh");
+const FUNCTIONS: &str = include_str!("sh/functions.sh");
+const SUPERVISE: &str = include_str!("sh/supervise.sh");
+const LAUNCH: &str = include_str!("sh/launch.sh");
+const START: &str = include_str!("sh/start.sh");
+const STATE: &str = include_str!("sh/state.sh");
+const SIGNAL: &str = include_str!("sh/signal.sh");
+const REMOVE: &str = include_str!("sh/remove.sh");
+
+/// The command that runs `script` in the private directory's terms with the id and `arguments`.
+pub(super) fn command(text: &str, id: &ProcessId, arguments: &[&str], stdin: Stdin) -> Command {
+    let arguments = [&[id.as_str()], arguments].concat();
+    script::privileged(&format!("{PLACE}{text}"), &arguments, stdin)
+}
+
+/// Runs a script to its end.
+async fn run(session: &dyn Session, command: Command) -> Result<Vec<u8>> {
+    let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: ANSWER_BYTES };
+    let captured = capture(session, command, bounds).await?;
+    let said = String::from_utf8_lossy(&captured.stderr).trim().replace(|c: char| c.is_control(), " ");
+    match captured.exit {
+        Exit::Code(0) => Ok(captured.stdout),
+        Exit::Lost(why) => Err(transports::Error::Lost(why).into()),
+        Exit::Code(code) => Err(Error::Ended(format!("the guest's shell ended with code {code}: {said}"))),
+        Exit::Signal(signal) => {
+            Err(Error::Ended(format!("the guest's shell was ended by signal {signal}: {said}")))
+        }
+    }
+}
+
+/// What the script on the standard input of one command holds.
+fn start_script(spec: &ProcessSpec) -> String {
+    let stdin = match spec.stdin {
+        StdinMode::Closed => "closed",
+        StdinMode::Once => "once",
+        StdinMode::Kept => "kept",
+    };
+    let launch = launch::render(spec, &script::compact(LAUNCH));
+    let parts = [
+        ("functions", script::compact(FUNCTIONS)),
+        ("supervise", script::compact(SUPERVISE)),
+        ("launch", launch),
+        ("stdin", stdin.into()),
+        ("tty", if spec.tty { "tty".into() } else { String::new() }),
+    ];
+    // As a whole or not at all: a shell runs nothing of a group whose end it did not see.
+    let mut text = String::from("{\n");
+    for (name, value) in parts {
+        text.push_str(name);
+        text.push('=');
+        text.push_str(&quote::posix(&[value]));
+        text.push('\n');
+    }
+    text.push_str(PLACE);
+    text.push_str(START);
+    text.push_str("exit\n}\n");
+    text
+}
+
+/// Starts a process.
+pub(super) async fn start(session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState> {
+    spec.check()?;
+    let stdin = Stdin::Bytes(Bytes::from(start_script(spec)));
+    let command = script::privileged("exec sh -s \"$@\"", &[spec.id.as_str()], stdin);
+    answer(&spec.id, &run(session, command).await?)
+}
+
+/// The name of the guest's family, else what it lacks.
+pub(super) async fn family(session: &dyn Session) -> Result<String> {
+    let said = run(session, script::privileged(include_str!("sh/family.sh"), &[], Stdin::Closed)).await?;
+    let said = String::from_utf8_lossy(&said);
+    Ok(said.trim().chars().filter(|c| !c.is_control()).take(200).collect())
+}
+
+/// What became of a process.
+pub(super) async fn state(session: &dyn Session, id: &ProcessId) -> Result<ProcessState> {
+    answer(id, &run(session, command(STATE, id, &[], Stdin::Closed)).await?)
+}
+
+/// Sends a signal.
+pub(super) async fn signal(session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()> {
+    let plain = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-');
+    if signal.is_empty() || signal.len() > 16 || signal.starts_with('-') || !signal.bytes().all(plain) {
+        return Err(Error::Unsupported(format!("signal {signal:?} is no signal's name")));
+    }
+    run(session, command(SIGNAL, id, &[signal], Stdin::Closed)).await.map(drop)
+}
+
+/// Removes a process.
+pub(super) async fn remove(session: &dyn Session, id: &ProcessId) -> Result<()> {
+    run(session, command(REMOVE, id, &[], Stdin::Closed)).await.map(drop)
+}
+
+/// Reads what a script told of a process.
+fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
+    let end = said.iter().position(|byte| *byte == b'\n').unwrap_or(said.len());
+    let line = String::from_utf8_lossy(&said[..end]).into_owned();
+    let malformed = || Error::Malformed(format!("of process {id} it said {:?}", &line[..line.len().min(80)]));
+    if line.is_empty() {
+        return Err(Error::Ended(format!("the guest did not say what became of process {id}")));
+    }
+    if let Some(why) = line.strip_prefix("U ") {
+        return Err(Error::Unsupported(why.chars().filter(|c| !c.is_control()).take(400).collect()));
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["A"] => Ok(ProcessState::Absent),
+        ["R", pid, at] => Ok(ProcessState::Running {
+            pid: pid.parse().map_err(|_| malformed())?,
+            started_at: time(at).ok_or_else(malformed)?,
+        }),
+        ["X", ..] => {
+            let (exit, length) = exit(&words[1..]).ok_or_else(malformed)?;
+            let message = said.get(end + 1..).unwrap_or_default();
+            Ok(ProcessState::Exited(with_message(exit, &message[..message.len().min(length)])))
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// A time in seconds since 1970.
+fn time(text: &str) -> Option<SystemTime> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds < MAX_SECONDS)?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// The exit in `CODE OOM TIME LENGTH`, and the length of the message that follows.
+pub(super) fn exit(words: &[&str]) -> Option<(ProcessExit, usize)> {
+    let [code, oom, at, length] = words else { return None };
+    let code = code.parse().ok().filter(|code| (0..=255).contains(code))?;
+    let signal = u32::try_from(code - 128).ok().filter(|signal| (1..=64).contains(signal));
+    let length = length.parse().ok().filter(|length| *length <= MAX_MESSAGE_BYTES)?;
+    Some((ProcessExit { code, signal, oom: *oom == "1", at: time(at)?, message: String::new() }, length))
+}
+
+/// The exit with its message, cut to its bound.
+pub(super) fn with_message(mut exit: ProcessExit, message: &[u8]) -> ProcessExit {
+    exit.message = String::from_utf8_lossy(message).into_owned();
+    // What is no UTF-8 grows when it is replaced.
+    while exit.message.len() > MAX_MESSAGE_BYTES {
+        exit.message.pop();
+    }
+    exit
+}

@@ -1,0 +1,117 @@
+//! Processes in a guest, supervised without an agent.
+//!
+//! ```text
+//!   start --one exec--> supervisor (sh, detached) --> launch --exec--> the program
+//!                          |  pump o, pump e: FIFO -> segments o.N, e.N (bounded; a full one slows the program down)
+//!                          `- writes down how it ended, kills what is left
+//!   follow --> follower (sh) --segments by offset--> OutputStream     release: what is written down may be dropped
+//!
+//!   Absent --start--> Running --the program ends--> Exited --remove--> Absent       a reboot: Absent
+//! ```
+//!
+//! Everything of a process is in one private directory of the guest, below `/run/infranetes` (else `/dev/shm` or `/tmp`),
+//! whose path holds the id of the boot: what an earlier boot left is not found, and removed. The scripts that read it
+//! share `sh/functions.sh`, which lies in it. A directory is made by `mkdir`, once: that is the claim by which a repeated
+//! start finds the first.
+//!
+//! - Happy path: [`Guest::start`] sends everything on the standard input of one command, so neither its length is bounded
+//!   by a command line nor a secret is seen in one. The supervisor belongs to no session; a lost connection touches
+//!   nothing. [`Guest::follow`] tells the output from any [`Offset`], each byte once, then the exit.
+//! - Nobody reads: the pumps stop at a few MiB a stream, and the pipe then slows the program down. Nothing is thrown away.
+//! - The supervisor is killed: a follower sees the end of a FIFO that only the supervisor holds, another call sees that
+//!   the process of its number and start is gone. Whoever sees it kills the program and writes down the exit (code 137).
+//! - The guest lacks something (a program, control groups for a limit, a way to become another user):
+//!   [`Error::Unsupported`](crate::Error::Unsupported) that names it, and nothing was started.
+//!
+//! A signal is told by the code: a shell shows `128+n` for a program that signal `n` ended, and the same for one that
+//! exits with that code itself.
+
+mod control;
+mod launch;
+mod posix;
+mod spec;
+mod stdio;
+mod stream;
+
+pub use posix::Posix;
+pub use spec::{Limits, ProcessId, ProcessSpec, StdinMode, User};
+pub use stdio::{end_stdin, inside, resize, stdin};
+pub use stream::{Event, Offset, OutputStream};
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use transports::Session;
+
+use crate::{Error, Result};
+
+/// What became of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessState {
+    /// The guest knows nothing of it: never started, removed, or of an earlier boot.
+    Absent,
+    /// It runs.
+    Running {
+        /// Its number in the guest.
+        pid: u32,
+        /// When it began, by the guest's clock, to the second.
+        started_at: SystemTime,
+    },
+    /// It has ended.
+    Exited(ProcessExit),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessExit {
+    /// Its exit code; 128 and the signal's number where a signal ended it.
+    pub code: i32,
+    /// The signal that ended it, as far as the code tells.
+    pub signal: Option<u32>,
+    /// Whether the guest's kernel killed one of its processes for want of memory.
+    pub oom: bool,
+    /// When it ended, by the guest's clock, to the second.
+    pub at: SystemTime,
+    /// What it left as its termination message; at most [`MAX_MESSAGE_BYTES`].
+    pub message: String,
+}
+
+/// The longest termination message in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// A family of guests.
+#[async_trait]
+pub trait Guest: Send + Sync + std::fmt::Debug {
+    /// The family's name.
+    fn name(&self) -> &'static str;
+
+    /// Starts a process, once: a repeated call for the same id finds the first one, whatever became of it.
+    async fn start(&self, session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState>;
+
+    /// What became of it.
+    async fn state(&self, session: &dyn Session, id: &ProcessId) -> Result<ProcessState>;
+
+    /// Follows its output from `from` (`None`: from the oldest that the guest still has) to its exit.
+    async fn follow(
+        &self,
+        session: Arc<dyn Session>,
+        id: &ProcessId,
+        from: Option<Offset>,
+    ) -> Result<OutputStream>;
+
+    /// Sends a signal, named without `SIG`: `KILL` to all of its processes, any other to its main process. None is left
+    /// to be signalled: a success.
+    async fn signal(&self, session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()>;
+
+    /// Ends whatever is left of it and removes all traces. An absent one is a success.
+    async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()>;
+}
+
+/// Asks which family a guest is of. To be asked once a boot.
+pub async fn detect(session: &dyn Session) -> Result<Arc<dyn Guest>> {
+    match control::family(session).await?.as_str() {
+        "posix" => Ok(Arc::new(Posix)),
+        other => Err(Error::Unsupported(format!("processes cannot be run in this guest: {other}"))),
+    }
+}

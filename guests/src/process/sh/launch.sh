@@ -1,0 +1,94 @@
+# Becomes the program, with the arguments that it will have. Before this: what is asked (user uid gid groups workdir message
+# privileges), `d` the private directory, `id`, `inside` where it is one more process beside the main one; after it: the
+# environment. File descriptor 3 as in the supervisor.
+refuse() {
+  if [ -n "$inside" ]; then
+    printf '%s\n' "$*" >&2
+    exit 126
+  fi
+  printf '%s\n' "$*" >"$d/refused"
+  exit 69
+}
+cd "$d" && . ./functions
+u=$(id -u) own=$(id -g) asked=$groups
+{ echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
+if [ -e cgroups ]; then
+  while read -r c; do
+    { echo $$ >"$c/cgroup.procs"; } 2>/dev/null || refuse "the guest does not let a process into control group $c"
+  done <cgroups
+fi
+
+# Who it is, as the guest's lists of users and groups say.
+if [ -n "$user" ]; then uid=$(id -u "$user" 2>/dev/null) || refuse "the guest has no user $user"; fi
+: "${uid:=$u}"
+entry=$(getent passwd "$uid" 2>/dev/null) || entry=$(grep "^[^:]*:[^:]*:$uid:" /etc/passwd 2>/dev/null)
+listed() {
+  IFS=:
+  set -- $entry
+  unset IFS
+  home=${6:-/} user=$1
+  : "${gid:=${4:-0}}"
+}
+set -f
+listed
+if [ -n "$user" ]; then
+  for g in $(id -G "$user" 2>/dev/null); do
+    if [ "$g" != "$gid" ]; then groups=$groups${groups:+,}$g; fi
+  done
+fi
+
+# The prefix that makes the program's process be of that user.
+shell=$(command -v sh)
+if [ "$u" != 0 ]; then
+  if [ "$uid:$gid:$asked" != "$u:$own:" ]; then
+    refuse "a process of another user or group needs a session with root's rights, or sudo without a password"
+  fi
+elif [ "$uid:$gid:$groups" != "0:$own:" ]; then
+  if t=$(command -v setpriv) && setpriv --reuid "$uid" --regid "$gid" --clear-groups true 2>/dev/null; then
+    if [ -n "$groups" ]; then set -- --groups "$groups" -- "$@"; else set -- --clear-groups -- "$@"; fi
+    set -- "$t" --reuid "$uid" --regid "$gid" "$@"
+  elif t=$(command -v chroot) && chroot --userspec="$uid:$gid" --groups="$groups" / true 2>/dev/null; then
+    set -- "$t" --userspec="$uid:$gid" --groups="$groups" / "$shell" -c 'cd "$1" && shift && exec "$@"' sh \
+      "$workdir" "$@"
+  elif t=$(command -v start-stop-daemon) && [ -z "$asked" ] &&
+    start-stop-daemon -S -p "$d/none" -c "$uid:$gid" -a true 2>/dev/null; then
+    set -- "$t" -S -p "$d/none" -c "$uid:$gid" -a "$shell" -- -c 'exec "$@"' sh "$@"
+  elif t=$(command -v su) && [ -z "$asked" ] && [ -n "$user" ] && [ "$gid" = "$(id -g "$user")" ] &&
+    su -p -s "$shell" "$user" -c true </dev/null >/dev/null 2>&1; then
+    set -- "$t" -p -s "$shell" "$user" -c 'exec "$@"' sh "$@"
+  else
+    refuse "the guest cannot run a process as user $uid, group $gid, groups ${groups:-none}: it needs setpriv of \
+util-linux, or chroot of coreutils"
+  fi
+fi
+if [ -n "$privileges" ]; then
+  if t=$(command -v setpriv) && setpriv --no-new-privs true 2>/dev/null; then
+    set -- "$t" --no-new-privs -- "$@"
+  else
+    refuse "a process without new privileges needs setpriv in the guest"
+  fi
+fi
+
+if [ -n "$message" ] && [ -z "$inside" ]; then
+  printf '%s\n' "$message" >message_path
+  (
+    umask 0
+    mkdir -p "${message%/*}/" && true >"$message"
+  ) 2>/dev/null || refuse "the termination message $message cannot be made in the guest"
+fi
+if [ ! -d "$workdir" ]; then (umask 022 && mkdir -p "$workdir"); fi
+{ cd "$workdir"; } 2>/dev/null || refuse "the guest has no directory $workdir, and it cannot be made"
+if [ -t 0 ]; then
+  t=$(readlink /proc/self/fd/0)
+  if [ -z "$inside" ]; then echo "$t" >"$d/terminal"; fi
+  chown "$uid" "$t" 2>/dev/null
+fi
+if [ -z "$inside" ]; then
+  at=$(date +%s)
+  began $$
+  echo "$$ $T $at" >"$d/pid"
+  echo "R $$ $at" >&3
+  exec 3>&-
+fi
+set +f
+umask 022

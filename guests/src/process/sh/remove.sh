@@ -1,0 +1,21 @@
+# Ends whatever is left of the process and removes all traces.
+if [ -z "$d" ]; then exit 0; fi
+cd "$d" || exit 1
+if [ -s functions ]; then
+  . ./functions
+  if [ ! -e done ]; then
+    supervised
+    if [ -n "$S" ]; then
+      kill -9 "$S" 2>/dev/null
+      kill_all || echo "some processes do not die" >&2
+      for p in $(session "$S"); do
+        p=${p#/proc/}
+        kill -9 "${p%%/*}" 2>/dev/null
+      done
+    fi
+  fi
+  if [ -e cgroups ]; then
+    while read -r c; do rmdir "$c" 2>/dev/null; done <cgroups
+  fi
+fi
+cd / && rm -rf "$d"

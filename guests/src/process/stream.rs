@@ -1,0 +1,275 @@
+//! The output of a process, as its follower in the guest (`sh/follow.sh`) frames it.
+//!
+//! ```text
+//!   follower --o|e OFFSET N + bytes, X ... + message--> Decoder (pure) --bounded queue--> OutputStream::next
+//!   follower <--R O E-- OutputStream::release
+//! ```
+//!
+//! - Happy path: the follower says where it begins (`S O E`), and each frame where it stands, so what is told is told once; the exit is the last.
+//! - The place is gone, released by another follower: the follower goes on with the oldest that there is.
+//! - A lost session, a process that is absent, malformed frames: the stream ends with an error.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use transports::{Exit, Process, Session, Stdin, Stream};
+
+use super::spec::ProcessId;
+use super::{ProcessExit, control};
+use crate::{Error, Result};
+
+/// Events that wait for the reader; each holds at most [`MAX_FRAME`].
+const QUEUE: usize = 16;
+/// The longest control line in bytes.
+const MAX_CONTROL: usize = 128;
+/// The largest frame that the follower sends in bytes.
+const MAX_FRAME: usize = 128 * 1024;
+/// How much of the follower's complaints is kept in bytes.
+const COMPLAINT_LIMIT: usize = 512;
+/// So many bytes are at least released at once: the guest drops whole segments of twice that.
+const RELEASE_BYTES: u64 = 128 * 1024;
+
+/// What a process did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// It printed.
+    Output {
+        /// Where.
+        stream: Stream,
+        /// What.
+        data: Bytes,
+        /// Resumes right after this.
+        next: Offset,
+    },
+    /// It has ended. Nothing comes after this.
+    Exited(ProcessExit),
+}
+
+/// A place in both output streams of a process. Opaque to everyone but this module; safe to store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offset(pub String);
+
+impl Offset {
+    /// The end of what there is when the follower begins: for whoever joins a process.
+    pub fn now() -> Self {
+        Self("p1:-:-".into())
+    }
+
+    fn at(places: Places) -> Self {
+        Self(format!("p1:{}:{}", places.stdout, places.stderr))
+    }
+
+    /// Both places as words for the follower; `None` of them are numbers for [`Offset::now`].
+    fn parse(&self) -> Result<([String; 2], Option<Places>)> {
+        let bad = || Error::Unsupported(format!("offset {:?} is not of a process", self.0));
+        let fields: Vec<&str> = self.0.split(':').collect();
+        let ["p1", stdout, stderr] = fields[..] else { return Err(bad()) };
+        let words = [stdout.to_owned(), stderr.to_owned()];
+        if (stdout, stderr) == ("-", "-") {
+            return Ok((words, None));
+        }
+        let places =
+            Places { stdout: place(stdout).ok_or_else(bad)?, stderr: place(stderr).ok_or_else(bad)? };
+        Ok((words, Some(places)))
+    }
+}
+
+/// What names a segment in the guest has room for.
+const MAX_PLACE: u64 = 1_000_000_000_000_000;
+
+fn place(word: &str) -> Option<u64> {
+    word.parse().ok().filter(|place| *place < MAX_PLACE)
+}
+
+/// How far both streams are told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Places {
+    stdout: u64,
+    stderr: u64,
+}
+
+impl Places {
+    fn of(&mut self, stream: Stream) -> &mut u64 {
+        match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        }
+    }
+}
+
+/// The output and the end of a process, in order.
+#[derive(Debug)]
+pub struct OutputStream {
+    events: mpsc::Receiver<Result<Event>>,
+    release: mpsc::Sender<Bytes>,
+    /// The sum of both places that were last released.
+    released: AtomicU64,
+    task: JoinHandle<()>,
+}
+
+impl OutputStream {
+    /// The next event. An exit or an error is the last. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Result<Event>> {
+        self.events.recv().await
+    }
+
+    /// What is before `offset` is written down, durably: the guest may drop it. Cheap; to be called for every offset.
+    pub fn release(&self, offset: &Offset) {
+        let Ok((_, Some(Places { stdout, stderr }))) = offset.parse() else { return };
+        let last = self.released.load(Ordering::Relaxed);
+        if stdout + stderr < last + RELEASE_BYTES {
+            return;
+        }
+        // Where the queue is full a later call says it.
+        if self.release.try_send(Bytes::from(format!("R {stdout} {stderr}\n"))).is_ok() {
+            self.released.store(stdout + stderr, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for OutputStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Follows a process. Returns once the follower runs.
+pub(super) async fn follow(
+    session: Arc<dyn Session>,
+    id: &ProcessId,
+    from: Option<Offset>,
+) -> Result<OutputStream> {
+    let (words, places) = match &from {
+        Some(offset) => offset.parse()?,
+        None => (["0".to_owned(), "0".to_owned()], Some(Places::default())),
+    };
+    let command = control::command(include_str!("sh/follow.sh"), id, &[&words[0], &words[1]], Stdin::Piped);
+    let mut process = session.stream(command).await?;
+    let release = process.stdin.take().ok_or_else(|| {
+        Error::Session(transports::Error::Invalid("the session gave a command no standard input".into()))
+    })?;
+    let (sender, events) = mpsc::channel(QUEUE);
+    let decoder = Decoder::new(id.clone(), places.unwrap_or_default());
+    let task = tokio::spawn(async move {
+        let end = read(process, decoder, &sender).await;
+        drop(session);
+        if let Some(error) = end {
+            // Nobody may be left to hear it.
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    Ok(OutputStream { events, release, released: AtomicU64::new(0), task })
+}
+
+/// Reads until the exit is told or nobody listens any more (`None`).
+async fn read(
+    mut process: Process,
+    mut decoder: Decoder,
+    events: &mpsc::Sender<Result<Event>>,
+) -> Option<Error> {
+    let mut complaint = Vec::new();
+    while let Some(output) = process.output.recv().await {
+        match output.stream {
+            Stream::Stdout => decoder.raw.extend_from_slice(&output.data),
+            Stream::Stderr => {
+                let room = COMPLAINT_LIMIT - complaint.len();
+                complaint.extend_from_slice(&output.data[..output.data.len().min(room)]);
+            }
+        }
+        loop {
+            match decoder.next() {
+                Ok(Some(event)) => {
+                    let last = matches!(event, Event::Exited(_));
+                    events.send(Ok(event)).await.ok()?;
+                    if last {
+                        return None;
+                    }
+                }
+                Ok(None) => break,
+                Err(error) => return Some(error),
+            }
+        }
+    }
+    let complaint = String::from_utf8_lossy(&complaint).trim().replace(|c: char| c.is_control(), " ");
+    Some(match process.exit.await {
+        Ok(Exit::Lost(why)) => transports::Error::Lost(why).into(),
+        Ok(Exit::Code(code)) => {
+            Error::Ended(format!("following the process ended with code {code}: {complaint}"))
+        }
+        Ok(Exit::Signal(signal)) => {
+            Error::Ended(format!("following the process was ended by signal {signal}"))
+        }
+        Err(_) => transports::Error::Lost("the session went away".into()).into(),
+    })
+}
+
+/// Decodes what the follower prints.
+#[derive(Debug)]
+struct Decoder {
+    id: ProcessId,
+    /// What arrived and is not decoded yet: less than a control line and a frame.
+    raw: BytesMut,
+    places: Places,
+}
+
+impl Decoder {
+    fn new(id: ProcessId, places: Places) -> Self {
+        Self { id, raw: BytesMut::new(), places }
+    }
+
+    /// The next event of what arrived; `None` when more is needed.
+    fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            let Some(end) = self.raw.iter().take(MAX_CONTROL).position(|byte| *byte == b'\n') else {
+                if self.raw.len() >= MAX_CONTROL {
+                    return Err(Error::Malformed("control line too long".into()));
+                }
+                return Ok(None);
+            };
+            let line = String::from_utf8_lossy(&self.raw[..end]).into_owned();
+            let malformed = || Error::Malformed(format!("control line {line:?}"));
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["A"] => return Err(Error::Ended(format!("the guest has no process {}", self.id))),
+                ["S", stdout, stderr] => {
+                    let stdout = place(stdout).ok_or_else(malformed)?;
+                    let stderr = place(stderr).ok_or_else(malformed)?;
+                    self.places = Places { stdout, stderr };
+                    self.raw.advance(end + 1);
+                }
+                ["X", ..] => {
+                    let (exit, length) = control::exit(&words[1..]).ok_or_else(malformed)?;
+                    let message = self.take(end + 1, length);
+                    return Ok(message.map(|text| Event::Exited(control::with_message(exit, &text))));
+                }
+                [name @ ("o" | "e"), at, length] => {
+                    let at = place(at).ok_or_else(malformed)?;
+                    let length: usize = length.parse().map_err(|_| malformed())?;
+                    let stream = if name == "o" { Stream::Stdout } else { Stream::Stderr };
+                    let told = self.places.of(stream);
+                    // Forwards only: nothing is told twice.
+                    if length == 0 || length > MAX_FRAME || at < *told {
+                        return Err(Error::Malformed(format!("frame {line:?} is out of place")));
+                    }
+                    let Some(data) = self.take(end + 1, length) else { return Ok(None) };
+                    *self.places.of(stream) = at + length as u64;
+                    return Ok(Some(Event::Output { stream, data, next: Offset::at(self.places) }));
+                }
+                _ => return Err(malformed()),
+            }
+        }
+    }
+
+    /// Takes `length` bytes after `skip`, once they are there.
+    fn take(&mut self, skip: usize, length: usize) -> Option<Bytes> {
+        if self.raw.len() < skip + length {
+            return None;
+        }
+        self.raw.advance(skip);
+        Some(self.raw.split_to(length).freeze())
+    }
+}

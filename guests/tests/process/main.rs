@@ -1,0 +1,40 @@
+//! Processes in guests: one contract over shells and families, through real SSH servers on loopback.
+//!
+//! Each guest is an SSH server in a mount namespace of its own, in which `/bin/sh` and the tools are those of its family.
+
+#![allow(clippy::unwrap_used, reason = "a failure of a test's own step is a failure of the test")]
+
+mod contract;
+#[path = "../../../transports/tests/servers/mod.rs"]
+mod servers;
+
+use contract::Place;
+use servers::Server;
+
+/// A private `/run`, so that a guest begins with nothing.
+const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd";
+
+/// Nothing but busybox, as `sh` too; the server's own program stays.
+const BUSYBOX: &str = "mkdir $1/bin $1/sbin
+/bin/busybox --install -s $1/bin
+rm -f $1/bin/setpriv $1/bin/busybox
+cp /bin/busybox $1/bin/busybox
+cp /usr/sbin/sshd $1/sbin/
+sed 's|/bin/bash$|/bin/sh|' /etc/passwd >$1/passwd
+mount --bind $1/passwd /etc/passwd
+mount --bind $1/sbin /usr/sbin
+mount --bind $1/bin /usr/bin";
+
+async fn dash() -> Place {
+    Place::new(Server::openssh_in(FRESH, "")).await
+}
+
+async fn bash() -> Place {
+    Place::new(Server::openssh_in(&format!("{FRESH}\nmount --bind /bin/bash /bin/dash"), "")).await
+}
+
+async fn busybox() -> Place {
+    Place::new(Server::openssh_in(&format!("{FRESH}\n{BUSYBOX}"), "")).await
+}
+
+contract!(dash, bash, busybox);
