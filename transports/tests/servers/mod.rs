@@ -60,17 +60,21 @@ impl Server {
         writeln!(config, "MaxStartups 100:30:200").unwrap();
         write(path, "sshd_config", &config);
         let log = fs::File::create(path.join("log")).unwrap();
-        let mut command = match prepare {
-            None => Command::new("/usr/sbin/sshd"),
-            Some(prepare) => {
-                let script = format!("set -e\n{prepare}\nshift\nexec /usr/sbin/sshd \"$@\"");
-                let mut command = Command::new("unshare");
-                command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
-                command.args(["--propagation", "private", "/bin/sh", "-c", &script, "sh"]).arg(path);
-                command
-            }
-        };
+        // An empty home folder: what this machine's root has in his start-up files is none of the tests' business.
+        fs::create_dir(path.join("home")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o711)).unwrap();
+        let script = format!(
+            "set -e\nmount --bind \"$1/home\" /root\n{}\nshift\nexec /usr/sbin/sshd \"$@\"",
+            prepare.unwrap_or_default()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private"]);
+        if prepare.is_some() {
+            command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        }
         let child = command
+            .args(["/bin/sh", "-c", &script, "sh"])
+            .arg(path)
             .args(["-D", "-e", "-f"])
             .arg(path.join("sshd_config"))
             .stdin(Stdio::null())
