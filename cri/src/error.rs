@@ -113,6 +113,17 @@ impl From<transports::Error> for Error {
     }
 }
 
+impl From<guests::Error> for Error {
+    fn from(error: guests::Error) -> Self {
+        match error {
+            guests::Error::Session(error) => error.into(),
+            guests::Error::Unsupported(why) => Self::Invalid(why),
+            guests::Error::Ended(why) => Self::Failed { what: why, source: None },
+            error @ guests::Error::Malformed(_) => Self::Failed { what: error.to_string(), source: None },
+        }
+    }
+}
+
 impl From<crate::network::Error> for Error {
     fn from(error: crate::network::Error) -> Self {
         match error {

@@ -13,7 +13,8 @@ use transports::{Bounds, Command, Exit, Link, Session, Stdin};
 use crate::convert::named;
 use crate::error::{Error, Result};
 use crate::node::Node;
-use crate::pod::ContainerView;
+use crate::pod::{ContainerView, process_id};
+use crate::store::ContainerRecord;
 
 /// The most output of both streams together, in bytes: what the kubelet takes as one message, less some room.
 const OUTPUT_LIMIT: usize = (16 << 20) - (64 << 10);
@@ -31,7 +32,7 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     let begun = tokio::time::Instant::now();
     let session = session(&container, timeout).await?;
     let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
-    let command = Command { argv: cmd, stdin: Stdin::Closed };
+    let command = command(&container.record, cmd, Stdin::Closed)?;
     let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
     let captured = transports::capture(session.as_ref(), command, bounds).await?;
     let exit_code = match captured.exit {
@@ -43,6 +44,14 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     };
     let (stdout, stderr) = fitting(captured.stdout, captured.stderr, captured.discarded);
     Ok(ExecSyncResponse { stdout, stderr, exit_code })
+}
+
+/// What runs in the container: in a machine as the user that we log in as, beside a process as that process runs.
+pub fn command(record: &ContainerRecord, argv: Vec<String>, stdin: Stdin) -> Result<Command> {
+    match record.process() {
+        None => Ok(Command { argv, stdin }),
+        Some(_) => Ok(guests::process::inside(&process_id(&record.id)?, &argv, stdin)),
+    }
 }
 
 /// The output as far as the kubelet takes it, with a word at its end where something is missing.
@@ -66,7 +75,7 @@ async fn session(container: &ContainerView, timeout: Option<Duration>) -> Result
             record.id, record.phase
         )));
     };
-    match (link.session(), record.answered, timeout) {
+    match (link.session(), container.answered, timeout) {
         (Ok(session), ..) => Ok(session),
         (Err(error), false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({error})"))),
         (Err(error), true, Some(_)) if container.is_rebooting() => {

@@ -2,15 +2,6 @@
 
 use crate::error::{Error, Result};
 
-/// A container without a command is the machine itself; one with a command would be a process in the guest.
-pub fn machine_only(command: &[String], args: &[String]) -> Result<()> {
-    let Some(first) = command.iter().chain(args).next() else { return Ok(()) };
-    Err(Error::invalid(format!(
-        "the container has a command ({first:?}), and processes in the guest are not supported yet; leave `command` \
-         and `args` out: the container is then the machine itself"
-    )))
-}
-
 /// A device of the node is not one of the machine.
 pub fn devices(count: usize) -> Result<()> {
     if count == 0 {
@@ -36,14 +27,6 @@ pub fn log_path(path: String) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_refused_with_the_way_out() {
-        assert!(machine_only(&[], &[]).is_ok());
-        let error = machine_only(&["sleep".into()], &[]).unwrap_err().to_string();
-        assert!(error.contains("\"sleep\"") && error.contains("leave `command` and `args` out"), "{error}");
-        assert!(machine_only(&[], &["-x".into()]).is_err());
-    }
 
     #[test]
     fn devices_and_stray_logs_are_refused() {

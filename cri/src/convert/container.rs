@@ -8,10 +8,10 @@ use proto::runtime::v1::{
 };
 
 use super::{named, required, sandbox};
-use crate::container::policy;
+use crate::container::{policy, process, security};
 use crate::error::Result;
 use crate::pod::NewContainer;
-use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, Resources};
+use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, ProcessRecord, Resources};
 
 /// The image that a container asks for.
 pub fn image(config: &ContainerConfig) -> Result<String> {
@@ -26,27 +26,41 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         image,
         command,
         args,
-        working_dir: _, // of a process; this container is a machine
-        envs: _,        // of a process
+        working_dir,
+        envs,
         mounts,
         devices,
         labels,
         annotations,
         log_path,
-        stdin: _,      // of a process
-        stdin_once: _, // of a process
-        tty: _,        // of a process
+        stdin,
+        stdin_once,
+        tty,
         linux,
         windows: _, // a Linux kubelet sets it for no pod that it admits
         cdi_devices,
-        stop_signal: _, // of a process
+        stop_signal,
     } = config;
     let ContainerMetadata { name, attempt } = required(metadata, "config.metadata")?;
-    let LinuxContainerConfig {
-        resources,
-        security_context: _, // of a process
-    } = linux.unwrap_or_default();
-    policy::machine_only(&command, &args)?;
+    let LinuxContainerConfig { resources, security_context } = linux.unwrap_or_default();
+    let argv: Vec<String> = command.into_iter().chain(args).collect();
+    // Without a command it is the machine itself, and what is said of a process has no meaning.
+    let process = if argv.is_empty() {
+        None
+    } else {
+        let (user, no_new_privileges) = security::user(security_context.unwrap_or_default())?;
+        Some(ProcessRecord {
+            argv: process::argv(argv)?,
+            env: process::env(envs)?,
+            working_dir: process::working_dir(working_dir)?,
+            user,
+            stdin: process::stdin(stdin, stdin_once),
+            tty,
+            no_new_privileges,
+            message_path: process::message_path(&annotations)?,
+            stop_signal: process::stop_signal(stop_signal)?,
+        })
+    };
     policy::devices(devices.len() + cdi_devices.len())?;
     let ImageSpec { image: asked, user_specified_image, annotations: _, runtime_handler: _, image_ref: _ } =
         required(image, "config.image")?;
@@ -60,6 +74,7 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         mounts: mounts.into_iter().map(mount).collect(),
         log_path: policy::log_path(log_path)?,
         resources: resources.as_ref().map(sandbox::size).unwrap_or_default(),
+        process,
     })
 }
 

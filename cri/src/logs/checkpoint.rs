@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use guests::log::Cursor;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
@@ -49,43 +50,46 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads the file. Absent, or nothing that we wrote: `None`.
-    pub fn load(path: &Path) -> Result<Option<Self>> {
-        match fs::read(path) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
-                .inspect_err(
-                    |error| tracing::warn!(path = %path.display(), %error, "log checkpoint is unreadable"),
-                )
-                .ok()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::file("read", path)(error)),
-        }
-    }
-
-    /// Replaces the file.
-    pub fn store(&self, path: &Path) -> Result<()> {
-        let bytes = serde_json::to_vec(self).map_err(|error| Error::file("write", path)(error.into()))?;
-        let mut fresh = PathBuf::from(path);
-        fresh.as_mut_os_string().push(".new");
-        fs::write(&fresh, bytes).map_err(Error::file("write", &fresh))?;
-        fs::rename(&fresh, path).map_err(Error::file("replace", path))
-    }
-
     /// The payload that the log files hold beyond this checkpoint, in bytes; `None` when it can't be known.
     pub fn surplus(&self, log: &Path) -> Option<u64> {
-        let is_ours = |path: &Path| {
-            fs::metadata(path)
-                .is_ok_and(|meta| meta.is_file() && meta.ino() == self.inode && meta.len() >= self.size)
-        };
-        if is_ours(log) {
-            return payload(log, self.size).ok().map(|more| self.ahead + more);
-        }
-        let siblings = fs::read_dir(log.parent()?).ok()?;
-        let ours =
-            siblings.flatten().take(MAX_SIBLINGS).map(|entry| entry.path()).find(|path| is_ours(path))?;
         // The file that replaced it, if any, was begun after a checkpoint of its own; so it holds nothing of the guest.
-        payload(&ours, self.size).ok().map(|more| self.ahead + more)
+        let file = find(log, self.inode, self.size)?;
+        payload(&file, self.size).ok().map(|[guest, _ours]| self.ahead + guest)
     }
+}
+
+/// Reads a checkpoint's file. Absent, or nothing that we wrote: `None`.
+pub fn load<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+            .inspect_err(
+                |error| tracing::warn!(path = %path.display(), %error, "log checkpoint is unreadable"),
+            )
+            .ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file("read", path)(error)),
+    }
+}
+
+/// Replaces a checkpoint's file.
+pub fn store(path: &Path, checkpoint: &impl Serialize) -> Result<()> {
+    let bytes = serde_json::to_vec(checkpoint).map_err(|error| Error::file("write", path)(error.into()))?;
+    let mut fresh = PathBuf::from(path);
+    fresh.as_mut_os_string().push(".new");
+    fs::write(&fresh, bytes).map_err(Error::file("write", &fresh))?;
+    fs::rename(&fresh, path).map_err(Error::file("replace", path))
+}
+
+/// The log file of that inode with at least that size: at its path, or beside it after a rename.
+pub(super) fn find(log: &Path, inode: u64, size: u64) -> Option<PathBuf> {
+    let is_it = |path: &Path| {
+        fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.ino() == inode && meta.len() >= size)
+    };
+    if is_it(log) {
+        return Some(log.to_owned());
+    }
+    let siblings = fs::read_dir(log.parent()?).ok()?;
+    siblings.flatten().take(MAX_SIBLINGS).map(|entry| entry.path()).find(|path| is_it(path))
 }
 
 #[cfg(test)]
@@ -104,8 +108,8 @@ mod tests {
         let position = Position::Guest(Some(Cursor("j1:1:s=1".into())));
         let kept =
             Checkpoint { position, ahead: 0, console: 7, inode: log.inode().unwrap(), size: log.size() };
-        kept.store(&path).unwrap();
-        assert_eq!(Checkpoint::load(&path).unwrap(), Some(kept.clone()));
+        store(&path, &kept).unwrap();
+        assert_eq!(load(&path).unwrap(), Some(kept.clone()));
         assert_eq!(kept.surplus(&log_path), Some(0));
         log.write(&line(SystemTime::now(), Voice::Guest, false, b"second")).unwrap();
         fs::rename(&log_path, folder.path().join("0.log.20260101")).unwrap();
@@ -114,6 +118,6 @@ mod tests {
         LogFile::open(&log_path).unwrap();
         assert_eq!(kept.surplus(&log_path), None);
         fs::write(&path, b"{").unwrap();
-        assert_eq!(Checkpoint::load(&path).unwrap(), None);
+        assert_eq!(load::<Checkpoint>(&path).unwrap(), None);
     }
 }

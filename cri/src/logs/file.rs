@@ -85,6 +85,11 @@ impl LogFile {
         Err(failed)
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Which file it is: the inode's number.
     pub fn inode(&self) -> Result<u64> {
         Ok(self.file.metadata().map_err(Error::file("look at", &self.path))?.ino())

@@ -20,6 +20,7 @@ mod error;
 pub mod file;
 mod follow;
 pub mod format;
+mod process;
 pub mod sanitize;
 mod surplus;
 mod task;
@@ -28,3 +29,4 @@ mod tests;
 
 pub use error::{Error, Result};
 pub use follow::{LogTask, LogTaskConfig};
+pub use process::ProcessLog;

@@ -9,24 +9,24 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::format::{MAX_TEXT_BYTES, guest_text};
+use super::format::{MAX_TEXT_BYTES, parts};
 
 /// The longest line that this module writes, with room for its beginning.
 const MAX_LINE: u64 = MAX_TEXT_BYTES as u64 + 128;
 
-/// The payload of `path` from `offset` on, in bytes. A half line at the end is none.
-pub(super) fn payload(path: &Path, offset: u64) -> std::io::Result<u64> {
+/// The payload of `path` from `offset` on, in bytes of `stdout` and of `stderr`. A half line at the end is none.
+pub(super) fn payload(path: &Path, offset: u64) -> std::io::Result<[u64; 2]> {
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(offset))?;
     let mut file = BufReader::new(file);
-    let (mut total, mut line) = (0, Vec::new());
+    let (mut total, mut line) = ([0; 2], Vec::new());
     loop {
         line.clear();
         if file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
             return Ok(total);
         }
-        if let Some((text, partial)) = guest_text(&line) {
-            total += text.len() as u64 + u64::from(!partial);
+        if let Some((stream, text, partial)) = parts(&line) {
+            total[stream] += text.len() as u64 + u64::from(!partial);
         }
     }
 }
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_the_guests_words_only() {
+    fn counts_the_words_of_each_stream() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         let now = SystemTime::now();
@@ -98,6 +98,6 @@ mod tests {
             b"2026-01-01T00:00:00Z stdout F half".to_vec(),
         ];
         std::fs::write(&path, lines.concat()).unwrap();
-        assert_eq!(payload(&path, lines[0].len() as u64).unwrap(), 4);
+        assert_eq!(payload(&path, lines[0].len() as u64).unwrap(), [4, 5]);
     }
 }

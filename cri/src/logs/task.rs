@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use transports::Session;
 
-use super::checkpoint::{Checkpoint, Position};
+use super::checkpoint::{self, Checkpoint, Position};
 use super::console::{Console, Piece};
 use super::error::Result;
 use super::file::LogFile;
@@ -103,7 +103,7 @@ impl Task {
         requests: mpsc::Receiver<Request>,
     ) -> Result<Self> {
         let LogTaskConfig { log_path: _, checkpoint, console_log, source, session } = config;
-        let kept = Checkpoint::load(&checkpoint)?;
+        let kept: Option<Checkpoint> = checkpoint::load(&checkpoint)?;
         let surplus = kept.as_ref().map(|kept| kept.surplus(&log_path));
         let warning = matches!(surplus, Some(None)).then_some(
             "the log file was taken away while its writer was down: its last lines may come twice",
@@ -438,8 +438,9 @@ impl Task {
         self.saved = Instant::now();
         let stored = self.log.inode().and_then(|inode| {
             let (position, ahead) = (self.position.clone(), self.ahead);
-            Checkpoint { position, ahead, console: self.console, inode, size: self.log.size() }
-                .store(&self.checkpoint)
+            let size = self.log.size();
+            let kept = Checkpoint { position, ahead, console: self.console, inode, size };
+            checkpoint::store(&self.checkpoint, &kept)
         });
         match stored {
             Ok(()) => self.unsaved = false,

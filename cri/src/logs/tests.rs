@@ -16,7 +16,7 @@ use support::LocalSession;
 use tokio::sync::watch;
 use transports::Session;
 
-use super::format::guest_text;
+use super::format::parts;
 use super::{LogTask, LogTaskConfig};
 
 /// Set for the process that is killed: the folder of the test.
@@ -32,7 +32,7 @@ fn shown(files: &[PathBuf]) -> Vec<String> {
     let (mut lines, mut line) = (Vec::new(), Vec::new());
     for file in files {
         for written in std::fs::read(file).unwrap().split_inclusive(|byte| *byte == b'\n') {
-            if let Some((text, partial)) = guest_text(written) {
+            if let Some((0, text, partial)) = parts(written) {
                 line.extend_from_slice(text);
                 if !partial {
                     lines.push(String::from_utf8(std::mem::take(&mut line)).unwrap());

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
+use super::process::Family;
 use super::stop::GaveUp;
 use crate::logs::LogTask;
 
@@ -29,6 +30,8 @@ pub(super) struct Live {
     pub(super) link_state: Option<watch::Receiver<LinkState>>,
     /// The session of the moment, for the log.
     pub(super) sessions: watch::Sender<Option<Arc<dyn Session>>>,
+    /// What the guest's family is, for the processes in it.
+    pub(super) family: Family,
     /// The container's log.
     pub(super) log: LogTask,
     /// When a caller no longer waits for the first answer.

@@ -25,6 +25,7 @@ mod live;
 mod login;
 mod machine;
 mod owner;
+mod process;
 mod recover;
 mod registry;
 mod request;
@@ -36,6 +37,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use owner::process_id;
 pub use recover::recover;
 pub use registry::Pods;
 pub use request::NewContainer;
@@ -63,6 +65,11 @@ pub struct Context {
 }
 
 impl Context {
+    /// When a caller that begins to wait now for a guest's first answer is told that it still boots.
+    fn start_wait(&self) -> tokio::time::Instant {
+        tokio::time::Instant::now() + std::time::Duration::from_secs(self.config.timeouts.start_wait_seconds)
+    }
+
     /// The provider of a pod.
     pub fn provider(&self, name: &str) -> Result<&Arc<dyn machines::Provider>> {
         self.providers.get(name).ok_or_else(|| {

@@ -3,9 +3,11 @@
 //! It serves one request at a time and, between requests, what happens to the machine. It waits for nothing that a
 //! guest decides: a boot, a shutdown and a silence all come back to it as events with deadlines.
 
+mod adopt;
 mod create;
 mod end;
 mod events;
+mod process;
 mod run;
 mod sandbox;
 
@@ -13,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use process::process_id;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use transports::Backoff;
@@ -20,14 +23,17 @@ use transports::Backoff;
 use super::Context;
 use super::handle::Handle;
 use super::live::{Live, at};
+use super::process::{Process, Told};
 use super::request::Request;
 use super::view::{ContainerView, View, is_live};
 use crate::error::{Error, Result};
 use crate::network::DhcpGuard;
-use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord};
+use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord, Role};
 
 /// How many requests of one pod may wait.
 const WAITING_REQUESTS: usize = 16;
+/// How many words of the pod's processes may wait.
+const WAITING_TOLD: usize = 64;
 
 /// The owner's own state. The records in it are always as they are in the store.
 pub(super) struct Owner {
@@ -35,6 +41,10 @@ pub(super) struct Owner {
     pod: PodRecord,
     containers: BTreeMap<String, ContainerRecord>,
     live: Option<Live>,
+    /// The processes that are followed, by container.
+    processes: BTreeMap<String, Process>,
+    /// What they tell.
+    told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
     dhcp: Option<DhcpGuard>,
     /// When what could not be done is tried again.
     settle_at: Option<Instant>,
@@ -80,6 +90,8 @@ impl Owner {
             pod,
             containers,
             live: None,
+            processes: BTreeMap::new(),
+            told: mpsc::channel(WAITING_TOLD),
             dhcp: None,
             settle_at: None,
             patience: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
@@ -107,21 +119,26 @@ impl Owner {
                 }
             };
             let next = tokio::select! {
-                request = inbox.recv() => Err(request),
-                happened = happened => Ok(Some(happened)),
-                () = at(self.settle_at) => Ok(None),
+                request = inbox.recv() => Next::Request(request),
+                happened = happened => Next::Happened(happened),
+                Some(told) = self.told.1.recv() => Next::Told(told),
+                () = at(self.settle_at) => Next::Settle,
             };
             match next {
-                Ok(Some(happened)) => {
+                Next::Happened(happened) => {
                     let handled = self.handle(happened).await;
                     self.settle_later(handled);
                 }
-                Ok(None) => {
+                Next::Told(told) => {
+                    let handled = self.told(told).await;
+                    self.settle_later(handled);
+                }
+                Next::Settle => {
                     self.settle_at = None;
                     let settled = self.settle().await;
                     self.settle_later(settled);
                 }
-                Err(Some(Request::RemovePod(reply))) => {
+                Next::Request(Some(Request::RemovePod(reply))) => {
                     let result = self.remove_pod().await;
                     let gone = result.is_ok();
                     if gone {
@@ -132,8 +149,8 @@ impl Owner {
                         return;
                     }
                 }
-                Err(Some(request)) => self.answer(request).await,
-                Err(None) => return,
+                Next::Request(Some(request)) => self.answer(request).await,
+                Next::Request(None) => return,
             }
         }
     }
@@ -143,7 +160,7 @@ impl Owner {
             Request::Create(new, reply) => drop(reply.send(self.create_container(*new).await)),
             Request::Start(id, reply) => drop(reply.send(self.start_container(&id).await)),
             Request::Stop(id, grace, reply) => drop(reply.send(self.stop_container(&id, grace).await)),
-            Request::Remove(id, reply) => drop(reply.send(self.remove_container(&id).await)),
+            Request::Remove(id, reply) => self.remove_for(&id, reply).await,
             Request::ReopenLog(id, reply) => drop(reply.send(self.reopen_log(&id).await)),
             Request::StopPod(reply) => drop(reply.send(self.stop_pod().await)),
             Request::RemovePod(_) => unreachable!("the owner's loop answers it, since it ends with it"),
@@ -168,15 +185,23 @@ impl Owner {
         }
     }
 
+    /// Has the pod brought up to date as soon as what is being done is done.
+    pub(super) fn settle_soon(&mut self) {
+        self.settle_at = Some(Instant::now());
+    }
+
     /// Shows everyone the pod as it is now.
     fn publish(&self) {
-        let live = self.live.as_ref();
+        let live = self.live.as_ref().and_then(|live| Some((live, self.containers.get(&live.container)?)));
         let provider = self.context.providers.get(&self.pod.provider);
-        let containers = self.containers.values().map(|record| {
-            let live = live.filter(|live| live.container == record.id);
+        let shown = self.containers.values().filter(|record| !matches!(record.role, Role::Host));
+        let containers = shown.map(|record| {
+            let here = live.filter(|(_, machine)| machine.machine == record.machine);
+            let live = here.map(|(live, _)| live);
             let container = ContainerView {
                 record: record.clone(),
                 link: live.and_then(|live| live.link.clone()),
+                answered: here.is_some_and(|(_, machine)| machine.answered),
                 boot_deadline: live.and_then(|live| live.boot_deadline),
                 rebooting_until: live.and_then(|live| live.rebooting_until),
                 console: provider.and_then(|provider| provider.console(&record.machine)),
@@ -205,6 +230,14 @@ impl Owner {
     fn container(&self, id: &str) -> Result<ContainerRecord> {
         self.containers.get(id).cloned().ok_or_else(|| Error::not_found("container", id))
     }
+}
+
+/// What the owner turns to next.
+enum Next {
+    Request(Option<Request>),
+    Happened(super::live::Happened),
+    Told(Told),
+    Settle,
 }
 
 /// What recovery asks of an owner.
@@ -244,8 +277,15 @@ impl Owner {
             let attachment = attachment.clone();
             result = self.serve_dhcp(&attachment).await;
         }
-        for record in self.records() {
-            if !is_live(record.phase) || self.live.as_ref().is_some_and(|live| live.container == record.id) {
+        let (mut machines, mut processes): (Vec<_>, Vec<_>) =
+            self.records().into_iter().partition(ContainerRecord::is_machine);
+        processes.retain(|record| is_live(record.phase));
+        // One that was taken over from processes runs before its container is started.
+        machines.retain(|machine| {
+            is_live(machine.phase) || processes.iter().any(|record| record.machine == machine.machine)
+        });
+        for record in machines {
+            if self.live.as_ref().is_some_and(|live| live.container == record.id) {
                 continue;
             }
             let resumed = match self.bring_to_life(&record).await {
@@ -253,6 +293,19 @@ impl Owner {
                 other => other,
             };
             result = result.and(resumed);
+        }
+        for record in processes {
+            if self.processes.contains_key(&record.id) {
+                continue;
+            }
+            let resumed = match self.follow_process(&record).await {
+                Ok(()) if record.phase == ContainerPhase::Stopping => self.resume_stop(&record).await,
+                other => other,
+            };
+            result = result.and(resumed);
+        }
+        if self.pod.phase == PodPhase::Ready && self.is_spent() {
+            result = result.and(self.stop_pod().await);
         }
         result
     }

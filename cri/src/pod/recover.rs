@@ -11,6 +11,7 @@
 //! | container `Starting` | its machine is started, if it was not |
 //! | container `Starting`, `Running` | followed again: log, link, machine |
 //! | container `Stopping` | followed again, and stopped again |
+//! | a process of a live machine, `Starting` | started, if the guest does not know it yet |
 //!
 //! Failure paths: a pod that cannot be brought up to date now is kept as recorded, with an error in the log, and the
 //! kubelet's next stop or remove tries again. What nobody remembers is only removed where all records could be read.
@@ -93,8 +94,11 @@ impl Owner {
             }
             PodPhase::Ready | PodPhase::Stopped => {}
         }
+        self.finish_adoption().await?;
         for record in self.records() {
-            if matches!(record.phase, ContainerPhase::Creating | ContainerPhase::Removing) {
+            // What a guest still holds of a process is removed with the kubelet's next call, or with its machine.
+            let left = record.is_machine() || !self.has_live_machine();
+            if matches!(record.phase, ContainerPhase::Creating | ContainerPhase::Removing) && left {
                 self.undo_container(&record).await?;
             }
         }
@@ -106,12 +110,14 @@ impl Owner {
 /// Removes what no record speaks of: it was left by a daemon that died between an effect and its undoing.
 async fn sweep(context: &Context) -> Result<()> {
     let pods: BTreeSet<String> = context.store.pods()?.into_iter().map(|pod| pod.id).collect();
-    let containers: BTreeSet<String> =
-        context.store.containers()?.into_iter().map(|container| container.id).collect();
+    let records = context.store.containers()?;
+    let known: BTreeSet<String> =
+        records.iter().map(|container| container.machine.as_str().to_owned()).collect();
+    let containers: BTreeSet<String> = records.into_iter().map(|container| container.id).collect();
     for (name, provider) in &context.providers {
         match provider.list().await {
             Ok(machines) => {
-                for machine in machines.iter().filter(|machine| !containers.contains(machine.as_str())) {
+                for machine in machines.iter().filter(|machine| !known.contains(machine.as_str())) {
                     tracing::warn!(provider = name, %machine, "nobody remembers this machine; it is destroyed");
                     report(provider.destroy(machine).await, "destroy", machine.as_str());
                 }

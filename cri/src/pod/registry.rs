@@ -12,7 +12,7 @@ use super::owner::Owner;
 use super::request::{NewContainer, Request};
 use super::view::{ContainerView, View};
 use crate::error::{Error, Result};
-use crate::store::{PodPhase, PodRecord};
+use crate::store::{ContainerPhase, PodPhase, PodRecord};
 
 /// All pods of the node.
 pub struct Pods {
@@ -107,7 +107,13 @@ impl Pods {
     pub async fn start_container(&self, id: &str) -> Result<()> {
         let (handle, id) = self.find_container(id)?;
         handle.ask(&id, |reply| Request::Start(id.clone(), reply)).await?;
-        wait(&handle, &id, |container| container.record.phase != crate::store::ContainerPhase::Starting).await
+        wait(&handle, &id, |container| container.record.phase != ContainerPhase::Starting).await?;
+        let ended =
+            handle.view.borrow().containers.get(&id).and_then(|container| container.record.exit.clone());
+        match ended {
+            Some(exit) if exit.reason == super::stop::START_ERROR => Err(Error::Conflict(exit.message)),
+            _ => Ok(()),
+        }
     }
 
     /// Stops a container within the grace period; answers when it has ended. One that does not exist is a success.
@@ -120,6 +126,12 @@ impl Pods {
     /// Removes a container. One that does not exist is a success.
     pub async fn remove_container(&self, id: &str) -> Result<()> {
         let Some((handle, id)) = self.container_if_any(id)? else { return Ok(()) };
+        let process =
+            |view: &View| view.containers.get(&id).is_some_and(|it| it.is_live() && !it.record.is_machine());
+        if process(&handle.view.borrow()) {
+            // Its end is the guest's word, which no owner waits for.
+            self.stop_container(&id, Duration::ZERO).await?;
+        }
         absent_is_fine(handle.ask(&id, |reply| Request::Remove(id.clone(), reply)).await)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::Result;
-use crate::store::{Mount, Resources};
+use crate::store::{Mount, ProcessRecord, Resources};
 
 /// Where an answer goes.
 pub(super) type Reply<T = ()> = oneshot::Sender<Result<T>>;
@@ -51,4 +51,6 @@ pub struct NewContainer {
     pub log_path: String,
     /// The size that it asks for.
     pub resources: Resources,
+    /// What it runs; none where it is the machine itself.
+    pub process: Option<ProcessRecord>,
 }

@@ -10,10 +10,18 @@
 //! | the grace period was over and it was forced off | 137 | `Killed` |
 //! | its process ended without a word | 255 | `MachineLost` |
 //! | it could not be started at all | 128 | `StartError` |
+//!
+//! A process ends by itself with its own code (128 and the signal's number where a signal ended it), as `Completed`,
+//! `Error` or `OOMKilled`. With its machine it ends as the machine did, but for a machine that ended well, which is
+//! no success of the process: 137, `MachineEnded`. One whose guest booted anew is 255, `ProcessLost`.
 
+use guests::process::ProcessExit;
 use machines::{Cause, Ended};
 
 use crate::store::ExitRecord;
+
+/// The reason of a container that could not be started.
+pub(super) const START_ERROR: &str = "StartError";
 
 /// Why the daemon itself ended a machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +54,39 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>) -> ExitRecord {
     ExitRecord { code, reason: reason.to_owned(), message, at: super::nanos(ended.at) }
 }
 
-/// The exit of a container whose machine could not be started.
+/// The exit of a process that ended.
+pub(super) fn process_exit(exit: &ProcessExit) -> ExitRecord {
+    let reason = match exit {
+        ProcessExit { oom: true, .. } => "OOMKilled",
+        ProcessExit { code: 0, .. } => "Completed",
+        _ => "Error",
+    };
+    let message = exit.message.clone();
+    ExitRecord { code: exit.code, reason: reason.to_owned(), message, at: super::nanos(exit.at) }
+}
+
+/// The exit of a process whose guest no longer knows it.
+pub(super) fn process_lost(why: &str) -> ExitRecord {
+    let message = format!("the process is gone: {why}");
+    ExitRecord { code: 255, reason: "ProcessLost".to_owned(), message, at: super::now() }
+}
+
+/// The exit of a process whose machine has ended like this.
+pub(super) fn with_machine(machine: &ExitRecord) -> ExitRecord {
+    if machine.code != 0 {
+        return machine.clone();
+    }
+    let message = format!("the pod's machine has ended under the process: {}", machine.message);
+    ExitRecord { code: 137, reason: "MachineEnded".to_owned(), message, at: machine.at }
+}
+
+/// The exit of a process whose machine does not run.
+pub(super) fn without_machine() -> ExitRecord {
+    let message = "its machine did not run".to_owned();
+    ExitRecord { code: 137, reason: "Killed".to_owned(), message, at: super::now() }
+}
+
+/// The exit of a container that could not be started.
 pub(super) fn start_error(why: &str) -> ExitRecord {
-    ExitRecord { code: 128, reason: "StartError".to_owned(), message: why.to_owned(), at: super::now() }
+    ExitRecord { code: 128, reason: START_ERROR.to_owned(), message: why.to_owned(), at: super::now() }
 }

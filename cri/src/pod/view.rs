@@ -14,7 +14,7 @@ use crate::store::{ContainerPhase, ContainerRecord, PodRecord};
 pub struct View {
     /// Its record.
     pub pod: PodRecord,
-    /// Its containers by id.
+    /// Its containers by id; the machine of a pod of processes is none that anyone asked for, and not among them.
     pub containers: BTreeMap<String, ContainerView>,
 }
 
@@ -25,6 +25,8 @@ pub struct ContainerView {
     pub record: ContainerRecord,
     /// The way to its guest, while its machine runs.
     pub link: Option<Link>,
+    /// Whether its guest has answered once.
+    pub answered: bool,
     /// When the guest must have answered first.
     pub boot_deadline: Option<Instant>,
     /// Until when a guest that has reset itself may be silent.
@@ -34,7 +36,7 @@ pub struct ContainerView {
 }
 
 impl ContainerView {
-    /// Whether its machine is meant to run.
+    /// Whether its machine, or its process, is meant to run.
     pub fn is_live(&self) -> bool {
         is_live(self.record.phase)
     }
@@ -51,7 +53,7 @@ impl ContainerView {
     }
 }
 
-/// Whether a container in this phase has a machine that is meant to run.
+/// Whether a container in this phase has a machine or a process that is meant to run.
 pub(super) fn is_live(phase: ContainerPhase) -> bool {
     matches!(phase, ContainerPhase::Starting | ContainerPhase::Running | ContainerPhase::Stopping)
 }

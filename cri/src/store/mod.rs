@@ -7,6 +7,7 @@
 //! opens it again and is repeated once; [`Store::check`] tells until it succeeds. A second daemon on the same directory is refused by a lock; a record that cannot be read is an error
 //! that names it, never a pod silently forgotten.
 
+mod process;
 mod record;
 
 use std::fs::File;
@@ -17,9 +18,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use process::{ProcessRecord, ProcessStdin, ProcessUser};
 pub use record::{
     ContainerPhase, ContainerRecord, Dns, ExitRecord, Keys, Mount, PodPhase, PodRecord, PortMapping,
-    Resources,
+    Resources, Role,
 };
 
 use crate::error::{Error, Result};

@@ -6,6 +6,7 @@ use std::fmt;
 use machines::MachineId;
 use serde::{Deserialize, Serialize};
 
+use super::process::ProcessRecord;
 use crate::network::Attachment;
 
 /// A pod.
@@ -147,13 +148,16 @@ pub struct ContainerRecord {
     pub resources: Resources,
     /// The facts of the image that hold for it.
     pub facts: images::Facts,
-    /// The machine that it is.
+    /// What it is in its pod.
+    #[serde(default)]
+    pub role: Role,
+    /// The machine that it is, or runs in.
     pub machine: MachineId,
     /// Where it is in its life.
     pub phase: ContainerPhase,
-    /// When its machine was started; nanoseconds since 1970.
+    /// When its machine, or its process, was started; nanoseconds since 1970.
     pub started_at: Option<i64>,
-    /// Whether the guest has answered once.
+    /// Whether the guest has answered once, or the process was seen to have been started.
     #[serde(default)]
     pub answered: bool,
     /// When a stop that was asked for is over; nanoseconds since 1970.
@@ -166,14 +170,42 @@ pub struct ContainerRecord {
     pub exit: Option<ExitRecord>,
 }
 
+/// What a container is in its pod.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The machine itself.
+    #[default]
+    Machine,
+    /// The machine of a pod whose containers are processes. Nobody asked for it by name, so it is shown to nobody.
+    Host,
+    /// A process in the machine of its pod.
+    Process(Box<ProcessRecord>),
+}
+
+impl ContainerRecord {
+    /// What it runs, where it is a process.
+    pub fn process(&self) -> Option<&ProcessRecord> {
+        match &self.role {
+            Role::Process(process) => Some(process),
+            Role::Machine | Role::Host => None,
+        }
+    }
+
+    /// Whether it is the machine that its pod's processes run in.
+    pub fn is_machine(&self) -> bool {
+        self.process().is_none()
+    }
+}
+
 /// Where a container is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContainerPhase {
     /// Recorded; its machine may or may not exist. Undone by the next start of the daemon.
     Creating,
-    /// Its machine is defined.
+    /// Its machine is defined; a process of it waits to be started.
     Created,
-    /// Its machine boots and the caller still waits for the guest's first answer.
+    /// Its machine boots, or its process is being started, and the caller still waits for that.
     Starting,
     /// It runs, whether or not the guest has answered.
     Running,

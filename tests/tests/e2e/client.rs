@@ -1,5 +1,6 @@
 //! A CRI client as the kubelet is one.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -102,6 +103,14 @@ impl Client {
     pub(crate) async fn status(&mut self, id: &str) -> Result<cri::ContainerStatus, Status> {
         let request = cri::ContainerStatusRequest { container_id: id.to_owned(), verbose: false };
         Ok(self.runtime.container_status(request).await?.into_inner().status.unwrap_or_default())
+    }
+
+    /// The ids of a pod's containers.
+    pub(crate) async fn list(&mut self, pod: &str) -> BTreeSet<String> {
+        let filter = cri::ContainerFilter { pod_sandbox_id: pod.to_owned(), ..Default::default() };
+        let request = cri::ListContainersRequest { filter: Some(filter) };
+        let listed = self.runtime.list_containers(request).await.expect("a list").into_inner();
+        listed.containers.into_iter().map(|container| container.id).collect()
     }
 
     /// A pod's status.

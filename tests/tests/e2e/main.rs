@@ -14,6 +14,7 @@ mod guests;
 mod ids;
 mod life;
 mod net;
+mod processes;
 mod refusals;
 mod restart;
 mod unimplemented;

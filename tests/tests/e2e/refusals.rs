@@ -113,15 +113,23 @@ async fn a_container_that_a_machine_cannot_be_is_refused() {
         let linux = Some(cri::LinuxContainerConfig { resources, ..Default::default() });
         cri::ContainerConfig { linux, ..plain() }
     };
+    let process = |argv: &[&str]| cri::ContainerConfig {
+        command: argv.iter().map(|&word| word.to_owned()).collect(),
+        ..plain()
+    };
+    let security = cri::LinuxContainerSecurityContext { readonly_rootfs: true, ..Default::default() };
+    let read_only = cri::LinuxContainerConfig { security_context: Some(security), ..Default::default() };
     let device = cri::Device { host_path: "/dev/vdb".into(), ..Default::default() };
     let cases: Vec<(cri::ContainerConfig, &[&str])> = vec![
+        (process(&["sleep", "9"]), &["no way into its guests", "leave `command` and `args` out"]),
+        (process(&["", "9"]), &["empty word", "name a program"]),
         (
-            cri::ContainerConfig { command: vec!["sleep".into(), "9".into()], ..plain() },
-            &["\"sleep\"", "not supported yet", "leave `command` and `args` out"],
+            cri::ContainerConfig { working_dir: "here".into(), ..process(&["true"]) },
+            &["working_dir \"here\"", "absolute path"],
         ),
         (
-            cri::ContainerConfig { args: vec!["--verbose".into()], ..plain() },
-            &["\"--verbose\"", "leave `command` and `args` out"],
+            cri::ContainerConfig { linux: Some(read_only), ..process(&["true"]) },
+            &["readOnlyRootFilesystem", "remove it"],
         ),
         (cri::ContainerConfig { devices: vec![device], ..plain() }, &["1 device(s)", "remove `devices`"]),
         (

@@ -3,23 +3,39 @@
 
 use std::io::ErrorKind;
 
+use machines::MachineId;
+
 use super::Owner;
 use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
 use crate::pod::request::NewContainer;
 use crate::pod::{facts, login, machine, now};
-use crate::store::{ContainerPhase, ContainerRecord};
+use crate::store::{ContainerPhase, ContainerRecord, Role};
 
 impl Owner {
-    /// Makes a container and its machine, or finds the one that the same request has made already.
-    pub(super) async fn create_container(&mut self, new: NewContainer) -> Result<String> {
-        let attachment = self.attachment()?;
+    /// Makes a container, or finds the one that the same request has made already.
+    pub(super) async fn create_container(&mut self, mut new: NewContainer) -> Result<String> {
+        self.attachment()?;
         let id = machine::container_id(&self.pod.id, &new.name, new.attempt);
         self.make_room(&new, &id).await?;
         if self.containers.contains_key(&id) {
             return Ok(id);
         }
-        let record = self.record(new, id.clone())?;
+        match new.process.take() {
+            Some(process) => self.create_process(new, process, id.clone()).await?,
+            None if self.is_spent() => return Err(self.spent()),
+            None if let Some(host) = self.host() => self.adopt_machine(new, id.clone(), host).await?,
+            None => {
+                let machine = machine::machine_id(&id)?;
+                self.create_machine(self.record(new, id.clone(), machine, Role::Machine)).await?;
+            }
+        }
+        Ok(id)
+    }
+
+    /// Makes a machine. What cannot be made is undone before that is told.
+    pub(super) async fn create_machine(&mut self, record: ContainerRecord) -> Result<()> {
+        let attachment = self.attachment()?;
         facts::log(&record.facts, &self.pod.annotations)?;
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
         if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
@@ -27,17 +43,17 @@ impl Owner {
         }
         self.save(record.clone()).await?;
         reached(Step::ContainerRecorded);
-        if let Err(error) = self.define(record.clone()).await {
-            if let Err(also) = self.undo_container(&record).await {
-                tracing::error!(
-                    container = id,
-                    error = also.chain(),
-                    "cannot be undone now; the next try does it"
-                );
-            }
-            return Err(error);
+        let defined = self.define(record.clone()).await;
+        if defined.is_err()
+            && let Err(also) = self.undo_container(&record).await
+        {
+            tracing::error!(
+                container = record.id,
+                error = also.chain(),
+                "cannot be undone now; the next try does it"
+            );
         }
-        Ok(id)
+        defined
     }
 
     /// Takes back what a request that came to nothing has left, and refuses a second machine.
@@ -47,12 +63,19 @@ impl Owner {
     async fn make_room(&mut self, new: &NewContainer, id: &str) -> Result<()> {
         for other in self.records() {
             let same = other.id == id;
+            // Processes share their machine, and a machine container takes it over from them.
+            let beside =
+                other.name != new.name && (new.process.is_some() || !matches!(other.role, Role::Machine));
             match other.phase {
                 ContainerPhase::Exited => {}
+                _ if beside => {}
                 _ if same && !matches!(other.phase, ContainerPhase::Creating | ContainerPhase::Removing) => {}
                 ContainerPhase::Creating | ContainerPhase::Created | ContainerPhase::Removing
                     if other.name == new.name =>
                 {
+                    if self.machine_runs(&other) {
+                        self.end(other.clone()).await?;
+                    }
                     self.undo_container(&other).await?;
                 }
                 ContainerPhase::Starting if other.name == new.name => {
@@ -61,10 +84,16 @@ impl Owner {
                         other.attempt, other.name
                     )));
                 }
+                _ if other.name == new.name => {
+                    return Err(Error::Unavailable(format!(
+                        "attempt {} of container {:?} still runs; stop it first",
+                        other.attempt, other.name
+                    )));
+                }
                 _ => {
                     return Err(Error::invalid(format!(
-                        "pod {} already has the container {:?}, which is its machine; a pod has one container without \
-                         a command, so {:?} cannot join it",
+                        "pod {} already has a machine, the container {:?}; a pod has one container without a command, \
+                         so give {:?} one",
                         self.pod.id, other.name, new.name
                     )));
                 }
@@ -73,11 +102,19 @@ impl Owner {
         Ok(())
     }
 
-    fn record(&self, new: NewContainer, id: String) -> Result<ContainerRecord> {
+    /// The record of a container that shall be made.
+    pub(super) fn record(
+        &self,
+        new: NewContainer,
+        id: String,
+        machine: MachineId,
+        role: Role,
+    ) -> ContainerRecord {
         let names: Vec<String> = [&new.image].into_iter().chain(&new.found.tags).cloned().collect();
-        Ok(ContainerRecord {
-            machine: machine::machine_id(&id)?,
+        ContainerRecord {
             id,
+            machine,
+            role,
             pod_id: self.pod.id.clone(),
             name: new.name,
             attempt: new.attempt,
@@ -96,7 +133,7 @@ impl Owner {
             stop_by: None,
             proven_identity: Vec::new(),
             exit: None,
-        })
+        }
     }
 
     async fn define(&mut self, mut record: ContainerRecord) -> Result<()> {
@@ -112,12 +149,14 @@ impl Owner {
         Ok(())
     }
 
-    /// Removes everything of a container that does not run, its record last.
+    /// Removes everything on the node of a container that does not run, its record last.
     pub(in crate::pod) async fn undo_container(&mut self, record: &ContainerRecord) -> Result<()> {
-        self.context.provider(&self.pod.provider)?.destroy(&record.machine).await?;
-        reached(Step::MachineDestroyed);
-        self.context.images.release(&record.image_id, &record.id).await?;
-        reached(Step::ImageReleased);
+        if record.is_machine() {
+            self.context.provider(&self.pod.provider)?.destroy(&record.machine).await?;
+            reached(Step::MachineDestroyed);
+            self.context.images.release(&record.image_id, &record.id).await?;
+            reached(Step::ImageReleased);
+        }
         let checkpoint = self.checkpoint(&record.id);
         for file in [checkpoint.with_extension("json.new"), checkpoint] {
             match tokio::fs::remove_file(&file).await {

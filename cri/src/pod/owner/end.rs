@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use machines::{Cause, Ended, MachineState, StopMode};
+use tokio::time::timeout;
 
 use super::Owner;
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::StopPlan;
-use crate::pod::now;
 use crate::pod::view::is_live;
+use crate::pod::{now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
 
 impl Owner {
@@ -18,6 +19,9 @@ impl Owner {
         let mut record = self.container(id)?;
         if !is_live(record.phase) {
             return Ok(());
+        }
+        if !record.is_machine() {
+            return self.stop_process(record, grace).await;
         }
         if self.live.is_none() {
             // Its machine could not be followed: there is nobody to wait for its own shutdown.
@@ -39,7 +43,10 @@ impl Owner {
         }
         if let (false, Some(session)) = (again, session) {
             let pod = self.pod.id.clone();
+            let processes = self.processes_end();
             tokio::spawn(async move {
+                // The kubelet stops all containers at once, and the processes are no less worth their time.
+                let _ = timeout(grace / 4, processes).await;
                 if let Err(error) = guests::shutdown::shut_down(session.as_ref()).await {
                     tracing::info!(pod, %error, "the guest could not be asked to shut down");
                 }
@@ -56,15 +63,21 @@ impl Owner {
 
     /// Ends whatever runs, now, and records its exit.
     pub(super) async fn end_live_now(&mut self) -> Result<()> {
-        for record in self.records() {
-            if is_live(record.phase) {
+        let (machines, processes): (Vec<_>, Vec<_>) =
+            self.records().into_iter().partition(ContainerRecord::is_machine);
+        for record in machines {
+            if self.machine_runs(&record) {
                 self.end(record).await?;
             }
+        }
+        // Those whose machine never came to run.
+        for record in processes {
+            self.end_process(&record.id, &stop::without_machine()).await?;
         }
         Ok(())
     }
 
-    async fn end(&mut self, record: ContainerRecord) -> Result<()> {
+    pub(super) async fn end(&mut self, record: ContainerRecord) -> Result<()> {
         let provider = self.context.provider(&self.pod.provider)?;
         provider.stop(&record.machine, StopMode::Force).await?;
         reached(Step::MachineEnded);
@@ -79,7 +92,7 @@ impl Owner {
     /// Stops and removes a container. One that does not exist is a success.
     pub(super) async fn remove_container(&mut self, id: &str) -> Result<()> {
         let Some(mut record) = self.containers.get(id).cloned() else { return Ok(()) };
-        if is_live(record.phase) {
+        if self.machine_runs(&record) {
             self.end(record).await?;
             record = self.container(id)?;
         }

@@ -145,7 +145,7 @@ impl Owner {
     }
 
     /// The container runs: its guest has answered, or its caller no longer waits for that.
-    async fn runs(&mut self, mut record: ContainerRecord, answered: bool) -> Result<()> {
+    pub(super) async fn runs(&mut self, mut record: ContainerRecord, answered: bool) -> Result<()> {
         if let Some(live) = &mut self.live {
             live.start_wait = None;
         }
@@ -178,10 +178,16 @@ impl Owner {
                 Err(error) => tracing::warn!(container = record.id, %error, "the log has no end"),
             }
         }
+        let exit = stop::exit(ended, gave_up.as_ref());
+        // Its processes first: they ended with it.
+        self.end_processes(&record, &exit).await?;
         record.phase = ContainerPhase::Exited;
-        record.exit = Some(stop::exit(ended, gave_up.as_ref()));
+        record.exit = Some(exit);
         self.save(record).await?;
         reached(Step::ExitRecorded);
+        if self.is_spent() {
+            self.settle_soon();
+        }
         Ok(())
     }
 }

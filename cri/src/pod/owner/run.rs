@@ -15,13 +15,14 @@ use crate::fault::{Step, reached};
 use crate::logs::{LogTask, LogTaskConfig};
 use crate::network::Attachment;
 use crate::pod::live::Live;
+use crate::pod::process::Family;
 use crate::pod::{facts, login, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
 
 impl Owner {
-    /// Starts a created container's machine. One that starts or runs already is a success.
+    /// Starts a created container. One that starts or runs already is a success.
     pub(super) async fn start_container(&mut self, id: &str) -> Result<()> {
-        let mut record = self.container(id)?;
+        let record = self.container(id)?;
         match record.phase {
             ContainerPhase::Created => {}
             ContainerPhase::Starting | ContainerPhase::Running => return Ok(()),
@@ -32,16 +33,24 @@ impl Owner {
             }
         }
         self.attachment()?;
+        if record.is_machine() { self.start_machine(record).await } else { self.start_process(record).await }
+    }
+
+    /// Starts a created machine. What has started of one that cannot run is ended again.
+    pub(super) async fn start_machine(&mut self, mut record: ContainerRecord) -> Result<()> {
         record.phase = ContainerPhase::Starting;
         record.started_at = Some(now());
         self.save(record.clone()).await?;
         reached(Step::StartRecorded);
+        if self.live.as_ref().is_some_and(|live| live.container == record.id) {
+            return self.start_adopted(record).await;
+        }
         let started = self.bring_to_life(&record).await;
         if let Err(error) = &started {
             self.live = None;
             let provider = self.context.provider(&self.pod.provider)?;
             if let Err(also) = provider.stop(&record.machine, StopMode::Force).await {
-                tracing::error!(container = id, error = %also, "what had started of it cannot be ended");
+                tracing::error!(container = record.id, error = %also, "what had started of it cannot be ended");
             }
             record.phase = ContainerPhase::Exited;
             record.exit = Some(stop::start_error(&error.chain()));
@@ -78,6 +87,7 @@ impl Owner {
             link,
             link_state,
             sessions,
+            family: Family::default(),
             log,
             stop: None,
             gave_up: None,
@@ -124,6 +134,9 @@ impl Owner {
     /// Opens the log of a running container anew; any other has none open.
     pub(super) async fn reopen_log(&mut self, id: &str) -> Result<()> {
         let record = self.container(id)?;
+        if let Some(process) = self.processes.get(id) {
+            return process.reopen().await;
+        }
         match &self.live {
             Some(live) if live.container == id => Ok(live.log.reopen().await?),
             _ => Err(Error::Conflict(format!(

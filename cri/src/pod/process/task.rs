@@ -1,0 +1,380 @@
+//! The task of one process.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use guests::process::{Event, Guest, OutputStream, ProcessExit, ProcessSpec, ProcessState};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use transports::{Backoff, Session};
+
+use super::stopper::Stopper;
+use super::{Ask, Family, ProcessConfig, Sessions, Told, What};
+use crate::error::Error;
+use crate::logs::ProcessLog;
+use crate::pod::live::at;
+use crate::pod::nanos;
+
+/// How long a guest may take to start a process.
+const START: Duration = Duration::from_secs(90);
+/// How long a guest may take to begin to tell a process's output, or its state.
+const ASK: Duration = Duration::from_secs(60);
+/// How old the checkpoint may become while output comes.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How long a process that has ended waits for room for its last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
+/// The bounds of the backoff.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+/// The state of a process being followed.
+pub(super) struct Task {
+    container: String,
+    spec: Arc<ProcessSpec>,
+    started: bool,
+    sessions: Sessions,
+    family: Family,
+    log: ProcessLog,
+    start_wait: Option<Instant>,
+    told: mpsc::Sender<Told>,
+    asked: mpsc::Receiver<Ask>,
+    /// Whether a start was ever sent to the guest.
+    tried: bool,
+    /// The end that was asked for: when it is killed, and the task that sees to it.
+    stop: Option<(watch::Sender<Instant>, Stopping)>,
+    /// The machine has ended: until when what came is written.
+    finish: Option<Instant>,
+    /// When the checkpoint is stored, where there is something new.
+    save_at: Option<Instant>,
+}
+
+/// Ends the stopper with the task.
+struct Stopping(AbortHandle);
+
+impl Drop for Stopping {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How a piece of work ended.
+enum Done<T> {
+    With(T),
+    /// The task ends, whatever the work was: the machine is gone, or the owner is.
+    Over,
+    /// It was stopped before it could have begun.
+    NeverBegan,
+}
+
+/// Unwraps finished work; anything else ends the function with it.
+macro_rules! done {
+    ($done:expr) => {
+        match $done {
+            Done::With(value) => value,
+            Done::Over => return Done::Over,
+            Done::NeverBegan => return Done::NeverBegan,
+        }
+    };
+}
+
+impl Task {
+    pub(super) fn new(config: ProcessConfig, told: mpsc::Sender<Told>, asked: mpsc::Receiver<Ask>) -> Self {
+        let ProcessConfig { container, spec, started, sessions, family, log, start_wait } = config;
+        Self {
+            container,
+            spec: Arc::new(spec),
+            started,
+            sessions,
+            family,
+            log,
+            start_wait,
+            told,
+            asked,
+            tried: false,
+            stop: None,
+            finish: None,
+            save_at: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let what = match self.live().await {
+            Done::With(what) => Some(what),
+            Done::NeverBegan => Some(What::Exited(never_began())),
+            Done::Over => None,
+        };
+        if what.is_some() || self.finish.is_some() {
+            self.close().await;
+        }
+        if let Some(what) = what {
+            self.tell(what).await;
+        }
+    }
+
+    /// From the first session to the end.
+    async fn live(&mut self) -> Done<What> {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        loop {
+            let mut sessions = self.sessions.clone();
+            let session = done!(self.attend(async { session(&mut sessions).await }).await);
+            match done!(self.once(session).await) {
+                Ok(what) => return Done::With(what),
+                Err(error) => {
+                    tracing::debug!(container = self.container, %error, "the process is out of sight");
+                }
+            }
+            // The session may be gone without its owner knowing yet.
+            done!(self.attend(sleep(backoff.next_wait())).await);
+        }
+    }
+
+    /// As far as one session leads: to the end, or to an error after which a later session is tried.
+    async fn once(&mut self, session: Arc<dyn Session>) -> Done<guests::Result<What>> {
+        let family = self.family.clone();
+        let asked = session.clone();
+        let guest =
+            match done!(self.within(ASK, async move { guest_of(&family, asked.as_ref()).await }).await) {
+                Ok(guest) => guest,
+                Err(error) => return Done::With(Err(error)),
+            };
+        if !self.started {
+            match done!(self.start(&guest, &session).await) {
+                Ok(since) => {
+                    self.started = true;
+                    self.start_wait = None;
+                    self.tell(What::Started(nanos(since))).await;
+                }
+                Err(error) if error.retryable() => return Done::With(Err(error)),
+                Err(error) => return Done::With(Ok(What::Failed(error.to_string()))),
+            }
+        }
+        let (id, from) = (self.spec.id.clone(), self.log.offset());
+        let (following, over) = (guest.clone(), session.clone());
+        let followed = self.within(ASK, async move { following.follow(over, &id, from).await });
+        let error = match done!(followed.await) {
+            Ok(stream) => match done!(self.drain(stream).await) {
+                Ok(exit) => return Done::With(Ok(What::Exited(exit))),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        if error.retryable() {
+            return Done::With(Err(error));
+        }
+        let id = self.spec.id.clone();
+        let state = self.within(ASK, async move { guest.state(session.as_ref(), &id).await });
+        Done::With(match done!(state.await) {
+            Ok(ProcessState::Absent) => Ok(What::Lost("the guest has booted anew, or removed it".into())),
+            Ok(ProcessState::Running { .. } | ProcessState::Exited(_)) | Err(_) => Err(error),
+        })
+    }
+
+    /// Starts the process, or finds that an earlier try did.
+    async fn start(
+        &mut self,
+        guest: &Arc<dyn Guest>,
+        session: &Arc<dyn Session>,
+    ) -> Done<guests::Result<SystemTime>> {
+        self.tried = true;
+        let (guest, session, spec) = (guest.clone(), session.clone(), self.spec.clone());
+        let started = self.within(START, async move { guest.start(session.as_ref(), &spec).await });
+        Done::With(match done!(started.await) {
+            Ok(ProcessState::Running { started_at, .. }) => Ok(started_at),
+            Ok(ProcessState::Exited(exit)) => Ok(exit.at),
+            Ok(ProcessState::Absent) => {
+                Err(guests::Error::Ended("the guest forgot the process at once".into()))
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    /// Writes its output down until it has ended, or the stream broke.
+    async fn drain(&mut self, mut stream: OutputStream) -> Done<guests::Result<ProcessExit>> {
+        loop {
+            let next = tokio::select! {
+                event = stream.next() => Ok(event),
+                disturbance = self.disturbance() => Err(disturbance),
+            };
+            match next {
+                Ok(Some(Ok(Event::Output { stream: side, data, next }))) => {
+                    if let Err(error) = self.log.feed(SystemTime::now(), side, &data, next) {
+                        tracing::warn!(container = self.container, %error, "the container's log waits");
+                        done!(self.wait_for_room().await);
+                    }
+                    self.save_at.get_or_insert_with(|| Instant::now() + CHECKPOINT_EVERY);
+                }
+                Ok(Some(Ok(Event::Exited(exit)))) => return Done::With(Ok(exit)),
+                Ok(Some(Err(error))) => return Done::With(Err(error)),
+                Ok(None) => {
+                    let lost = transports::Error::Lost("the output ended without a word".into());
+                    return Done::With(Err(lost.into()));
+                }
+                Err(Disturbance::Save) => {
+                    if let Some(offset) = self.save() {
+                        stream.release(&offset);
+                    }
+                }
+                Err(Disturbance::Asked(Some(Ask::Finish(until)))) => self.finish = Some(until),
+                Err(disturbance) => done!(self.handle(disturbance).await),
+            }
+        }
+    }
+
+    /// A full disk: what could not be written is tried again until it can.
+    async fn wait_for_room(&mut self) -> Done<()> {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        while self.log.flush().is_err() {
+            done!(self.attend(sleep(backoff.next_wait())).await);
+        }
+        tracing::info!(container = self.container, "the container's log is written again");
+        Done::With(())
+    }
+
+    /// Runs work that the guest decides, within a time.
+    async fn within<T>(
+        &mut self,
+        limit: Duration,
+        work: impl Future<Output = guests::Result<T>>,
+    ) -> Done<guests::Result<T>> {
+        let timed_out = transports::Error::TimedOut(limit);
+        Done::With(done!(self.attend(timeout(limit, work)).await).unwrap_or_else(|_| Err(timed_out.into())))
+    }
+
+    /// Runs work, and serves what disturbs it meanwhile.
+    async fn attend<T>(&mut self, work: impl Future<Output = T>) -> Done<T> {
+        tokio::pin!(work);
+        loop {
+            if self.finish.is_some() {
+                return Done::Over;
+            }
+            let disturbance = tokio::select! {
+                value = &mut work => return Done::With(value),
+                disturbance = self.disturbance() => disturbance,
+            };
+            done!(self.handle(disturbance).await);
+        }
+    }
+
+    async fn disturbance(&mut self) -> Disturbance {
+        tokio::select! {
+            asked = self.asked.recv() => Disturbance::Asked(asked),
+            () = at(self.start_wait) => Disturbance::StartWait,
+            () = at(self.finish) => Disturbance::FinishOver,
+            () = at(self.save_at) => Disturbance::Save,
+        }
+    }
+
+    async fn handle(&mut self, disturbance: Disturbance) -> Done<()> {
+        match disturbance {
+            Disturbance::Asked(None) | Disturbance::FinishOver => return Done::Over,
+            Disturbance::Asked(Some(Ask::Finish(until))) => self.finish = Some(until),
+            Disturbance::Asked(Some(Ask::Reopen(answer))) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.log.reopen().map_err(Error::from));
+            }
+            Disturbance::Asked(Some(Ask::Stop(grace))) => {
+                if !self.started && !self.tried {
+                    return Done::NeverBegan;
+                }
+                self.stop_within(grace);
+            }
+            Disturbance::StartWait => {
+                self.start_wait = None;
+                self.tell(What::Waits).await;
+            }
+            Disturbance::Save => drop(self.save()),
+        }
+        Done::With(())
+    }
+
+    /// Begins to stop the process, or brings the end of its grace period nearer.
+    fn stop_within(&mut self, grace: Duration) {
+        let kill_at = Instant::now() + grace;
+        if let Some((earlier, _)) = &self.stop {
+            earlier.send_if_modified(|moment| {
+                let nearer = kill_at < *moment;
+                *moment = kill_at.min(*moment);
+                nearer
+            });
+            return;
+        }
+        let (sender, kill_at) = watch::channel(kill_at);
+        let stopper = Stopper {
+            id: self.spec.id.clone(),
+            sessions: self.sessions.clone(),
+            family: self.family.clone(),
+            signal: self.spec.stop_signal.clone().unwrap_or_else(|| "TERM".into()),
+            kill_at,
+        };
+        self.stop = Some((sender, Stopping(tokio::spawn(stopper.run()).abort_handle())));
+    }
+
+    /// Stores the checkpoint; answers up to where the guest may forget.
+    fn save(&mut self) -> Option<guests::process::Offset> {
+        self.save_at = None;
+        let saved = self.log.save().inspect_err(|error| {
+            tracing::warn!(container = self.container, %error, "the log's place is not kept");
+        });
+        if saved.is_err() {
+            self.save_at = Some(Instant::now() + CHECKPOINT_EVERY);
+        }
+        saved.ok().flatten()
+    }
+
+    /// Writes the last lines, for which a full disk gets a bounded time.
+    async fn close(&mut self) {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        let deadline = Instant::now() + LAST_LINES;
+        while let Err(error) = self.log.close(SystemTime::now()) {
+            if Instant::now() >= deadline {
+                tracing::warn!(container = self.container, %error, "the log has no end");
+                return;
+            }
+            sleep(backoff.next_wait()).await;
+        }
+    }
+
+    async fn tell(&self, what: What) {
+        // The owner may be ending.
+        let _ = self.told.send(Told { container: self.container.clone(), what }).await;
+    }
+}
+
+/// What happens beside the work of the moment.
+enum Disturbance {
+    Asked(Option<Ask>),
+    StartWait,
+    FinishOver,
+    Save,
+}
+
+/// The end of a process that was stopped before its guest answered.
+fn never_began() -> ProcessExit {
+    ProcessExit {
+        code: 137,
+        signal: Some(9),
+        oom: false,
+        at: SystemTime::now(),
+        message: "it was stopped before its guest could start it".into(),
+    }
+}
+
+/// The session, as soon as there is one; never where there will be none.
+pub(super) async fn session(sessions: &mut Sessions) -> Arc<dyn Session> {
+    loop {
+        if let Some(session) = sessions.borrow_and_update().clone() {
+            return session;
+        }
+        if sessions.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// The guest, by its family, which is asked for once.
+pub(in crate::pod) async fn guest_of(
+    family: &Family,
+    session: &dyn Session,
+) -> guests::Result<Arc<dyn Guest>> {
+    family.get_or_try_init(|| guests::process::detect(session)).await.cloned()
+}
