@@ -170,7 +170,7 @@ async fn a_container_that_a_machine_cannot_be_is_refused() {
 
     let first = client.create(&pod_id, "machine", &image).await.unwrap();
     let error = client.create(&pod_id, "second", &image).await.unwrap_err();
-    read(&error, Code::InvalidArgument, &["\"machine\"", "\"second\" cannot join it"]);
+    read(&error, Code::InvalidArgument, &["\"machine\"", "give \"second\" one"]);
     assert_eq!(client.create(&pod_id, "machine", &image).await.unwrap(), first);
 }
 
