@@ -19,6 +19,8 @@ const MAX_SECONDS: u64 = 1 << 40;
 /// Finds the private directory.
 pub(super) const PLACE: &str = include_str!("sh/place.sh");
 const FUNCTIONS: &str = include_str!("sh/functions.sh");
+const CLAIM: &str = include_str!("sh/claim.sh");
+const FENCE: &str = include_str!("sh/fence.sh");
 const SUPERVISE: &str = include_str!("sh/supervise.sh");
 const LAUNCH: &str = include_str!("sh/launch.sh");
 const START: &str = include_str!("sh/start.sh");
@@ -48,18 +50,25 @@ async fn run(session: &dyn Session, command: Command) -> Result<Vec<u8>> {
 }
 
 /// What the script on the standard input of one command holds.
-fn start_script(spec: &ProcessSpec) -> String {
+fn start_script(spec: &ProcessSpec, family: &str) -> String {
     let stdin = match spec.stdin {
         StdinMode::Closed => "closed",
         StdinMode::Once => "once",
         StdinMode::Kept => "kept",
     };
     let launch = launch::render(spec, &script::compact(LAUNCH));
+    let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
     let parts = [
+        ("claim", script::compact(CLAIM)),
         ("functions", script::compact(FUNCTIONS)),
+        ("fence", script::compact(FENCE)),
         ("supervise", script::compact(SUPERVISE)),
         ("launch", launch),
         ("stdin", stdin.into()),
+        ("cpu", limit(spec.limits.milli_cpus)),
+        ("memory", limit(spec.limits.memory_bytes)),
+        ("pids", limit(spec.limits.pids)),
+        ("family", family.into()),
         ("tty", if spec.tty { "tty".into() } else { String::new() }),
     ];
     // As a whole or not at all: a shell runs nothing of a group whose end it did not see.
@@ -77,9 +86,9 @@ fn start_script(spec: &ProcessSpec) -> String {
 }
 
 /// Starts a process.
-pub(super) async fn start(session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState> {
+pub(super) async fn start(session: &dyn Session, spec: &ProcessSpec, family: &str) -> Result<ProcessState> {
     spec.check()?;
-    let stdin = Stdin::Bytes(Bytes::from(start_script(spec)));
+    let stdin = Stdin::Bytes(Bytes::from(start_script(spec, family)));
     let command = script::privileged("exec sh -s \"$@\"", &[spec.id.as_str()], stdin);
     answer(&spec.id, &run(session, command).await?)
 }

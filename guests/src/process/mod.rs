@@ -32,11 +32,13 @@ mod posix;
 mod spec;
 mod stdio;
 mod stream;
+mod systemd;
 
 pub use posix::Posix;
 pub use spec::{Limits, ProcessId, ProcessSpec, StdinMode, User};
 pub use stdio::{end_stdin, inside, resize, stdin};
 pub use stream::{Event, Offset, OutputStream};
+pub use systemd::Systemd;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -112,6 +114,7 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
 pub async fn detect(session: &dyn Session) -> Result<Arc<dyn Guest>> {
     match control::family(session).await?.as_str() {
         "posix" => Ok(Arc::new(Posix)),
+        "systemd" => Ok(Arc::new(Systemd)),
         other => Err(Error::Unsupported(format!("processes cannot be run in this guest: {other}"))),
     }
 }

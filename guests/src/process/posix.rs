@@ -1,4 +1,4 @@
-//! Any guest with a POSIX shell and `/proc`: the supervisor is detached by `setsid`.
+//! Any guest with a POSIX shell and Linux's `/proc`: the supervisor is detached by `setsid`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Guest for Posix {
     }
 
     async fn start(&self, session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState> {
-        control::start(session, spec).await
+        control::start(session, spec, self.name()).await
     }
 
     async fn state(&self, session: &dyn Session, id: &ProcessId) -> Result<ProcessState> {

@@ -12,31 +12,53 @@ use guests::process::{
 use tokio::time::timeout;
 use transports::{Bounds, Captured, Command, Session, Ssh, SshOptions, Stdin, Stream, Transport, capture};
 
+use super::machines::Machine;
 use super::servers::Server;
 
 /// How long anything may take here.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where a guest is.
+pub enum At {
+    Server(Server),
+    Machine(Machine),
+}
+
+impl At {
+    async fn connect(&self) -> Arc<dyn Session> {
+        match self {
+            Self::Server(server) => {
+                Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap().into()
+            }
+            Self::Machine(machine) => machine.connect().await,
+        }
+    }
+}
+
 /// A guest that a clause has for itself.
 pub struct Place {
-    pub server: Server,
+    pub at: At,
     pub session: Arc<dyn Session>,
     pub guest: Arc<dyn Guest>,
 }
 
-async fn connect(server: &Server) -> Arc<dyn Session> {
-    Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap().into()
-}
-
 impl Place {
     pub async fn new(server: Server) -> Self {
-        let session = connect(&server).await;
+        Self::at(At::Server(server)).await
+    }
+
+    pub async fn on(machine: Machine) -> Self {
+        Self::at(At::Machine(machine)).await
+    }
+
+    async fn at(at: At) -> Self {
+        let session = at.connect().await;
         let guest = process::detect(&*session).await.unwrap();
-        Self { server, session, guest }
+        Self { at, session, guest }
     }
 
     pub async fn connect(&self) -> Arc<dyn Session> {
-        connect(&self.server).await
+        self.at.connect().await
     }
 
     pub async fn start(&self, spec: &ProcessSpec) -> ProcessState {
@@ -123,23 +145,36 @@ pub fn script(id: &str, script: &str) -> ProcessSpec {
     spec(id, &["sh", "-c", script])
 }
 
-/// Makes a module for each guest, with a test for each clause.
+/// Makes a module for each guest, with a test for each clause, and a function that does all clauses in turn.
 #[macro_export]
 macro_rules! contract {
     ($($make:ident),*) => {
         $(mod $make {
-            $crate::contract!(@ super::$make: exit_codes, signals_are_told_and_end_it, words_and_values_survive,
-                environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once,
-                megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started,
-                messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside,
-                a_killed_supervisor_is_told, late_followers_join);
+            $crate::contract!(@tests super::$make: clauses);
         })*
+        $crate::contract!(@all clauses);
     };
-    (@ $make:path: $($clause:ident),*) => {
+    (@tests $make:path: clauses) => {
+        $crate::contract!(@tests $make: exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold);
+    };
+    (@all clauses) => {
+        $crate::contract!(@all exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold);
+    };
+    (@tests $make:path: $($clause:ident),*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $clause() {
             $crate::contract::$clause(&$make().await).await;
         })*
+    };
+    (@all $($clause:ident),*) => {
+        async fn every_clause(place: &Place) {
+            $(
+                let began = std::time::Instant::now();
+                $crate::contract::$clause(place).await;
+                let text = format!("{} took {:?}\n", stringify!($clause), began.elapsed());
+                std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).unwrap();
+            )*
+        }
     };
 }
 
@@ -291,10 +326,12 @@ pub async fn directory_user_and_groups(place: &Place) {
 
 pub async fn a_start_happens_once(place: &Place) {
     let folder = place.sh("mktemp -d").await;
-    let spec = script("once", &format!("echo run >>{folder}/runs; exec sleep 1000"));
+    let spec = script("once", &format!("echo run >>{folder}/runs; echo ready; exec sleep 1000"));
     let starts = futures(place, &spec).await;
     assert!(starts.windows(2).all(|two| two[0] == two[1]), "{starts:?}");
     assert_eq!(place.start(&spec).await, starts[0]);
+    let first = next(&mut place.follow(&spec, None).await).await;
+    assert!(matches!(first, Event::Output { .. }), "{first:?}");
     place.guest.signal(&*place.session, &spec.id, "TERM").await.unwrap();
     let exit = read(&mut place.follow(&spec, None).await).await.exit;
     assert_eq!(place.start(&spec).await, ProcessState::Exited(exit));
@@ -336,8 +373,10 @@ pub async fn megabytes_arrive_once_across_cuts(place: &Place) {
             }
         }
         // Now and then its connection goes too.
-        if cuts % 2 == 0 {
-            place.server.cut();
+        if cuts % 2 == 0
+            && let At::Server(server) = &place.at
+        {
+            server.cut();
             let error = loop {
                 match timeout(PATIENCE, stream.next()).await.expect("in time") {
                     Some(Ok(_)) => {}
@@ -579,4 +618,30 @@ pub async fn late_followers_join(place: &Place) {
         assert_eq!((&data[..], offset), (&b"got one\n"[..], Offset("p1:15:6".into())));
     }
     place.remove(&spec).await;
+}
+
+pub async fn limits_hold(place: &Place) {
+    let mut spec = script("limits", "i=0; while [ $i -lt 40 ]; do sleep 1004 & i=$((i+1)); done; echo all");
+    spec.limits.pids = Some(20);
+    if let Err(error) = place.guest.start(&*place.session, &spec).await {
+        // Without control groups nothing is started, and the limit is named.
+        assert!(
+            matches!(&error, guests::Error::Unsupported(why) if why.contains("cannot limit processes")),
+            "{error}"
+        );
+        assert_eq!(place.state(&spec).await, ProcessState::Absent);
+        assert_ne!(place.sh("grep -cs pids /sys/fs/cgroup/cgroup.controllers").await, "1");
+        return;
+    }
+    let told = read(&mut place.follow(&spec, None).await).await;
+    assert!(told.exit.code != 0 || !told.stdout.contains("all"), "{told:?}");
+    place.remove(&spec).await;
+    let mut spec = script("memory", "x=x; while :; do x=$x$x; done");
+    spec.limits = Limits { memory_bytes: Some(24 << 20), milli_cpus: Some(500), pids: None };
+    let told = place.run(&spec).await;
+    assert!(told.exit.oom && told.exit.code == 137, "{told:?}");
+    assert_eq!(
+        place.sh("ls -d /sys/fs/cgroup/infranetes/*/ /sys/fs/cgroup/*/infranetes/*/ 2>/dev/null").await,
+        ""
+    );
 }

@@ -5,14 +5,22 @@
 #![allow(clippy::unwrap_used, reason = "a failure of a test's own step is a failure of the test")]
 
 mod contract;
+mod machines;
 #[path = "../../../transports/tests/servers/mod.rs"]
 mod servers;
 
 use contract::Place;
+use machines::Machine;
 use servers::Server;
 
-/// A private `/run`, so that a guest begins with nothing.
-const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd";
+/// A private `/run`, `/dev/shm` and home, so that a guest begins with nothing and this machine's own start-up files do not matter; no
+/// control groups, for those of this machine would be shared by all.
+const FRESH: &str = "mount -t tmpfs run /run
+mount -t tmpfs shm /dev/shm
+mkdir -p /run/sshd $1/home
+mount --bind $1/home /root
+umount -R /sys/fs/cgroup
+mount --bind /dev/null /proc/filesystems";
 
 /// Nothing but busybox, as `sh` too; the server's own program stays.
 const BUSYBOX: &str = "mkdir $1/bin $1/sbin
@@ -38,3 +46,26 @@ async fn busybox() -> Place {
 }
 
 contract!(dash, bash, busybox);
+
+/// All clauses in turn on one machine of an image.
+async fn on_machine(image: &str, family: &str) {
+    let Some(machine) = Machine::boot(image) else { return };
+    let place = Place::on(machine).await;
+    assert_eq!(place.guest.name(), family);
+    every_clause(&place).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machine_systemd() {
+    on_machine("systemd", "systemd").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machine_sysvinit() {
+    on_machine("sysvinit", "posix").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn machine_dropbear() {
+    on_machine("dropbear", "posix").await;
+}

@@ -11,4 +11,8 @@ for t in setsid mkfifo dd grep sed tail tr ls date; do
     exit
   fi
 done
-echo posix
+if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
+  echo systemd
+else
+  echo posix
+fi

@@ -21,8 +21,8 @@ mkdir "$w" && mkfifo "$w/fifo" && exec 6<>"$w/fifo" || exit 1
 exec 7<>life 8<life 7<&-
 (
   read -r x
-  echo 1<>"$w/fifo"
-) <&8 6<&- 5<&- >/dev/null 2>&1 &
+  echo >&6
+) <&8 5<&- >/dev/null 2>&1 &
 watch=$!
 exec 8<&-
 

@@ -52,7 +52,9 @@ members() {
     if [ -n "$P" ] && [ ! -e done ]; then session "$P"; fi
   } 2>/dev/null | while read -r p; do
     p=${p#/proc/}
-    echo "${p%%/*}"
+    p=${p%%/*}
+    # 0 is a process of another namespace, and to `kill` everybody.
+    if [ "$p" -gt 1 ] && [ "$p" != $$ ]; then echo "$p"; fi
   done
 }
 
@@ -68,6 +70,10 @@ kill_all() {
   done
   return 1
 }
+
+drop_groups() {
+  while read -r c; do rmdir "$c"; done <cgroups
+} 2>/dev/null
 
 # Wakes those who wait. A FIFO that is opened for both never blocks, whoever has gone.
 wake() {

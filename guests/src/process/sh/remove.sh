@@ -14,8 +14,7 @@ if [ -s functions ]; then
       done
     fi
   fi
-  if [ -e cgroups ]; then
-    while read -r c; do rmdir "$c" 2>/dev/null; done <cgroups
-  fi
+  drop_groups
 fi
+if [ -e answer ]; then systemctl reset-failed "infranetes-$id.service" 2>/dev/null; fi
 cd / && rm -rf "$d"

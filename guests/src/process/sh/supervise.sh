@@ -1,8 +1,12 @@
-# Runs the process and keeps its output and its end. $1 private directory, $2 id, $3 closed|once|kept, $4 tty or nothing.
-# File descriptor 3 takes the answer to who started it.
+# Runs the process and keeps its output and its end. $1 private directory, $2 id, $3 closed|once|kept, $4 tty or nothing,
+# $5 $6 $7 limits as in fence.sh. File descriptor 3, or the FIFO `answer`, takes the answer to who started it.
 d=$1 id=$2 stdin=$3 tty=$4
 cd "$d" || exit 1
+if [ -p answer ]; then exec 3>answer >/dev/null 2>&1; fi
 . ./functions
+began $$ && echo "$$ $T" >supervisor
+# A guest that shuts down asks everybody to end: the program first, this at its end. Not ignored: it would inherit that.
+trap : TERM
 umask 077
 base=1000000000000000
 limit=4194304
@@ -75,8 +79,13 @@ if [ "$stdin$tty" != closed ]; then
   holder=$!
 fi
 
+. ./fence
+fence "$5" "$6" "$7"
 # In the foreground: what a shell starts in the background ignores SIGINT.
-if [ -z "$tty" ]; then
+if [ -s refused ] || [ -e exit ]; then
+  # Refused already, or given up by who waited for too long.
+  true >o 2>e
+elif [ -z "$tty" ]; then
   setsid sh launch "$d" "$id" <"$in" >o 2>e 9<&-
 elif script --version 2>/dev/null | grep -q util-linux; then
   SHELL=/bin/sh script -qefc "exec sh $d/launch $d $id" /dev/null <"$in" >o 2>e 9<&-
@@ -90,10 +99,15 @@ else
 fi
 code=$?
 if [ -s refused ]; then
-  echo "U $(cat refused)" >&3
+  # Nothing is left when it is told.
+  refused=$(cat refused)
+  if [ -n "$holder" ]; then kill "$holder" 2>/dev/null; fi
+  wait $pumps
+  drop_groups
   cd /
   rm -rf "$d"
-  exit 1
+  echo "U $refused" >&3
+  exit
 fi
 exec 3>&-
 conclude "$code" "$(oom)"

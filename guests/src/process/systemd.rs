@@ -1,0 +1,48 @@
+//! Guests that systemd runs: each process is a transient unit, `infranetes-ID.service`, so that nothing of systemd's
+//! (a session that ends and takes its processes along, a shutdown that waits for nobody) comes between.
+//!
+//! The unit's control group is delegated: the supervisor has one part of it, the program another with the limits.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use transports::Session;
+
+use super::{Guest, Offset, OutputStream, ProcessId, ProcessSpec, ProcessState, control, stream};
+use crate::Result;
+
+/// A guest that systemd runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Systemd;
+
+#[async_trait]
+impl Guest for Systemd {
+    fn name(&self) -> &'static str {
+        "systemd"
+    }
+
+    async fn start(&self, session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState> {
+        control::start(session, spec, self.name()).await
+    }
+
+    async fn state(&self, session: &dyn Session, id: &ProcessId) -> Result<ProcessState> {
+        control::state(session, id).await
+    }
+
+    async fn follow(
+        &self,
+        session: Arc<dyn Session>,
+        id: &ProcessId,
+        from: Option<Offset>,
+    ) -> Result<OutputStream> {
+        stream::follow(session, id, from).await
+    }
+
+    async fn signal(&self, session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()> {
+        control::signal(session, id, signal).await
+    }
+
+    async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()> {
+        control::remove(session, id).await
+    }
+}
