@@ -123,7 +123,9 @@ pub(super) async fn remove(session: &dyn Session, id: &ProcessId) -> Result<()> 
 fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
     let end = said.iter().position(|byte| *byte == b'\n').unwrap_or(said.len());
     let line = String::from_utf8_lossy(&said[..end]).into_owned();
-    let malformed = || Error::Malformed(format!("of process {id} it said {:?}", &line[..line.len().min(80)]));
+    let malformed = || {
+        Error::Malformed(format!("of process {id} it said {:?}", line.chars().take(80).collect::<String>()))
+    };
     if line.is_empty() {
         return Err(Error::Ended(format!("the guest did not say what became of process {id}")));
     }
@@ -169,4 +171,59 @@ pub(super) fn with_message(mut exit: ProcessExit, message: &[u8]) -> ProcessExit
         exit.message.pop();
     }
     exit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> ProcessId {
+        ProcessId::new("x".repeat(63)).unwrap()
+    }
+
+    #[test]
+    fn a_small_server_takes_every_command() {
+        let follow = include_str!("sh/follow.sh");
+        let inside = include_str!("sh/inside.sh");
+        let place = "999999999999999";
+        for (text, arguments) in [
+            (follow, &[place, place][..]),
+            (STATE, &[]),
+            (SIGNAL, &["RTMAX-14"]),
+            (REMOVE, &[]),
+            (inside, &["sh"]),
+        ] {
+            let command = command(text, &id(), arguments, Stdin::Closed);
+            // As it travels before anything is known of the login shell; dropbear takes 9000 bytes.
+            let line = quote::command_line(&"x".repeat(400), &command.argv).unwrap();
+            assert!(line.len() < 9000, "{} bytes: {text:.40}", line.len());
+        }
+    }
+
+    #[test]
+    fn answers_are_read_and_others_refused() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let read = |text: &str| answer(&id(), text.as_bytes());
+        assert_eq!(read("A\n").unwrap(), ProcessState::Absent);
+        assert_eq!(read("R 77 1700000000\n").unwrap(), ProcessState::Running { pid: 77, started_at: at });
+        let exit = ProcessExit { code: 137, signal: Some(9), oom: true, at, message: "by\ne".into() };
+        assert_eq!(read("X 137 1 1700000000 4\nby\nexit").unwrap(), ProcessState::Exited(exit));
+        assert!(
+            matches!(read("U no program setsid\n"), Err(Error::Unsupported(why)) if why == "no program setsid")
+        );
+        assert!(matches!(read(""), Err(Error::Ended(_))));
+        let long = format!("{}\n", "ü".repeat(500));
+        for bad in [
+            "B\n",
+            "R\n",
+            "R x 1\n",
+            "R 1 -1\n",
+            "R 1 99999999999999999\n",
+            "X 256 0 1 0\n",
+            "X 0 0 1 4097\n",
+            &long,
+        ] {
+            assert!(matches!(read(bad), Err(Error::Malformed(_))), "{bad}");
+        }
+    }
 }

@@ -20,6 +20,9 @@
 //! - Nobody reads: the pumps stop at a few MiB a stream, and the pipe then slows the program down. Nothing is thrown away.
 //! - The supervisor is killed: a follower sees the end of a FIFO that only the supervisor holds, another call sees that
 //!   the process of its number and start is gone. Whoever sees it kills the program and writes down the exit (code 137).
+//! - A limit: the program has a control group of its own (v2, also mounted where nobody did; else v1), which also holds what
+//!   it starts and tells that memory ran out. Without one its processes are known by a mark in their environment and by
+//!   their session, and a limit is refused: what is asked for and not there would be found out too late.
 //! - The guest lacks something (a program, control groups for a limit, a way to become another user):
 //!   [`Error::Unsupported`](crate::Error::Unsupported) that names it, and nothing was started.
 //!

@@ -273,3 +273,73 @@ impl Decoder {
         Some(self.raw.split_to(length).freeze())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decoder() -> Decoder {
+        Decoder::new(ProcessId::new("a").unwrap(), Places::default())
+    }
+
+    /// What is told of `text` that arrives in pieces of `size` bytes.
+    fn told(text: &[u8], size: usize) -> Result<Vec<Event>> {
+        let mut decoder = decoder();
+        let mut events = Vec::new();
+        for piece in text.chunks(size) {
+            decoder.raw.extend_from_slice(piece);
+            while let Some(event) = decoder.next()? {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+
+    #[test]
+    fn frames_are_told_however_they_arrive() {
+        let text = b"S 5 0\no 5 4\na\nb\ne 0 1\n!o 20 1\ncX 3 0 1700000000 3\nbye";
+        let output = |stream, data: &'static [u8], next: &str| Event::Output {
+            stream,
+            data: Bytes::from_static(data),
+            next: Offset(next.into()),
+        };
+        for size in [1, 2, 7, 1000] {
+            let events = told(text, size).unwrap();
+            assert_eq!(events[0], output(Stream::Stdout, b"a\nb\n", "p1:9:0"));
+            assert_eq!(events[1], output(Stream::Stderr, b"!", "p1:9:1"));
+            // Released by somebody else in between.
+            assert_eq!(events[2], output(Stream::Stdout, b"c", "p1:21:1"));
+            assert!(matches!(&events[3], Event::Exited(exit) if exit.code == 3 && exit.message == "bye"));
+        }
+    }
+
+    #[test]
+    fn a_hostile_follower_is_an_error() {
+        let long = "x".repeat(MAX_CONTROL);
+        for bad in [
+            "o 0 0\n",
+            "o 0 131073\n",
+            "o -1 1\n",
+            "o 1000000000000000 1\n",
+            "S 5 0\no 4 1\nx",
+            "S 5\n",
+            "A\n",
+            "X 0 0 0 5000\n",
+            "hello\n",
+            &long,
+        ] {
+            told(bad.as_bytes(), 3).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn offsets_are_of_a_process() {
+        assert_eq!(Offset::at(Places { stdout: 1, stderr: 2 }).parse().unwrap().0, ["1", "2"]);
+        assert_eq!(Offset::now().parse().unwrap().1, None);
+        for bad in
+            ["", "p1:1", "p1:1:", "p1:-:1", "p1:1:2:3", "f1:1:2", "p1:$(id):1", "p1:1:1000000000000000"]
+        {
+            assert!(!Offset(bad.into()).parse().unwrap_err().retryable(), "{bad}");
+        }
+    }
+}

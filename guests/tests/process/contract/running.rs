@@ -1,0 +1,144 @@
+//! How a process is started: its words, its environment, its user, its limits.
+
+use super::*;
+
+pub async fn exit_codes(place: &Place) {
+    for code in [0, 7, 255] {
+        let told = place.run(&script("code", &format!("echo out; echo err >&2; exit {code}"))).await;
+        assert_eq!((told.exit.code, &told.stdout[..], &told.stderr[..]), (code, "out\n", "err\n"));
+        assert_eq!((told.exit.oom, &told.exit.message[..]), (false, ""));
+    }
+    let told = place.run(&spec("none", &["/no/such program"])).await;
+    assert!(told.exit.code == 127 && told.stderr.contains("/no/such program"), "{told:?}");
+}
+
+/// Text that some shell would change.
+const ODD: [&str; 14] = [
+    "",
+    " ",
+    "two words",
+    "it's",
+    "\"",
+    "$HOME `id` $(id)",
+    "\\",
+    "\\n",
+    "!!",
+    "a\nb\n",
+    "\t\r",
+    "ü🦀",
+    "*",
+    "\u{1}",
+];
+
+pub async fn words_and_values_survive(place: &Place) {
+    let mut argv = vec!["printf", "%s|"];
+    argv.extend(ODD);
+    let told = place.run(&spec("words", &argv)).await;
+    assert_eq!(told.stdout, ODD.map(|word| format!("{word}|")).concat());
+    let mut spec = script(
+        "values",
+        "for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13; do eval \"printf '%s|' \\\"\\$v$n\\\"\"; done",
+    );
+    spec.env = ODD.iter().enumerate().map(|(n, value)| (format!("v{n}"), (*value).to_owned())).collect();
+    let told = place.run(&spec).await;
+    assert_eq!(told.stdout, ODD.map(|word| format!("{word}|")).concat());
+    // Longer than any command line, and more than fits into a pipe.
+    let mut spec = script("long", "printf '%s' \"$LONG\" | wc -c; printf '%s' \"$1\" | wc -c");
+    spec.argv.extend(["sh".to_owned(), "y".repeat(100_000)]);
+    spec.env.push(("LONG".to_owned(), "x'".repeat(50_000)));
+    let told = place.run(&spec).await;
+    assert_eq!(told.stdout.split_whitespace().collect::<Vec<_>>(), ["100000", "100000"], "{told:?}");
+}
+
+pub async fn environment_is_what_is_asked(place: &Place) {
+    let mut spec = spec("env", &["env"]);
+    let asked = [
+        ("a.b", "dotted it's"),
+        ("with-dash", ""),
+        ("UID", "x"),
+        ("LC_ALL", "xx_YY.UTF-8"),
+        ("IFS", "a"),
+        ("PATH", "/usr/bin:/bin"),
+        ("d", "1"),
+        ("id", "2"),
+        ("HOME", "/nowhere"),
+        ("u", "$PATH"),
+    ];
+    spec.env = asked.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let told = place.run(&spec).await;
+    assert_eq!((told.exit.code, &told.stderr[..]), (0, ""));
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    for (name, value) in asked {
+        assert!(lines.contains(&&format!("{name}={value}")[..]), "{name} in {lines:?}");
+    }
+    let own = ["PWD", "OLDPWD", "SHLVL", "_", "INFRANETES_PROCESS"];
+    for line in lines {
+        let (name, _) = line.split_once('=').unwrap();
+        assert!(own.contains(&name) || asked.iter().any(|(asked, _)| *asked == name), "{line}");
+    }
+}
+
+pub async fn directory_user_and_groups(place: &Place) {
+    let script_ = "pwd; id -u; id -g; id -G; echo $HOME; echo out >/dev/stdout; echo x >mine && echo wrote";
+    let mut spec = script("user", script_);
+    spec.working_dir = Some("/tmp/infra test's dir".into());
+    spec.user = User { uid: Some(65534), gid: Some(4321), groups: vec![77, 88], name: None };
+    let told = place.guest.start(&*place.session, &spec).await;
+    match told {
+        Ok(_) => {
+            let told = read(&mut place.follow(&spec, None).await).await;
+            let lines: Vec<&str> = told.stdout.lines().collect();
+            assert_eq!(lines[..3], ["/tmp/infra test's dir", "65534", "4321"], "{told:?}");
+            let mut groups: Vec<&str> = lines[3].split(' ').collect();
+            groups.sort_unstable();
+            assert!(["4321", "77", "88"].iter().all(|group| groups.contains(group)), "{groups:?}");
+            assert_eq!(lines[5..], ["out"], "a process of another user opens its own output again: {told:?}");
+            place.remove(&spec).await;
+        }
+        // Nothing was started where the guest cannot.
+        Err(guests::Error::Unsupported(why)) => {
+            assert!(
+                why.contains("setpriv") && place.sh("command -v chroot").await.contains("chroot"),
+                "{why}"
+            );
+            assert_eq!(place.state(&spec).await, ProcessState::Absent);
+        }
+        Err(error) => panic!("{error}"),
+    }
+    spec.user = User { name: Some("nobody".into()), ..User::default() };
+    spec.argv[2] = "id -u; id -g; echo $HOME".into();
+    let told = place.run(&spec).await;
+    let expected = place.sh("id -u nobody; id -g nobody; grep ^nobody: /etc/passwd | cut -d: -f6").await;
+    assert_eq!(told.stdout.trim(), expected, "{told:?}");
+    spec.user = User { name: Some("no-such-user".into()), ..User::default() };
+    let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
+    assert!(matches!(&error, guests::Error::Unsupported(why) if why.contains("no-such-user")), "{error}");
+    assert_eq!(place.state(&spec).await, ProcessState::Absent);
+    place.sh("rm -rf '/tmp/infra test'\\''s dir'").await;
+}
+
+pub async fn limits_hold(place: &Place) {
+    let mut spec = script("limits", "i=0; while [ $i -lt 40 ]; do sleep 1004 & i=$((i+1)); done; echo all");
+    spec.limits.pids = Some(20);
+    if let Err(error) = place.guest.start(&*place.session, &spec).await {
+        // Without control groups nothing is started, and the limit is named.
+        assert!(
+            matches!(&error, guests::Error::Unsupported(why) if why.contains("cannot limit processes")),
+            "{error}"
+        );
+        assert_eq!(place.state(&spec).await, ProcessState::Absent);
+        assert_ne!(place.sh("grep -cs pids /sys/fs/cgroup/cgroup.controllers").await, "1");
+        return;
+    }
+    let told = read(&mut place.follow(&spec, None).await).await;
+    assert!(told.exit.code != 0 || !told.stdout.contains("all"), "{told:?}");
+    place.remove(&spec).await;
+    let mut spec = script("memory", "x=x; while :; do x=$x$x; done");
+    spec.limits = Limits { memory_bytes: Some(24 << 20), milli_cpus: Some(500), pids: None };
+    let told = place.run(&spec).await;
+    assert!(told.exit.oom && told.exit.code == 137, "{told:?}");
+    assert_eq!(
+        place.sh("ls -d /sys/fs/cgroup/infranetes/*/ /sys/fs/cgroup/*/infranetes/*/ 2>/dev/null").await,
+        ""
+    );
+}
