@@ -8,6 +8,7 @@ mod contract;
 mod machines;
 #[path = "../../../transports/tests/servers/mod.rs"]
 mod servers;
+mod users;
 
 use contract::Place;
 use machines::Machine;

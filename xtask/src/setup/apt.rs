@@ -54,6 +54,7 @@ const PACKAGES: &[Package] = &[
     package("jq", &[Test], "reads JSON in tests"),
     package("skopeo", &[Test], "an independent client of registries"),
     package("util-linux", &[Run, Test], "enters namespaces, sets privileges"),
+    package("sudo", &[Test], "a guest's user that may become root"),
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),
 ];
 

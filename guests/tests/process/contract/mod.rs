@@ -63,6 +63,10 @@ impl Place {
 
     async fn at(at: At) -> Self {
         let session = at.connect().await;
+        Self::with(at, session).await
+    }
+
+    pub async fn with(at: At, session: Arc<dyn Session>) -> Self {
         let guest = process::detect(&*session).await.unwrap();
         Self { at, session, guest }
     }
