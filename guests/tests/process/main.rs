@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failure of a test's own step is a failure of the test")]
 
+mod boots;
 mod contract;
 mod machines;
 #[path = "../../../transports/tests/servers/mod.rs"]

@@ -67,6 +67,9 @@ hold() {
   if [ ! -e in.end ]; then read -r x <&6; fi
 }
 
+# Before there are further processes, which would all have to be moved.
+. ./fence
+fence "$5" "$6" "$7"
 pump o &
 pumps=$!
 pump e &
@@ -79,8 +82,6 @@ if [ "$stdin$tty" != closed ]; then
   holder=$!
 fi
 
-. ./fence
-fence "$5" "$6" "$7"
 # In the foreground: what a shell starts in the background ignores SIGINT.
 if [ -s refused ] || [ -e exit ]; then
   # Refused already, or given up by who waited for too long.
