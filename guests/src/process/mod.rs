@@ -115,9 +115,12 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
 
 /// Asks which family a guest is of. To be asked once a boot.
 pub async fn detect(session: &dyn Session) -> Result<Arc<dyn Guest>> {
-    match control::family(session).await?.as_str() {
-        "posix" => Ok(Arc::new(Posix)),
-        "systemd" => Ok(Arc::new(Systemd)),
-        other => Err(Error::Unsupported(format!("processes cannot be run in this guest: {other}"))),
+    let family = control::family(session).await?;
+    if family == "posix" {
+        return Ok(Arc::new(Posix));
+    }
+    match family.strip_prefix("systemd ").and_then(|version| version.parse().ok()) {
+        Some(version) => Ok(Arc::new(Systemd::new(version))),
+        None => Err(Error::Unsupported(format!("processes cannot be run in this guest: {family}"))),
     }
 }

@@ -12,8 +12,18 @@ use super::{Guest, Offset, OutputStream, ProcessId, ProcessSpec, ProcessState, c
 use crate::Result;
 
 /// A guest that systemd runs.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Systemd;
+#[derive(Debug, Clone, Copy)]
+pub struct Systemd {
+    /// What `systemctl --version` says: older ones lack some properties of units.
+    version: u32,
+}
+
+impl Systemd {
+    /// A guest with this version of systemd.
+    pub fn new(version: u32) -> Self {
+        Self { version }
+    }
+}
 
 #[async_trait]
 impl Guest for Systemd {
@@ -22,7 +32,7 @@ impl Guest for Systemd {
     }
 
     async fn start(&self, session: &dyn Session, spec: &ProcessSpec) -> Result<ProcessState> {
-        control::start(session, spec, self.name()).await
+        control::start(session, spec, &format!("systemd {}", self.version)).await
     }
 
     async fn state(&self, session: &dyn Session, id: &ProcessId) -> Result<ProcessState> {

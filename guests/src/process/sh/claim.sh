@@ -1,5 +1,5 @@
 # Takes the private directory $1 for process $2, or says `E`: somebody else has. Detached already. $3 standard input, $4
-# terminal, $5 $6 $7 limits, $8 family, then the scripts functions, fence and supervise; the launch script on standard input.
+# terminal, $5 $6 $7 limits, $8 family (`systemd VERSION`, else another word), then the scripts functions, fence and supervise; the launch script on standard input.
 spec=$(cat)
 case $spec in *"#end") ;; *) exit 1 ;; esac
 d=$1
@@ -16,13 +16,16 @@ mv functions.new functions
 printf '%s\n' "$spec" >launch
 printf '%s\n' "${10}" >fence
 printf '%s\n' "${11}" >supervise
-if [ "$8" != systemd ]; then exec env -i PATH="$PATH" sh "$d/supervise" "$d" "$2" "$3" "$4" "$5" "$6" "$7"; fi
+version=${8#systemd }
+if [ "$version" = "$8" ]; then exec env -i PATH="$PATH" sh "$d/supervise" "$d" "$2" "$3" "$4" "$5" "$6" "$7"; fi
 mkfifo answer
-version=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-oom=
-if [ "${version:-0}" -ge 243 ]; then oom=--property=OOMPolicy=continue; fi
-collect=
-if [ "${version:-0}" -ge 236 ]; then collect=--property=CollectMode=inactive-or-failed; fi
+oom= collect=
+if [ "$version" -ge 243 ]; then oom=--property=OOMPolicy=continue; fi
+if [ "$version" -ge 236 ]; then
+  collect=--property=CollectMode=inactive-or-failed
+else
+  true >failing
+fi
 if ! said=$(systemd-run --quiet --unit="infranetes-$2" $oom $collect --property=Delegate=yes --property=IgnoreSIGPIPE=no \
   env -i PATH="$PATH" sh "$d/supervise" "$d" "$2" "$3" "$4" "$5" "$6" "$7" 2>&1); then
   echo "U systemd-run:" $said >&3

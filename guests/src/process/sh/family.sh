@@ -1,4 +1,4 @@
-# Tells the family, else what is missing.
+# Tells the family (systemd with its version), else what is missing.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin
 export PATH
 if [ ! -e /proc/self/fdinfo ]; then
@@ -12,7 +12,8 @@ for t in setsid mkfifo dd grep sed tail tr ls date; do
   fi
 done
 if [ "$(id -u)" = 0 ] && [ -d /run/systemd/system ] && command -v systemd-run >/dev/null 2>&1; then
-  echo systemd
+  version=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
+  echo "systemd ${version:-0}"
 else
   echo posix
 fi

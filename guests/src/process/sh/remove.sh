@@ -16,5 +16,6 @@ if [ -s functions ]; then
   fi
   drop_groups
 fi
-if [ -e answer ]; then systemctl reset-failed "infranetes-$id.service" 2>/dev/null; fi
+# An old systemd remembers a unit that failed, and would refuse its name.
+if [ -e failing ]; then systemctl reset-failed "infranetes-$id.service" 2>/dev/null; fi
 cd / && rm -rf "$d"
