@@ -87,8 +87,8 @@ pub async fn an_unread_process_waits_and_goes_on(place: &Place) {
         }
     };
     assert_eq!((exit.code, count), (0, total));
-    // What was released is gone from the guest.
-    assert!(used().await.parse::<usize>().unwrap() < 2 << 10);
+    // It could only come through because what was released is gone from the guest.
+    assert!(used().await.parse::<usize>().unwrap() < 6 << 10);
     let told = read(&mut place.follow(&spec, from).await).await;
     assert_eq!((&told.stdout[..], told.exit), ("", exit));
     place.remove(&spec).await;
