@@ -27,7 +27,8 @@
 //!   [`Error::Unsupported`](crate::Error::Unsupported) that names it, and nothing was started.
 //!
 //! A signal is told by the code: a shell shows `128+n` for a program that signal `n` ended, and the same for one that
-//! exits with that code itself.
+//! exits with that code itself. What the guest's own server ignores (`INT` and `QUIT`, where a script started it with `&`),
+//! every process of it ignores: no shell can undo that.
 
 mod control;
 mod launch;
