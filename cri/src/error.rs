@@ -106,7 +106,9 @@ impl From<transports::Error> for Error {
             transports::Error::Unreachable(_) | transports::Error::Lost(_) => {
                 Self::Unavailable(error.to_string())
             }
-            transports::Error::WrongIdentity(why) | transports::Error::Refused(why) => Self::Denied(why),
+            transports::Error::WrongIdentity(why)
+            | transports::Error::Refused(why)
+            | transports::Error::Forbidden(why) => Self::Denied(why),
             transports::Error::TimedOut(_) => Self::TimedOut(error.to_string()),
             transports::Error::Invalid(why) => Self::Invalid(why),
         }

@@ -23,6 +23,9 @@ pub enum Error {
     /// The command took too long and was killed.
     #[error("command timed out after {0:?} and was killed")]
     TimedOut(Duration),
+    /// The guest does not allow this at all, whatever the credential; the text names its setting.
+    #[error("{0}")]
+    Forbidden(String),
     /// The request cannot be carried by this protocol; the text says why and what to change.
     #[error("{0}")]
     Invalid(String),
@@ -34,7 +37,7 @@ impl Error {
     pub fn retryable(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Lost(_) | Self::TimedOut(_) | Self::Refused(_) => true,
-            Self::WrongIdentity(_) | Self::Invalid(_) => false,
+            Self::WrongIdentity(_) | Self::Forbidden(_) | Self::Invalid(_) => false,
         }
     }
 }

@@ -17,20 +17,24 @@ mod backoff;
 mod capture;
 mod command;
 mod error;
+mod forward;
 mod key;
 mod link;
 pub mod quote;
 pub mod ssh;
 mod target;
+mod terminal;
 
 pub use backoff::Backoff;
 pub use capture::capture;
 pub use command::{Bounds, Captured, Command, Exit, Output, Process, Stdin, Stream};
 pub use error::{Error, Result};
+pub use forward::{ByteStream, PortForward};
 pub use key::{KeyPair, generate_key};
 pub use link::{Link, LinkState};
 pub use ssh::{Ssh, SshOptions};
 pub use target::{Credential, Identity, Secret, Target};
+pub use terminal::{Size, Terminal, Terminals};
 
 use async_trait::async_trait;
 
@@ -56,6 +60,16 @@ pub trait Session: Send + Sync + std::fmt::Debug {
 
     /// Returns when the connection is gone, with the reason.
     async fn closed(&self) -> Error;
+
+    /// Commands on a terminal, where the protocol has any.
+    fn terminals(&self) -> Option<&dyn Terminals> {
+        None
+    }
+
+    /// Connections to the guest's own ports, where the protocol carries them.
+    fn port_forward(&self) -> Option<&dyn PortForward> {
+        None
+    }
 
     /// What the guest proved to be, in the form by which a further connection is pinned to it; `None` where the
     /// protocol has no such thing.

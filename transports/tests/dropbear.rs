@@ -19,3 +19,11 @@ fn over(server: Server) -> Guest {
 }
 
 contract!(guest);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forbidden_forward_is_told_from_a_refused_one() {
+    let guest = over(Server::dropbear_with("-j"));
+    let session = guest.session().await;
+    let error = session.port_forward().unwrap().connect("127.0.0.1", 9).await.err().expect("forbidden");
+    assert!(matches!(error, transports::Error::Forbidden(_)), "{error:?}");
+}

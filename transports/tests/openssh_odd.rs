@@ -217,3 +217,15 @@ async fn an_old_server_is_reached_by_naming_its_algorithms() {
     let session = Ssh::default().connect(&target).await.unwrap();
     assert_eq!(run(&*session, sh("echo old")).await.stdout, b"old\n");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forbidden_forward_or_terminal_is_told() {
+    let server = Server::openssh("AllowTcpForwarding no\nPermitTTY no");
+    let session = Ssh::default().connect(&server.target()).await.unwrap();
+    let error = session.port_forward().unwrap().connect("127.0.0.1", 9).await.err().expect("forbidden");
+    assert!(matches!(error, Error::Forbidden(_)), "{error:?}");
+    let terminals = session.terminals().unwrap();
+    let error = terminals.open(command(&["true"]), transports::Size::default()).await.unwrap_err();
+    assert!(matches!(&error, Error::Forbidden(why) if why.contains("PermitTTY")), "{error:?}");
+    assert_eq!(run(&*session, command(&["echo", "on"])).await.stdout, b"on\n");
+}

@@ -16,6 +16,7 @@
 //!   until the reader has caught up (by a command that lets it go on when the connection is lost); alone, it is slowed
 //!   down by not reading the connection. Who knows that a reader may be slow asks for [`crate::Session::stream`], which
 //!   gives the command a connection of its own from the start.
+//! - A command on a terminal, and every connection to a port of the guest (`forward`), has a connection of its own too.
 //! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another host key
 //!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no credential accepted
 //!   ([`crate::Error::Refused`]), a connection cut under a command ([`crate::Exit::Lost`]: it is never run again).
@@ -24,6 +25,7 @@ mod algorithms;
 mod authenticate;
 mod client;
 mod dial;
+mod forward;
 mod identity;
 mod options;
 mod pool;

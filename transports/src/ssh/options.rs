@@ -33,7 +33,7 @@ impl Default for SshOptions {
             start_timeout: Duration::from_secs(30),
             keepalive_interval: Duration::from_secs(10),
             commands_per_connection: 8,
-            connections: 16,
+            connections: 32,
             idle_timeout: Duration::from_secs(30),
         }
     }

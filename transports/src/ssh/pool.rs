@@ -333,6 +333,11 @@ impl Slot {
         Some(pool.occupy(&self.connection, Share::Shared))
     }
 
+    /// Whether the connection is this command's alone.
+    pub(super) fn is_own(&self) -> bool {
+        self.connection.load().own
+    }
+
     /// Whether other commands are on the connection.
     pub(super) fn has_neighbours(&self) -> bool {
         self.connection.load().commands > 1

@@ -36,6 +36,8 @@ pub(super) enum Leader {
     Group(u32),
     /// This process and its descendants: the guest has no `setsid` and gave the command no group of its own.
     Tree(u32),
+    /// Every process of the session of this number: a terminal's shell gives each of its jobs a group of its own.
+    Session(u32),
 }
 
 impl Leader {
@@ -45,7 +47,7 @@ impl Leader {
             Self::Group(id) => {
                 Some(format!("exec /bin/sh -c 'kill -STOP -{id}; read -r _i1; kill -CONT -{id}'"))
             }
-            Self::Tree(_) => None,
+            Self::Tree(_) | Self::Session(_) => None,
         }
     }
 
@@ -55,6 +57,13 @@ impl Leader {
             Self::Group(id) => {
                 format!("exec /bin/sh -c 'kill -9 -{id} 2>/dev/null || kill -9 {id} 2>/dev/null'")
             }
+            // In passes, for a process may have had further children meanwhile. Without `/proc` the group is all that is
+            // known of it.
+            Self::Session(id) => format!(
+                "exec /bin/sh -c 'kill -9 -{id} 2>/dev/null; for n in 1 2 3 4 5; do k=; for f in /proc/[0-9]*/stat; do \
+                 read -r l 2>/dev/null <$f || continue; set -- ${{l##*) }}; if [ \"$4$1\" = {id}Z ]; then continue; fi; if [ \"$4\" = {id} ]; then \
+                 p=${{f#/proc/}}; kill -9 ${{p%/stat}} 2>/dev/null; k=y; fi; done; [ $k ] || break; done'"
+            ),
             // Stopped first, so that it has no further children while they are looked for.
             Self::Tree(id) => format!(
                 "exec /bin/sh -c 't(){{ kill -STOP $1; for f in /proc/[0-9]*/stat; do read -r l <$f || continue; \
@@ -91,6 +100,15 @@ impl Marker {
     pub(super) fn leaders_script(&self) -> String {
         let [first, second] = &self.halves;
         format!("_i1={first}; _i2={second}; echo \"$_i1$_i2 $$ g\"; echo \"$_i1$_i2\" >&2; exec \"$@\"")
+    }
+
+    /// The same for a command on a terminal: there is one stream, and the session is told instead of the group.
+    pub(super) fn terminal_script(&self) -> String {
+        let [first, second] = &self.halves;
+        format!(
+            "_i1=$$; read -r _i2 </proc/$$/stat && _i2=${{_i2##*) }} && _i2=${{_i2#* }} && _i2=${{_i2#* }} && \
+             _i2=${{_i2#* }} && _i1=${{_i2%% *}}; _i3={first}; _i2={second}; echo \"$_i3$_i2 $_i1 s\"; exec \"$@\""
+        )
     }
 
     fn text(&self) -> String {
@@ -169,7 +187,11 @@ impl Preamble {
     pub(super) fn leader(&self) -> Option<Leader> {
         let (id, kind) = self.stdout.told.as_deref()?.split_once(' ')?;
         let id = id.parse().ok().filter(|&id: &u32| id > 1)?;
-        Some(if kind == "t" { Leader::Tree(id) } else { Leader::Group(id) })
+        Some(match kind {
+            "t" => Leader::Tree(id),
+            "s" => Leader::Session(id),
+            _ => Leader::Group(id),
+        })
     }
 
     /// What was printed instead of a marker, for the error message.
@@ -219,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_guest_cannot_make_us_kill_everything() {
-        for told in ["0 g", "1 g", "-1 g", "x g", "1 t", ""] {
+        for told in ["0 g", "1 g", "-1 g", "x g", "1 t", "1 s", ""] {
             let marker = Marker::new();
             let mut preamble = Preamble::new(&marker);
             preamble.stdout(Bytes::from(format!("{} {told}\n", marker.text()))).unwrap();

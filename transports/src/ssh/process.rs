@@ -29,7 +29,7 @@ use tokio::task::AbortHandle;
 use super::pool::{Pool, Share, Slot};
 use super::preamble::{Marker, Preamble};
 use super::stdin::{self, Source};
-use crate::{Exit, Output, Process, Result, Stdin};
+use crate::{Exit, Output, Process, Result, Size, Stdin};
 use kill::Hold;
 
 /// Messages in the caller's queue.
@@ -43,6 +43,8 @@ pub(super) struct Job {
     /// The command line for any login shell.
     pub(super) line: String,
     pub(super) marker: Marker,
+    /// The sizes of its terminal, where it has one.
+    pub(super) terminal: Option<watch::Receiver<Size>>,
     /// How long it may take to be started.
     pub(super) limit: Duration,
 }
@@ -50,6 +52,7 @@ pub(super) struct Job {
 /// Runs a command to its end. The answer about its start goes to `started`; when nobody waits for that any more, the
 /// command is killed.
 pub(super) async fn run(job: Job, slot: Slot, stdin: Stdin, mut started: oneshot::Sender<Result<Process>>) {
+    let terminal = job.terminal.clone();
     let mut running = match Box::pin(start::start(job, slot, &mut started)).await {
         Ok(running) => running,
         Err(error) => {
@@ -73,17 +76,34 @@ pub(super) async fn run(job: Job, slot: Slot, stdin: Stdin, mut started: oneshot
         running.kill().await;
         return;
     }
-    let feeding = Feeding(tokio::spawn(stdin::feed(Arc::clone(&running.writer), source)).abort_handle());
+    let feeding = Aside::new(stdin::feed(Arc::clone(&running.writer), source, terminal.is_none()));
+    let resizing = terminal.map(|sizes| Aside::new(resize(Arc::clone(&running.writer), sizes)));
     let exit = running.carry(&output_sender, guarded).await;
-    drop(feeding);
+    drop((feeding, resizing));
     drop(output_sender);
     let _ = exit_sender.send(exit);
 }
 
-/// Ends the feeding of standard input with the command.
-struct Feeding(AbortHandle);
+/// Tells the guest each new size of the terminal.
+async fn resize(channel: Arc<ChannelWriteHalf<Msg>>, mut sizes: watch::Receiver<Size>) {
+    while sizes.changed().await.is_ok() {
+        let Size { columns, rows } = *sizes.borrow_and_update();
+        if channel.window_change(columns.into(), rows.into(), 0, 0).await.is_err() {
+            return;
+        }
+    }
+}
 
-impl Drop for Feeding {
+/// A task beside the command that ends with it.
+struct Aside(AbortHandle);
+
+impl Aside {
+    fn new(work: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self(tokio::spawn(work).abort_handle())
+    }
+}
+
+impl Drop for Aside {
     fn drop(&mut self) {
         self.0.abort();
     }

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::dial::Dialled;
-use super::pool::{Pool, Share};
+use super::pool::{Pool, Share, Slot};
 use super::preamble::Marker;
 use super::{SshOptions, process};
-use crate::{Command, Error, Identity, Process, Result, Session, Target, quote};
+use crate::{
+    Command, Error, Identity, PortForward, Process, Result, Session, Size, Target, Terminal, Terminals, quote,
+};
 
 /// A session over SSH.
 pub(super) struct SshSession {
-    pool: Arc<Pool>,
+    pub(super) pool: Arc<Pool>,
 }
 
 impl SshSession {
@@ -22,30 +24,51 @@ impl SshSession {
         Self { pool: Pool::new(options, target, dialled) }
     }
 
-    async fn start(&self, command: Command, share: Share) -> Result<Process> {
+    async fn start(
+        &self,
+        command: Command,
+        share: Share,
+        terminal: Option<watch::Receiver<Size>>,
+    ) -> Result<Process> {
         let marker = Marker::new();
-        let line = quote::command_line(&marker.script(), &command.argv)?;
+        let script = if terminal.is_some() { marker.terminal_script() } else { marker.script() };
+        let line = quote::command_line(&script, &command.argv)?;
         let (sender, started) = oneshot::channel();
         let limit = self.pool.options.start_timeout;
         let pool = Arc::downgrade(&self.pool);
-        let job = process::Job { pool, share, argv: command.argv, line, marker, limit };
+        let job = process::Job { pool, share, argv: command.argv, line, marker, terminal, limit };
+        let slot = self.slot(share).await?;
+        // A task of its own, so that a command whose caller goes away is still killed in the guest.
+        tokio::spawn(process::run(job, slot, command.stdin, sender));
+        started.await.unwrap_or_else(|_| Err(Error::Lost("the session was closed".into())))
+    }
+
+    /// A place on a connection, within the time that a start may take.
+    pub(super) async fn slot(&self, share: Share) -> Result<Slot> {
+        let limit = self.pool.options.start_timeout;
         let Ok(slot) = timeout(limit, self.pool.slot(share)).await else {
             return Err(Error::Unreachable(format!("no connection to the guest came free within {limit:?}")));
         };
-        // A task of its own, so that a command whose caller goes away is still killed in the guest.
-        tokio::spawn(process::run(job, slot?, command.stdin, sender));
-        started.await.unwrap_or_else(|_| Err(Error::Lost("the session was closed".into())))
+        slot
     }
 }
 
 #[async_trait]
 impl Session for SshSession {
     async fn exec(&self, command: Command) -> Result<Process> {
-        self.start(command, Share::Shared).await
+        self.start(command, Share::Shared, None).await
     }
 
     async fn stream(&self, command: Command) -> Result<Process> {
-        self.start(command, Share::Own).await
+        self.start(command, Share::Own, None).await
+    }
+
+    fn terminals(&self) -> Option<&dyn Terminals> {
+        Some(self)
+    }
+
+    fn port_forward(&self) -> Option<&dyn PortForward> {
+        Some(self)
     }
 
     async fn closed(&self) -> Error {
@@ -56,6 +79,15 @@ impl Session for SshSession {
 
     fn identity(&self) -> Option<Identity> {
         Some(self.pool.identity().clone())
+    }
+}
+
+#[async_trait]
+impl Terminals for SshSession {
+    async fn open(&self, command: Command, size: Size) -> Result<Terminal> {
+        let (resize, sizes) = watch::channel(size);
+        let process = self.start(command, Share::Own, Some(sizes)).await?;
+        Ok(Terminal { process, resize })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Feeds a command's standard input.
 //!
-//! The task ends when the source does (then the guest sees end of file), or when the channel refuses more. A guest that
+//! The task ends when the source does (then the guest sees end of file, but on a terminal, which has none), or when the channel refuses more. A guest that
 //! does not read makes it wait, without touching anything else; the command's own task aborts it at the end.
 
 use std::sync::Arc;
@@ -21,8 +21,8 @@ pub(super) enum Source {
     Piped(mpsc::Receiver<Bytes>),
 }
 
-/// Sends it all.
-pub(super) async fn feed(channel: Arc<ChannelWriteHalf<Msg>>, source: Source) {
+/// Sends it all; the end too, where that is one for the command (`ends`).
+pub(super) async fn feed(channel: Arc<ChannelWriteHalf<Msg>>, source: Source, ends: bool) {
     let sent = match source {
         Source::Closed => Ok(()),
         Source::Bytes(bytes) => channel.data_bytes(bytes).await,
@@ -38,7 +38,7 @@ pub(super) async fn feed(channel: Arc<ChannelWriteHalf<Msg>>, source: Source) {
         }
     };
     // A failure means that the connection is gone, which the command's own task sees and tells.
-    if sent.is_ok() {
+    if sent.is_ok() && ends {
         let _ = channel.eof().await;
     }
 }

@@ -12,12 +12,16 @@
 )]
 
 mod connection;
+mod forward;
 mod output;
 mod running;
+mod terminal;
 
 pub use connection::*;
+pub use forward::*;
 pub use output::*;
 pub use running::*;
+pub use terminal::*;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +41,9 @@ impl Guest {
         self.transport.connect(&self.target).await.expect("the guest lets us in")
     }
 }
+
+/// Held by the clauses that measure this program's memory, or take much of it.
+pub static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 pub fn bounds() -> Bounds {
     Bounds { timeout: Some(Duration::from_secs(60)), limit_bytes: 64 << 20 }
@@ -86,6 +93,10 @@ macro_rules! contract {
             a_command_that_ends_harms_no_beginning_one,
             a_cut_is_told_and_nothing_runs_twice, another_identity_gets_nothing, a_wrong_password_is_refused,
             an_unread_command_harms_no_other, an_unread_stream_loses_nothing, a_dropped_session_ends_its_commands,
+            a_terminal_has_its_size_and_one_stream, a_terminal_is_resized, ctrl_c_reaches_the_foreground,
+            a_raw_terminal_carries_every_byte, a_terminal_without_input_goes_on,
+            a_dropped_terminal_takes_every_job_along, a_forward_carries_both_ways_and_closes_by_halves,
+            a_forward_to_nothing_says_so, an_unread_forward_harms_no_other,
         );
     };
 }

@@ -8,6 +8,7 @@ use transports::{Bounds, Exit, Stream, capture};
 use super::*;
 
 pub async fn both_streams_come_through_whole(guest: Guest) {
+    let _alone = MEMORY.lock().await;
     let session = guest.session().await;
     let script = "head -c 8388608 /dev/zero | tr '\\0' o & head -c 8388608 /dev/zero | tr '\\0' e >&2; wait";
     let captured = run(&*session, sh(script)).await;
@@ -33,6 +34,7 @@ fn memory_bytes() -> u64 {
 }
 
 pub async fn an_unread_command_harms_no_other(guest: Guest) {
+    let _alone = MEMORY.lock().await;
     let session = guest.session().await;
     let unread = session.exec(command(&["yes"])).await.unwrap();
     // Let it print as much as anyone takes: until memory stops growing.

@@ -132,6 +132,7 @@ pub async fn a_command_that_ends_harms_no_beginning_one(guest: Guest) {
 }
 
 pub async fn stdin_comes_through_whole(guest: Guest) {
+    let _alone = MEMORY.lock().await;
     let session = guest.session().await;
     let megabyte: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let bytes = Bytes::from(megabyte.repeat(32));

@@ -87,6 +87,11 @@ impl Server {
 
     /// Dropbear.
     pub fn dropbear() -> Self {
+        Self::dropbear_with("")
+    }
+
+    /// Dropbear with further options.
+    pub fn dropbear_with(options: &str) -> Self {
         need("/usr/sbin/dropbear", "dropbear-bin");
         need("/usr/bin/dropbearkey", "dropbear-bin");
         let address = free_address();
@@ -111,7 +116,7 @@ impl Server {
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
         fs::set_permissions(home.join(".ssh"), fs::Permissions::from_mode(0o700)).unwrap();
         let script = format!(
-            "mount --bind {} /root && exec dropbear -F -E -r {}/host_key -p {address} -P ''",
+            "mount --bind {} /root && exec dropbear -F -E -r {}/host_key -p {address} -P '' {options}",
             home.display(),
             path.display()
         );

@@ -23,6 +23,9 @@ const LAG_BYTES: usize = 512 * 1024;
 /// Unread bytes at which reading stops, where nothing else is on the connection.
 const QUEUE_BYTES: usize = 16 * 1024 * 1024;
 
+/// The same where nothing else ever comes to the connection.
+const OWN_QUEUE_BYTES: usize = 1024 * 1024;
+
 /// Unread bytes at which reading stops although that stops neighbours too: only where the command could not be held.
 const CROWDED_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 
@@ -146,6 +149,9 @@ impl Running {
     /// Takes the measures that the unread output asks for, and gives how much may pile up.
     fn settle(&mut self) -> usize {
         let Some(slot) = &mut self.slot else { return QUEUE_BYTES };
+        if slot.is_own() {
+            return OWN_QUEUE_BYTES;
+        }
         let lagging = self.queued_bytes > LAG_BYTES;
         slot.set_lagging(lagging);
         if !lagging {

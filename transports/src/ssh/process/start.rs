@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -20,7 +21,7 @@ use super::super::pool::{self, Pool, Share, Slot};
 use super::super::preamble::Preamble;
 use super::super::shell;
 use super::{Job, Running};
-use crate::{Error, Exit, Process, Result, quote};
+use crate::{Error, Exit, Process, Result, Size, quote};
 
 /// Connections that may refuse even a single channel before the guest is taken to allow none.
 const CLOSED_CONNECTIONS: usize = 2;
@@ -36,8 +37,13 @@ pub(super) async fn start(
     let session_closed = pool.closed();
     let (slot, channel) = open(&pool, slot, job.share, job.limit).await?;
     drop(pool);
-    let (reader, writer) = channel.split();
-    let line = if slot.connection.shell.takes_scripts() {
+    let (mut reader, writer) = channel.split();
+    if let Some(sizes) = &job.terminal {
+        let size = *sizes.borrow();
+        let given = timeout_at(deadline, terminal(&mut reader, &writer, size)).await;
+        given.unwrap_or_else(|_| Err(Error::Lost("the guest gave no terminal in time".into())))?;
+    }
+    let line = if job.terminal.is_none() && slot.connection.shell.takes_scripts() {
         quote::posix_command_line(&job.marker.leaders_script(), &job.argv).unwrap_or(job.line)
     } else {
         job.line
@@ -89,6 +95,31 @@ pub(super) async fn start(
                 shell::ask(slot);
             }
             return Ok(running);
+        }
+    }
+}
+
+/// What programs on the terminal are told that it is; the containers of other runtimes say the same.
+const TERMINAL: &str = "xterm";
+
+/// Asks for a terminal and waits for the answer.
+async fn terminal(reader: &mut ChannelReadHalf, writer: &ChannelWriteHalf<Msg>, size: Size) -> Result<()> {
+    let lost = || Error::Lost("the connection ended".into());
+    let Size { columns, rows } = size;
+    let asked = writer.request_pty(true, TERMINAL, columns.into(), rows.into(), 0, 0, &[]).await;
+    asked.map_err(|_| lost())?;
+    loop {
+        match reader.wait().await {
+            Some(ChannelMsg::Success) => return Ok(()),
+            Some(ChannelMsg::Failure) => {
+                return Err(Error::Forbidden(
+                    "the guest gives this user no terminal: set PermitTTY in its sshd_config, or run the command \
+                     without one"
+                        .into(),
+                ));
+            }
+            Some(ChannelMsg::Close) | None => return Err(lost()),
+            Some(_) => {}
         }
     }
 }
