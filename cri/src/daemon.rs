@@ -22,6 +22,7 @@ use machines::qemu::Qemu;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::task::AbortOnDropHandle;
 use transports::{Ssh, Transport};
 
 use crate::config::{Config, ProviderConfig};
@@ -31,6 +32,7 @@ use crate::node::Node;
 use crate::pod::{Context, recover};
 use crate::service;
 use crate::store::Store;
+use crate::streaming;
 
 /// Serves until a signal asks for the end.
 pub async fn serve(config: Config) -> Result<()> {
@@ -40,8 +42,10 @@ pub async fn serve(config: Config) -> Result<()> {
     let drain = Duration::from_secs(config.timeouts.drain_seconds);
     let context = Arc::new(context(config, store).await?);
     look_at_providers(&context);
-    let node = Arc::new(Node { pods: recover(context).await? });
+    let (streaming, streams) = streaming::open(&context.config.streaming).await?;
+    let node = Arc::new(Node { pods: recover(context).await?, streaming });
     let listener = bind(&socket).await?;
+    let streams = AbortOnDropHandle::new(tokio::spawn(streams.serve(Arc::clone(&node))));
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
 
     let (stopping, stopped) = tokio::sync::oneshot::channel();
@@ -59,6 +63,7 @@ pub async fn serve(config: Config) -> Result<()> {
         result = server => result.map_err(|source| Error::failed("the server failed", source))?,
         () = patience => tracing::warn!("calls were still under way when the drain time was over"),
     }
+    drop(streams);
     let _ = std::fs::remove_file(&socket);
     tracing::info!("stopped; the machines go on");
     Ok(())

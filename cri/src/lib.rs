@@ -21,3 +21,4 @@ pub mod runtime;
 pub mod sandbox;
 pub mod service;
 pub mod store;
+pub mod streaming;

@@ -74,6 +74,9 @@ impl Config {
         if self.images.max_disk_gib > LARGEST_GIB || self.images.max_unpacked_gib > LARGEST_GIB {
             return refuse("-gib", format!("a limit of [images] is above {LARGEST_GIB} GiB"));
         }
+        if let Some((key, why)) = self.streaming.wrong() {
+            return refuse(key, why);
+        }
         let known = crate::pod::annotations::ALL;
         for name in &self.allowed_annotations {
             if !known.contains(&name.as_str()) {
@@ -127,6 +130,20 @@ mod tests {
         let message = refused("[handlers.vm]\nprovider = \"kvm\"\n");
         assert!(message.contains(":2: handler \"vm\" names the provider \"kvm\""), "{message}");
         assert!(message.contains("qemu"), "{message}");
+    }
+
+    #[test]
+    fn streaming_in_the_clear_stays_on_loopback() {
+        let message = refused("[streaming]\naddress = \"192.0.2.1:10250\"\n");
+        assert!(
+            message.starts_with("infranetes.toml:2: ") && message.contains("tls-certificate"),
+            "{message}"
+        );
+        let message = refused("[streaming]\ntls-key = \"/k\"\n");
+        assert!(message.contains("give both or none"), "{message}");
+        let message =
+            refused("[streaming]\naddress = \"0.0.0.0:1\"\ntls-key = \"/k\"\ntls-certificate = \"/c\"\n");
+        assert!(message.contains("names no host"), "{message}");
     }
 
     #[test]

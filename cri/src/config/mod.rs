@@ -8,6 +8,7 @@ mod image;
 mod load;
 mod network;
 mod provider;
+mod streaming;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 pub use image::{ImageRule, ImagesConfig};
 pub use network::{NetworkMode, NetworkSection};
 pub use provider::{Accel, HandlerConfig, ProviderConfig, QemuSection};
+pub use streaming::StreamingSection;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Config {
     /// Facts of images by name pattern; a later rule wins over an earlier one, fact by fact.
     #[serde(default)]
     pub image: Vec<ImageRule>,
+    /// Where `exec`, `attach` and `port-forward` are served.
+    #[serde(default)]
+    pub streaming: StreamingSection,
     /// How long things may take.
     #[serde(default)]
     pub timeouts: Timeouts,

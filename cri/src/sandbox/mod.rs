@@ -2,6 +2,7 @@
 
 pub mod list;
 pub mod policy;
+pub mod port_forward;
 pub mod remove;
 pub mod run;
 pub mod status;

@@ -137,16 +137,20 @@ impl RuntimeService for Runtime {
         unimplemented("UpdateContainerResources").await
     }
 
-    async fn exec(&self, _: Request<cri::ExecRequest>) -> Answer<cri::ExecResponse> {
-        unimplemented("Exec").await
+    async fn exec(&self, request: Request<cri::ExecRequest>) -> Answer<cri::ExecResponse> {
+        call("Exec", container::exec::exec(&self.0, request.into_inner())).await
     }
 
-    async fn attach(&self, _: Request<cri::AttachRequest>) -> Answer<cri::AttachResponse> {
-        unimplemented("Attach").await
+    async fn attach(&self, request: Request<cri::AttachRequest>) -> Answer<cri::AttachResponse> {
+        call("Attach", async { container::attach::attach(&self.0, request.into_inner()) }).await
     }
 
-    async fn port_forward(&self, _: Request<cri::PortForwardRequest>) -> Answer<cri::PortForwardResponse> {
-        unimplemented("PortForward").await
+    async fn port_forward(
+        &self,
+        request: Request<cri::PortForwardRequest>,
+    ) -> Answer<cri::PortForwardResponse> {
+        call("PortForward", async { sandbox::port_forward::port_forward(&self.0, request.into_inner()) })
+            .await
     }
 
     async fn container_stats(

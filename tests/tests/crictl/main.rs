@@ -1,9 +1,12 @@
 //! `crictl`, a client that this project did not write, drives a pod through its whole life: on an image with cloud-init,
-//! on one from before systemd that takes a password only, and on one of busybox and dropbear.
+//! on one from before systemd that takes a password only, and on one of busybox and dropbear. It also speaks with what runs
+//! in a guest: `exec`, `attach`, `port-forward`.
 //!
 //! Run by `cargo xtask test --tier e2e`, which builds crictl where there is a Go to do so.
 
 mod program;
+mod streaming;
+mod talk;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -43,7 +46,7 @@ fn life(guest: &str, process: &str) {
     let mut options = Options::from_env().expect("the tests' environment");
     "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
     let node = Node::start(options).expect("a node");
-    let Some(crictl) = Crictl::find(&node.socket()) else {
+    let Some(crictl) = Crictl::find(&node) else {
         // Straight to the standard output: this is not for a reader of a failure.
         let _ = writeln!(std::io::stdout(), "skipped: crictl is not here, there was no Go to build it");
         return;

@@ -1,29 +1,39 @@
 //! The program `crictl`, pointed at a node's daemon.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tests::Node;
 
-/// `crictl` with the options that every call has.
-pub(crate) struct Crictl {
+/// `crictl` with the options that every call has. It runs in the node's namespace, where the streaming server is.
+pub(crate) struct Crictl<'a> {
     program: PathBuf,
-    endpoint: String,
+    node: &'a Node,
 }
 
-impl Crictl {
+impl<'a> Crictl<'a> {
     /// The program that `cargo xtask test` has built; `None` where it could not.
-    pub(crate) fn find(socket: &Path) -> Option<Self> {
+    pub(crate) fn find(node: &'a Node) -> Option<Self> {
         let program = std::env::var_os("INFRANETES_CRICTL")?.into();
-        Some(Self { program, endpoint: format!("unix://{}", socket.display()) })
+        Some(Self { program, node })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(["-r", &self.endpoint, "-i", &self.endpoint, "-t", "300s"]).args(arguments);
+        self.command_under(&[], arguments)
+    }
+
+    /// The same, started by another program.
+    pub(crate) fn command_under(&self, starter: &[&str], arguments: &[&str]) -> Command {
+        let endpoint = format!("unix://{}", self.node.socket().display());
+        let program = self.program.to_str().expect("a path without surprises");
+        let words = [starter, &[program]].concat();
+        let mut command = self.node.namespace().command(words[0]);
+        command.args(&words[1..]);
+        command.args(["-r", &endpoint, "-i", &endpoint, "-t", "300s"]).args(arguments);
         command.stdin(Stdio::null());
         command
     }
@@ -127,7 +137,7 @@ impl Drop for Following {
 }
 
 /// A short pause between two attempts.
-#[expect(clippy::disallowed_methods, reason = "crictl has no way to wait for the guest's first answer")]
-fn pause() {
+#[expect(clippy::disallowed_methods, reason = "crictl has no way to wait for what happens in a guest")]
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(500));
 }

@@ -17,6 +17,7 @@ mod net;
 mod processes;
 mod refusals;
 mod restart;
+mod streaming;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

@@ -15,9 +15,6 @@ async fn every_rpc_that_is_not_offered_says_so_by_name() {
     }
     refused! { runtime:
         update_container_resources(UpdateContainerResourcesRequest) = "UpdateContainerResources",
-        exec(ExecRequest) = "Exec",
-        attach(AttachRequest) = "Attach",
-        port_forward(PortForwardRequest) = "PortForward",
         container_stats(ContainerStatsRequest) = "ContainerStats",
         list_container_stats(ListContainerStatsRequest) = "ListContainerStats",
         pod_sandbox_stats(PodSandboxStatsRequest) = "PodSandboxStats",

@@ -1,0 +1,184 @@
+//! `crictl exec`, `attach` and `port-forward`, over SPDY and over `WebSocket`, on one machine.
+
+use std::io::Write as _;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use tests::{Node, Options};
+
+use crate::program::{Crictl, pause};
+use crate::{BOOT, MACHINE, files, pull, text};
+
+/// How long a step may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+const TRANSPORTS: [&str; 2] = ["spdy", "websocket"];
+
+/// The machine that all of it is tried on.
+struct Machine<'a> {
+    node: &'a Node,
+    crictl: &'a Crictl<'a>,
+    pod: String,
+    id: String,
+}
+
+#[test]
+fn what_runs_in_a_guest_is_spoken_with() {
+    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut options = Options::from_env().expect("the tests' environment");
+    "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
+    let node = Node::start(options).expect("a node");
+    let Some(crictl) = Crictl::find(&node) else {
+        let _ = writeln!(std::io::stdout(), "skipped: crictl is not here, there was no Go to build it");
+        return;
+    };
+    let image = format!("{}/guests/mini:latest", node.registry());
+    pull(&crictl, &image);
+    let files = files(&node, &image);
+    let pod = crictl.call(&["runp", "-T", "120s", text(&files.pod)]);
+    let id = crictl.call(&["create", "--no-pull", &pod, text(&files.container), text(&files.pod)]);
+    crictl.call(&["start", &id]);
+    crictl.until(BOOT, &["exec", "-s", &id, "true"]);
+    let machine = Machine { node: &node, crictl: &crictl, pod, id };
+    for transport in TRANSPORTS {
+        machine.streams_are_apart(transport);
+        machine.much_output_comes_whole(transport);
+        machine.a_terminal_feels_like_one(transport);
+        machine.a_client_that_vanishes_takes_its_command_along(transport);
+    }
+    machine.the_console_has_several_viewers();
+    machine.ports_of_the_guest_are_reached();
+    crictl.call(&["stop", "-t", "60", &machine.id]);
+    let refused = crictl.attempt(&["exec", &machine.id, "true"]).expect_err("it no longer runs");
+    assert!(refused.contains("does not run"), "{refused}");
+}
+
+impl Machine<'_> {
+    fn exec<'b>(&'b self, options: &[&'b str], command: &[&'b str]) -> Vec<&'b str> {
+        [&["exec"], options, &[self.id.as_str()], command].concat()
+    }
+
+    /// What a command prints in the guest.
+    fn asks(&self, script: &str) -> String {
+        self.crictl.call(&["exec", "-s", &self.id, "sh", "-c", script])
+    }
+
+    fn streams_are_apart(&self, transport: &str) {
+        let script = "cat; echo error >&2; exit 7";
+        let arguments = self.exec(&["-i", "--transport", transport], &["sh", "-c", script]);
+        let mut talk = self.crictl.talk(&arguments);
+        talk.types("typed\n");
+        talk.shows("typed\n", PATIENCE);
+        talk.hangs_up();
+        let (rest, status) = talk.ends(PATIENCE);
+        assert!(!status.success() && rest.is_empty(), "{transport}: {status}: {rest:?}");
+        let arguments = self.exec(&["--transport", transport], &["sh", "-c", "echo error >&2; exit 7"]);
+        let failed = self.crictl.attempt(&arguments).expect_err("it fails");
+        assert!(failed.contains("error\n") && failed.contains("exit code 7"), "{transport}: {failed}");
+    }
+
+    fn much_output_comes_whole(&self, transport: &str) {
+        let arguments = self.exec(&["--transport", transport], &["head", "-c", "20000000", "/dev/zero"]);
+        let mut talk = self.crictl.talk(&arguments);
+        talk.hangs_up();
+        let (zeros, status) = talk.ends(PATIENCE);
+        assert!(status.success(), "{transport}: {status}");
+        assert_eq!((zeros.len(), zeros.iter().any(|byte| *byte != 0)), (20_000_000, false), "{transport}");
+    }
+
+    fn a_terminal_feels_like_one(&self, transport: &str) {
+        let arguments = self.exec(&["-it", "--transport", transport], &["sh"]);
+        let mut talk = self.crictl.on_terminal((37, 111), &arguments);
+        for size in [(37, 111), (50, 120)] {
+            talk.resizes(size);
+            let (rows, columns) = size;
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                talk.types("stty size\r");
+                if talk.soon_shows(&format!("{rows} {columns}\r\n"), Duration::from_secs(5)) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{transport}: the terminal never had {size:?}");
+            }
+        }
+        // It speaks itself, so it is in the foreground by then.
+        talk.types("sh -c 'echo begins-$((1 + 1)); exec sleep 1000'\r");
+        talk.shows("begins-2", PATIENCE);
+        talk.types("\x03");
+        talk.types("echo back-$((40 + 2))\r");
+        talk.shows("back-42", PATIENCE);
+        // A program that takes the whole screen: it goes to the line that only this size has.
+        talk.types("vi /etc/passwd\r");
+        talk.shows("\x1b[50;1H", PATIENCE);
+        talk.types(":q!\r");
+        talk.types("exit $((4 - 1))\r");
+        let (_, status) = talk.ends(PATIENCE);
+        assert!(!status.success(), "{transport}: {status}");
+    }
+
+    fn a_client_that_vanishes_takes_its_command_along(&self, transport: &str) {
+        let script = "echo started; exec sleep 98765";
+        for options in [&["-i"][..], &["-it"]] {
+            let arguments =
+                self.exec(&[options, &["--transport", transport]].concat(), &["sh", "-c", script]);
+            let mut talk = self.crictl.on_terminal((24, 80), &arguments);
+            talk.shows("started", PATIENCE);
+            drop(talk);
+            let deadline = Instant::now() + PATIENCE;
+            while self
+                .asks("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 9876[5]' || true")
+                != "0"
+            {
+                assert!(Instant::now() < deadline, "{transport}: its command is still there");
+                pause();
+            }
+        }
+    }
+
+    fn the_console_has_several_viewers(&self) {
+        let mut first = self.crictl.talk(&["attach", "-i", &self.id]);
+        first.types("\r");
+        first.shows("login: ", PATIENCE);
+        let mut second = self.crictl.talk(&["attach", "-i", "--transport", "websocket", &self.id]);
+        second.types("root\r");
+        second.shows("Password: ", PATIENCE);
+        first.shows("Password: ", PATIENCE);
+        first.types("infranetes\r");
+        first.shows("# ", PATIENCE);
+        drop(first);
+        second.types("echo console-$((40 + 2)); exit\r");
+        second.shows("console-42", PATIENCE);
+    }
+
+    fn ports_of_the_guest_are_reached(&self) {
+        self.asks("mkdir -p /tmp/web; echo 'from localhost' >/tmp/web/index.html; httpd -p 127.0.0.1:8081 -h /tmp/web");
+        for (local, transport) in (18081..).zip(TRANSPORTS) {
+            let ports =
+                [format!("{local}:8081"), format!("{}:80", local + 100), format!("{}:9", local + 200)];
+            let call = ["port-forward", "--transport", transport, &self.pod, &ports[0], &ports[1], &ports[2]];
+            let mut talk = self.crictl.talk(&call);
+            talk.shows(&format!("Forwarding from 127.0.0.1:{}", local + 200), PATIENCE);
+            for _ in 0..2 {
+                assert_eq!(self.page(local), Some("from localhost\n".into()), "{transport}");
+            }
+            assert_eq!(self.page(local + 100), Some("hello from mini\n".into()), "{transport}");
+            assert_eq!(self.page(local + 200), None, "{transport}: nothing listens there");
+        }
+        // The server is restarted with another configuration; the daemon finds its way back by itself.
+        let restart = "sleep 1; killall sshd sshd-session; touch /run/restarted; exec /usr/sbin/sshd";
+        let detached = format!("setsid sh -c '{restart}' </dev/null >/dev/null 2>&1 &");
+        self.asks(&format!("echo 'AllowTcpForwarding no' >>/etc/ssh/sshd_config; {detached}"));
+        self.crictl.until(BOOT, &["exec", "-s", &self.id, "test", "-e", "/run/restarted"]);
+        let mut talk = self.crictl.talk(&["port-forward", &self.pod, "18300:80", "18301:8081"]);
+        talk.shows("Forwarding from 127.0.0.1:18301", PATIENCE);
+        assert_eq!(self.page(18300), Some("hello from mini\n".into()), "over the network");
+        assert_eq!(self.page(18301), None, "the guest's localhost is out of reach then");
+    }
+
+    /// A page from a port of the node.
+    fn page(&self, port: u16) -> Option<String> {
+        let url = format!("http://127.0.0.1:{port}/");
+        let wget = ["wget", "-q", "-O", "-", &url];
+        let page = self.node.namespace().command("busybox").args(wget).output().expect("busybox runs");
+        page.status.success().then(|| String::from_utf8_lossy(&page.stdout).into_owned())
+    }
+}
