@@ -1,5 +1,8 @@
 //! Where sessions are opened: what is refused, and that a token opens one session only. None needs a machine.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use proto::runtime::v1 as cri;
 use tests::Node;
 use tonic::Code;
@@ -34,6 +37,56 @@ async fn a_token_opens_what_it_is_for_once() {
     }
     let log = node.daemon().printed();
     assert!(log.matches("a streaming URL that was used, has expired, or never was").count() >= 6, "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_turns_it_into_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=node",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            &key,
+            "-out",
+            &certificate,
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let config = format!("[streaming]\ntls-certificate = \"{certificate}\"\ntls-key = \"{key}\"");
+    let (node, mut client) = crate::bare_node_with(&config).await;
+    let id = client.run_pod(&pod("forwarded", &node.pod_logs())).await.unwrap();
+    let request = cri::PortForwardRequest { pod_sandbox_id: id, port: vec![] };
+    let url = client.runtime.port_forward(request).await.unwrap().into_inner().url;
+    let (host, path) = url.strip_prefix("https://").expect("TLS").split_once('/').unwrap();
+    let mut spoken = node.namespace().command("openssl");
+    spoken.args(["s_client", "-connect", host, "-CAfile", &certificate, "-verify_return_error"]);
+    spoken.args(["-verify_ip", "127.0.0.1", "-quiet"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut spoken = spoken.spawn().unwrap();
+    let head = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    spoken.stdin.as_mut().unwrap().write_all(head.as_bytes()).unwrap();
+    let answer = tokio::task::block_in_place(|| spoken.wait_with_output()).unwrap();
+    let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(
+        answer.starts_with("HTTP/1.1 400 Bad Request"),
+        "the token is one, the request no session: {answer}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
