@@ -31,6 +31,7 @@ mod resolve;
 mod rm;
 mod run;
 mod size;
+mod speak;
 mod step;
 mod stop;
 mod table;

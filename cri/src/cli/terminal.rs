@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use anyhow::Context as _;
 use rustix::fs::{Mode, OFlags};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::io::unix::AsyncFd;
 
 /// A terminal that passes every key on.
@@ -45,6 +45,12 @@ impl RawTerminal {
                 Err(_would_block) => {}
             }
         }
+    }
+
+    /// Its columns and rows.
+    pub(super) fn size(&self) -> io::Result<(u16, u16)> {
+        let size = tcgetwinsize(self.terminal.get_ref())?;
+        Ok((size.ws_col, size.ws_row))
     }
 
     /// Shows bytes as they are.

@@ -1,12 +1,15 @@
 //! `crictl exec`, `attach` and `port-forward`, over SPDY and over `WebSocket`, on one machine.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use tests::{Node, Options};
 
 use crate::program::{Crictl, pause};
+use crate::talk::{TAKE_TERMINAL, Talk};
 use crate::{BOOT, MACHINE, files, pull, text};
 
 /// How long a step may take on a busy machine.
@@ -17,6 +20,7 @@ const TRANSPORTS: [&str; 2] = ["spdy", "websocket"];
 struct Machine<'a> {
     node: &'a Node,
     crictl: &'a Crictl<'a>,
+    daemon: u32,
     pod: String,
     id: String,
 }
@@ -26,7 +30,9 @@ fn what_runs_in_a_guest_is_spoken_with() {
     let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut options = Options::from_env().expect("the tests' environment");
     "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
-    let node = Node::start(options).expect("a node");
+    let binary = options.binary.clone();
+    let mut node = Node::start(options).expect("a node");
+    let daemon = node.daemon().id();
     let Some(crictl) = Crictl::find(&node) else {
         let _ = writeln!(std::io::stdout(), "skipped: crictl is not here, there was no Go to build it");
         return;
@@ -38,13 +44,15 @@ fn what_runs_in_a_guest_is_spoken_with() {
     let id = crictl.call(&["create", "--no-pull", &pod, text(&files.container), text(&files.pod)]);
     crictl.call(&["start", &id]);
     crictl.until(BOOT, &["exec", "-s", &id, "true"]);
-    let machine = Machine { node: &node, crictl: &crictl, pod, id };
+    let machine = Machine { node: &node, crictl: &crictl, daemon, pod, id };
     for transport in TRANSPORTS {
         machine.streams_are_apart(transport);
         machine.much_output_comes_whole(transport);
         machine.a_terminal_feels_like_one(transport);
         machine.a_client_that_vanishes_takes_its_command_along(transport);
+        machine.a_reader_that_stops_slows_nobody(transport);
     }
+    machine.our_own_command_line_speaks_too(&binary);
     machine.the_console_has_several_viewers();
     machine.ports_of_the_guest_are_reached();
     crictl.call(&["stop", "-t", "60", &machine.id]);
@@ -123,15 +131,65 @@ impl Machine<'_> {
             let mut talk = self.crictl.on_terminal((24, 80), &arguments);
             talk.shows("started", PATIENCE);
             drop(talk);
-            let deadline = Instant::now() + PATIENCE;
-            while self
-                .asks("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 9876[5]' || true")
-                != "0"
-            {
-                assert!(Instant::now() < deadline, "{transport}: its command is still there");
-                pause();
-            }
+            self.ends_in_the_guest("sleep 9876[5]", transport);
         }
+    }
+
+    /// A command that nobody reads stands still in the guest, and costs neither its neighbours time nor the daemon memory.
+    fn a_reader_that_stops_slows_nobody(&self, transport: &str) {
+        let arguments = self.exec(&["--transport", transport], &["yes", "nobody reads this"]);
+        let mut command = self.crictl.command_under(&[], &arguments);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut unread = command.spawn().expect("crictl runs");
+        let mut first = [0; 4096];
+        unread.stdout.as_mut().expect("a pipe").read_exact(&mut first).expect("it has begun");
+        let before = self.memory_bytes();
+        for number in 0..30 {
+            assert_eq!(self.asks(&format!("echo {number}")), number.to_string(), "{transport}");
+        }
+        let grown = self.memory_bytes().saturating_sub(before);
+        assert!(grown < 24 << 20, "{transport}: the daemon has grown by {grown} bytes");
+        unread.kill().and_then(|()| unread.wait()).expect("it ends");
+        self.ends_in_the_guest("nobody reads thi[s]", transport);
+    }
+
+    /// Waits until no process of the guest has this in its command line. A bracket keeps the search from finding itself.
+    fn ends_in_the_guest(&self, pattern: &str, transport: &str) {
+        let count =
+            format!("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '{pattern}' || true");
+        let deadline = Instant::now() + PATIENCE;
+        while self.asks(&count) != "0" {
+            assert!(Instant::now() < deadline, "{transport}: {pattern} is still there");
+            pause();
+        }
+    }
+
+    /// The daemon's resident memory.
+    fn memory_bytes(&self) -> u64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.daemon)).expect("the daemon runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("it has memory");
+        let kilobytes = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        kilobytes.expect("a number") << 10
+    }
+
+    fn our_own_command_line_speaks_too(&self, binary: &Path) {
+        let endpoint = format!("unix://{}", self.node.socket().display());
+        let mut command = self.node.namespace().command(TAKE_TERMINAL[0]);
+        command.args(&TAKE_TERMINAL[1..]).arg(binary).args(["--endpoint", &endpoint]);
+        command.args(["exec", "-it", &self.pod, "--", "sh"]);
+        let mut talk = Talk::on_terminal((31, 99), command);
+        talk.shows("# ", PATIENCE);
+        talk.types("stty size; exit 7\r");
+        talk.shows("31 99\r\n", PATIENCE);
+        assert_eq!(talk.ends(PATIENCE).1.code(), Some(7));
+        let mut command = self.node.namespace().command(binary);
+        command.args(["--endpoint", &endpoint, "exec", "-i", &self.pod, "--", "wc", "-c"]);
+        let mut piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+        // Dropped, it is the end.
+        piped.stdin.take().expect("a pipe").write_all(&vec![b'x'; 3_000_000]).expect("it is taken");
+        let counted = piped.wait_with_output().expect("it ends");
+        assert_eq!(String::from_utf8_lossy(&counted.stdout).trim(), "3000000");
     }
 
     fn the_console_has_several_viewers(&self) {

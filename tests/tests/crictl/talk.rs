@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -37,21 +37,12 @@ impl Crictl<'_> {
 
     /// Starts a call on a terminal, which it controls.
     pub(crate) fn on_terminal(&self, size: Size, arguments: &[&str]) -> Talk {
-        let screen =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("a terminal of ours");
-        resize(&screen, size);
-        let name = ptsname(&screen, Vec::new()).expect("a terminal with a name");
-        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let line = File::from(rustix::fs::open(&name, flags, Mode::empty()).expect("the terminal opens"));
-        let mut command = self.command_under(&["setsid", "--ctty"], arguments);
-        let again = || line.try_clone().expect("a descriptor");
-        let child = command.stdin(again()).stdout(again()).stderr(again()).spawn().expect("crictl runs");
-        let screen = File::from(screen);
-        let keys = screen.try_clone().expect("a descriptor");
-        Talk { child, keys: Some(keys), shown: read(screen), seen: Vec::new() }
+        Talk::on_terminal(size, self.command_under(TAKE_TERMINAL, arguments))
     }
 }
+
+/// What starts a program so that the terminal which it is given is its own.
+pub(crate) const TAKE_TERMINAL: &[&str] = &["setsid", "--ctty"];
 
 fn resize(screen: impl rustix::fd::AsFd, (rows, columns): Size) {
     let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
@@ -73,6 +64,22 @@ fn read(mut from: File) -> Receiver<Vec<u8>> {
 }
 
 impl Talk {
+    /// Starts a command, which takes the terminal that it is given, on one of this size.
+    pub(crate) fn on_terminal(size: Size, mut command: Command) -> Self {
+        let screen =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("a terminal of ours");
+        resize(&screen, size);
+        let name = ptsname(&screen, Vec::new()).expect("a terminal with a name");
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let line = File::from(rustix::fs::open(&name, flags, Mode::empty()).expect("the terminal opens"));
+        let again = || line.try_clone().expect("a descriptor");
+        let child = command.stdin(again()).stdout(again()).stderr(again()).spawn().expect("it runs");
+        let screen = File::from(screen);
+        let keys = screen.try_clone().expect("a descriptor");
+        Self { child, keys: Some(keys), shown: read(screen), seen: Vec::new() }
+    }
+
     /// Types.
     pub(crate) fn types(&mut self, keys: &str) {
         self.keys
