@@ -30,6 +30,7 @@ use crate::network::Network;
 use crate::node::Node;
 use crate::pod::{Context, recover};
 use crate::service;
+use crate::stats::Collector;
 use crate::store::Store;
 
 /// Serves until a signal asks for the end.
@@ -40,7 +41,8 @@ pub async fn serve(config: Config) -> Result<()> {
     let drain = Duration::from_secs(config.timeouts.drain_seconds);
     let context = Arc::new(context(config, store).await?);
     look_at_providers(&context);
-    let node = Arc::new(Node { pods: recover(context).await? });
+    let pods = Arc::new(recover(context).await?);
+    let node = Arc::new(Node { stats: Collector::start(Arc::clone(&pods)), pods });
     let listener = bind(&socket).await?;
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
 

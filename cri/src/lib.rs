@@ -20,4 +20,5 @@ pub mod pod;
 pub mod runtime;
 pub mod sandbox;
 pub mod service;
+pub mod stats;
 pub mod store;

@@ -1,11 +1,16 @@
 //! The node as the RPCs see it: its pods, and through them everything that pods share.
 
+use std::sync::Arc;
+
 use crate::pod::{Context, Pods};
+use crate::stats::Collector;
 
 /// What every RPC is given.
 pub struct Node {
     /// The pods.
-    pub pods: Pods,
+    pub pods: Arc<Pods>,
+    /// Their figures.
+    pub stats: Arc<Collector>,
 }
 
 impl Node {

@@ -3,9 +3,11 @@
 pub mod create;
 pub mod exec_sync;
 pub mod list;
+pub mod list_stats;
 pub mod policy;
 pub mod remove;
 pub mod reopen_log;
 pub mod start;
+pub mod stats;
 pub mod status;
 pub mod stop;

@@ -1,8 +1,11 @@
 //! The RPCs about pods, a file each, and the policy that says which pods this runtime takes.
 
 pub mod list;
+pub mod list_metrics;
+pub mod list_stats;
 pub mod policy;
 pub mod remove;
 pub mod run;
+pub mod stats;
 pub mod status;
 pub mod stop;

@@ -151,30 +151,30 @@ impl RuntimeService for Runtime {
 
     async fn container_stats(
         &self,
-        _: Request<cri::ContainerStatsRequest>,
+        request: Request<cri::ContainerStatsRequest>,
     ) -> Answer<cri::ContainerStatsResponse> {
-        unimplemented("ContainerStats").await
+        call("ContainerStats", container::stats::stats(&self.0, request.into_inner())).await
     }
 
     async fn list_container_stats(
         &self,
-        _: Request<cri::ListContainerStatsRequest>,
+        request: Request<cri::ListContainerStatsRequest>,
     ) -> Answer<cri::ListContainerStatsResponse> {
-        unimplemented("ListContainerStats").await
+        call("ListContainerStats", container::list_stats::list_stats(&self.0, request.into_inner())).await
     }
 
     async fn pod_sandbox_stats(
         &self,
-        _: Request<cri::PodSandboxStatsRequest>,
+        request: Request<cri::PodSandboxStatsRequest>,
     ) -> Answer<cri::PodSandboxStatsResponse> {
-        unimplemented("PodSandboxStats").await
+        call("PodSandboxStats", sandbox::stats::stats(&self.0, request.into_inner())).await
     }
 
     async fn list_pod_sandbox_stats(
         &self,
-        _: Request<cri::ListPodSandboxStatsRequest>,
+        request: Request<cri::ListPodSandboxStatsRequest>,
     ) -> Answer<cri::ListPodSandboxStatsResponse> {
-        unimplemented("ListPodSandboxStats").await
+        call("ListPodSandboxStats", sandbox::list_stats::list_stats(&self.0, request.into_inner())).await
     }
 
     async fn update_runtime_config(
@@ -193,16 +193,20 @@ impl RuntimeService for Runtime {
 
     async fn list_metric_descriptors(
         &self,
-        _: Request<cri::ListMetricDescriptorsRequest>,
+        request: Request<cri::ListMetricDescriptorsRequest>,
     ) -> Answer<cri::ListMetricDescriptorsResponse> {
-        unimplemented("ListMetricDescriptors").await
+        call("ListMetricDescriptors", async {
+            Ok(runtime::metric_descriptors::metric_descriptors(request.into_inner()))
+        })
+        .await
     }
 
     async fn list_pod_sandbox_metrics(
         &self,
-        _: Request<cri::ListPodSandboxMetricsRequest>,
+        request: Request<cri::ListPodSandboxMetricsRequest>,
     ) -> Answer<cri::ListPodSandboxMetricsResponse> {
-        unimplemented("ListPodSandboxMetrics").await
+        call("ListPodSandboxMetrics", sandbox::list_metrics::list_metrics(&self.0, request.into_inner()))
+            .await
     }
 
     async fn update_pod_sandbox_resources(

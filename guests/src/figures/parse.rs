@@ -249,7 +249,7 @@ mod tests {
         let _ = write!(text, "MemFree: 99 kB\nMemAvailable: 99 kB\nCached: {most} kB\n= net\n");
         let numbers = "1 ".repeat(16);
         for link in 0..1000 {
-            let _ = write!(text, "l{link}: {numbers}\n");
+            let _ = writeln!(text, "l{link}: {numbers}");
         }
         let _ = write!(
             text,

@@ -16,6 +16,7 @@ mod life;
 mod net;
 mod refusals;
 mod restart;
+mod stats;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};
