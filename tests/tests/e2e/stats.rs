@@ -148,6 +148,35 @@ async fn guest() {
     silent(&node, &mut client, &id).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_without_a_login_tells_its_memory_by_its_balloon() {
+    crate::within(240, balloon()).await;
+}
+
+async fn balloon() {
+    let wrong = "[[image]]\npattern = \"*\"\nfacts.credential = { password = \"wrong\" }\n";
+    let (node, mut client) = crate::node_with(&format!("{wrong}[timeouts]\nstart-wait-seconds = 1")).await;
+    let image = format!("{}/guests/mini:latest", node.registry());
+    client.pull(&image).await.unwrap();
+    let pod_id = client.run_pod(&pod("locked", &node.pod_logs())).await.unwrap();
+    let id = client.create(&pod_id, "machine", &image).await.unwrap();
+    client.start(&id).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(180);
+    let told = loop {
+        let now = stats(&mut client, &id).await;
+        if now.memory.is_some() {
+            break now;
+        }
+        assert!(Instant::now() < deadline, "its balloon tells nothing: {now:?}");
+        // The protocol offers no event for it.
+        sleep(Duration::from_millis(500)).await;
+    };
+    let memory = told.memory.as_ref().unwrap();
+    let (used, rest) = (value(memory.working_set_bytes.as_ref()), value(memory.available_bytes.as_ref()));
+    assert!(used > 1 << 20 && used + rest == 512 << 20, "the machine has 512 MiB: {memory:?}");
+    assert!(memory.rss_bytes.is_none() && told.swap.is_none(), "a balloon does not know that: {told:?}");
+}
+
 /// Every metric has its descriptor's labels, and those that people look for are there.
 async fn metrics(client: &mut Client, id: &str) {
     let request = cri::ListMetricDescriptorsRequest {};
