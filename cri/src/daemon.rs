@@ -22,13 +22,14 @@ use machines::qemu::Qemu;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
 use transports::{Ssh, Transport};
 
 use crate::config::{Config, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::node::Node;
-use crate::pod::{Context, recover};
+use crate::pod::{Changes, Context, recover};
 use crate::service;
 use crate::stats::Collector;
 use crate::store::Store;
@@ -42,7 +43,11 @@ pub async fn serve(config: Config) -> Result<()> {
     let context = Arc::new(context(config, store).await?);
     look_at_providers(&context);
     let pods = Arc::new(recover(context).await?);
-    let node = Arc::new(Node { stats: Collector::start(Arc::clone(&pods)), pods });
+    let node = Arc::new(Node {
+        stats: Collector::start(Arc::clone(&pods)),
+        pods,
+        stopping: CancellationToken::new(),
+    });
     let listener = bind(&socket).await?;
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
 
@@ -51,6 +56,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
             asked_to_stop().await;
+            node.stopping.cancel();
             let _ = stopping.send(());
         });
     let patience = async {
@@ -98,7 +104,7 @@ async fn context(config: Config, store: Store) -> Result<Context> {
         }
     }
     let network = Network::open(config.network_config()?)?;
-    Ok(Context { config, store, images, network, providers, transports })
+    Ok(Context { config, store, images, network, providers, transports, changes: Changes::default() })
 }
 
 /// Has every provider find out what the node can do, before the first pod waits for that.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::pod::{Context, Pods};
 use crate::stats::Collector;
 
@@ -11,6 +13,8 @@ pub struct Node {
     pub pods: Arc<Pods>,
     /// Their figures.
     pub stats: Arc<Collector>,
+    /// Cancelled when the daemon is asked to stop: what has no end of its own ends with it.
+    pub stopping: CancellationToken,
 }
 
 impl Node {

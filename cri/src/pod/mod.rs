@@ -19,6 +19,7 @@
 //! guest that does not answer costs its own container only: no owner waits for a guest.
 
 pub mod annotations;
+mod changes;
 pub mod facts;
 mod handle;
 mod live;
@@ -36,6 +37,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use changes::{Change, Changes, Kind as ChangeKind};
 pub use recover::recover;
 pub use registry::Pods;
 pub use request::NewContainer;
@@ -60,6 +62,8 @@ pub struct Context {
     pub providers: BTreeMap<String, Arc<dyn machines::Provider>>,
     /// The protocol to the guests of a provider; none where nothing answers.
     pub transports: BTreeMap<String, Arc<dyn transports::Transport>>,
+    /// Where what happens to pods is told.
+    pub changes: Changes,
 }
 
 impl Context {

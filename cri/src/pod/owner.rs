@@ -183,8 +183,9 @@ impl Owner {
             };
             (record.id.clone(), container)
         });
-        let view = View { pod: self.pod.clone(), containers: containers.collect() };
-        self.view.send_replace(Arc::new(view));
+        let view = Arc::new(View { pod: self.pod.clone(), containers: containers.collect() });
+        let before = self.view.send_replace(Arc::clone(&view));
+        self.context.changes.tell(&before, &view);
     }
 
     /// Makes the pod's record durable, then visible.

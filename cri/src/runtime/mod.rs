@@ -3,4 +3,5 @@
 pub mod config;
 pub mod metric_descriptors;
 pub mod status;
+pub mod update_config;
 pub mod version;

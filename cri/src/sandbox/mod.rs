@@ -9,3 +9,6 @@ pub mod run;
 pub mod stats;
 pub mod status;
 pub mod stop;
+pub mod stream;
+pub mod stream_metrics;
+pub mod stream_stats;

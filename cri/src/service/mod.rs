@@ -7,9 +7,11 @@ mod image;
 mod runtime;
 mod status;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::{Stream, StreamExt};
 use proto::runtime::v1::image_service_server::ImageServiceServer;
 use proto::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use tonic::service::Routes;
@@ -50,6 +52,18 @@ async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Re
             Err(status::of(&error))
         }
     }
+}
+
+/// A stream of answers.
+type Many<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Runs one RPC that answers a stream: traced until the stream begins, each error in it mapped.
+async fn call_many<T>(
+    rpc: &'static str,
+    work: impl Future<Output = Result<impl Stream<Item = Result<T>> + Send + 'static>>,
+) -> Result<Response<Many<T>>, Status> {
+    let mapped = |item: Result<T>| item.map_err(|error| status::of(&error));
+    call(rpc, async { Ok(Box::pin(work.await?.map(mapped)) as Many<T>) }).await
 }
 
 /// An RPC that this runtime does not offer.

@@ -9,6 +9,7 @@
 mod churn;
 mod client;
 mod endings;
+mod events;
 mod fixture;
 mod guests;
 mod ids;
@@ -17,6 +18,7 @@ mod net;
 mod refusals;
 mod restart;
 mod stats;
+mod streams;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};
