@@ -33,6 +33,8 @@ const GUESTS_SOONEST: Duration = Duration::from_secs(8);
 /// How many machines, and how many guests, are measured at once.
 const MACHINES_AT_ONCE: usize = 16;
 const GUESTS_AT_ONCE: usize = 8;
+/// How long a guest that told nothing is left alone: many silent ones must not take all places again and again.
+const SILENT: Duration = Duration::from_secs(30);
 /// How long the first question after a while waits for figures, and one about a single machine.
 const FIRST: Duration = Duration::from_millis(300);
 const SINGLE: Duration = Duration::from_secs(3);
@@ -183,12 +185,17 @@ impl Collector {
         // Asked only now: the guest may have gone while this waited.
         let Some(session) = container.link.as_ref().and_then(|link| link.session().ok()) else { return };
         let known = self.known_of(machine.as_str());
-        if known.guest.is_some_and(|last| is_newer_than(last.at, GUESTS_SOONEST)) {
+        if known.guest.is_some_and(|last| is_newer_than(last.at, GUESTS_SOONEST))
+            || known.ask_guest_at.is_some_and(|at| Instant::now() < at)
+        {
             return;
         }
         match guests::figures::figures(session.as_ref()).await {
             Ok(figures) => self.learn(machine.as_str(), |known| known.learn_guest(figures)),
-            Err(error) => tracing::debug!(%machine, %error, "the guest tells no figures"),
+            Err(error) => {
+                tracing::debug!(%machine, %error, "the guest tells no figures");
+                self.learn(machine.as_str(), |known| known.ask_guest_at = Some(Instant::now() + SILENT));
+            }
         }
     }
 }

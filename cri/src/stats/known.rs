@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use guests::figures::Figures;
 use machines::Usage;
+use tokio::time::Instant;
 
 /// The shortest time that a rate is worked out over.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -18,6 +19,8 @@ pub struct Known {
     pub nano_cores: Option<u64>,
     /// What the guest says.
     pub guest: Option<Arc<Figures>>,
+    /// When a guest that told nothing may be asked again.
+    pub(super) ask_guest_at: Option<Instant>,
 }
 
 /// Memory in bytes, as the guest or its balloon tells it. What was not told is absent.
@@ -63,6 +66,7 @@ impl Known {
     /// Takes the guest's figures in.
     pub(super) fn learn_guest(&mut self, figures: Figures) {
         self.guest = Some(Arc::new(figures));
+        self.ask_guest_at = None;
     }
 
     /// The newer word on memory. A guest cannot have more than its machine.
