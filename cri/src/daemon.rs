@@ -33,6 +33,7 @@ use crate::pod::{Changes, Context, recover};
 use crate::service;
 use crate::stats::Collector;
 use crate::store::Store;
+use crate::telemetry;
 
 /// Serves until a signal asks for the end.
 pub async fn serve(config: Config) -> Result<()> {
@@ -48,6 +49,9 @@ pub async fn serve(config: Config) -> Result<()> {
         pods,
         stopping: CancellationToken::new(),
     });
+    if let Some(address) = node.context().config.metrics.address {
+        telemetry::serve(&node, address).await?;
+    }
     let listener = bind(&socket).await?;
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
 

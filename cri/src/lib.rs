@@ -22,3 +22,4 @@ pub mod sandbox;
 pub mod service;
 pub mod stats;
 pub mod store;
+pub mod telemetry;

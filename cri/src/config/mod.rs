@@ -6,6 +6,7 @@
 mod derived;
 mod image;
 mod load;
+mod metrics;
 mod network;
 mod provider;
 
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use image::{ImageRule, ImagesConfig};
+pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
 pub use provider::{Accel, HandlerConfig, ProviderConfig, QemuSection};
 
@@ -48,6 +50,9 @@ pub struct Config {
     /// Facts of images by name pattern; a later rule wins over an earlier one, fact by fact.
     #[serde(default)]
     pub image: Vec<ImageRule>,
+    /// Where the daemon tells its own metrics.
+    #[serde(default)]
+    pub metrics: MetricsSection,
     /// How long things may take.
     #[serde(default)]
     pub timeouts: Timeouts,

@@ -25,6 +25,7 @@ use super::view::{ContainerView, View, is_live};
 use crate::error::{Error, Result};
 use crate::network::DhcpGuard;
 use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord};
+use crate::telemetry;
 
 /// How many requests of one pod may wait.
 const WAITING_REQUESTS: usize = 16;
@@ -163,6 +164,7 @@ impl Owner {
                     ?wait,
                     "not done; it is tried again"
                 );
+                telemetry::retried();
                 self.settle_at = Some(Instant::now() + wait);
             }
         }

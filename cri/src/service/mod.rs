@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::telemetry;
 
 /// The largest message that is taken or given, in bytes: the kubelet's own bound.
 const LARGEST_MESSAGE: usize = 16 << 20;
@@ -37,12 +38,12 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         )
 }
 
-/// Runs one RPC: traced, timed, its error mapped.
+/// Runs one RPC: traced, timed, counted, its error mapped.
 async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Result<Response<T>, Status> {
     let begun = Instant::now();
     let result = work.instrument(tracing::debug_span!("rpc", name = rpc)).await;
     let elapsed = begun.elapsed();
-    match result {
+    let answer = match result {
         Ok(answer) => {
             tracing::debug!(rpc, ?elapsed, "done");
             Ok(Response::new(answer))
@@ -51,7 +52,10 @@ async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Re
             tracing::info!(rpc, ?elapsed, error = error.chain(), "failed");
             Err(status::of(&error))
         }
-    }
+    };
+    let code = answer.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| "OK".to_owned());
+    telemetry::rpc(rpc, code, elapsed);
+    answer
 }
 
 /// A stream of answers.

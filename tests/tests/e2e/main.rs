@@ -19,6 +19,7 @@ mod refusals;
 mod restart;
 mod stats;
 mod streams;
+mod telemetry;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};
