@@ -22,6 +22,7 @@ use machines::qemu::Qemu;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use transports::{Ssh, Transport};
 
@@ -29,10 +30,12 @@ use crate::config::{Config, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::node::Node;
-use crate::pod::{Context, recover};
+use crate::pod::{Changes, Context, recover};
 use crate::service;
+use crate::stats::Collector;
 use crate::store::Store;
 use crate::streaming;
+use crate::telemetry;
 
 /// Serves until a signal asks for the end.
 pub async fn serve(config: Config) -> Result<()> {
@@ -43,7 +46,16 @@ pub async fn serve(config: Config) -> Result<()> {
     let context = Arc::new(context(config, store).await?);
     look_at_providers(&context);
     let (streaming, streams) = streaming::open(&context.config.streaming).await?;
-    let node = Arc::new(Node { pods: recover(context).await?, streaming });
+    let pods = Arc::new(recover(context).await?);
+    let node = Arc::new(Node {
+        stats: Collector::start(Arc::clone(&pods)),
+        pods,
+        streaming,
+        stopping: CancellationToken::new(),
+    });
+    if let Some(address) = node.context().config.metrics.address {
+        telemetry::serve(&node, address).await?;
+    }
     let listener = bind(&socket).await?;
     let streams = AbortOnDropHandle::new(tokio::spawn(streams.serve(Arc::clone(&node))));
     tracing::info!(socket = %socket.display(), pods = node.pods.views().len(), "serving");
@@ -53,6 +65,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
             asked_to_stop().await;
+            node.stopping.cancel();
             let _ = stopping.send(());
         });
     let patience = async {
@@ -101,7 +114,7 @@ async fn context(config: Config, store: Store) -> Result<Context> {
         }
     }
     let network = Network::open(config.network_config()?)?;
-    Ok(Context { config, store, images, network, providers, transports })
+    Ok(Context { config, store, images, network, providers, transports, changes: Changes::default() })
 }
 
 /// Has every provider find out what the node can do, before the first pod waits for that.

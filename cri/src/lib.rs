@@ -20,5 +20,7 @@ pub mod pod;
 pub mod runtime;
 pub mod sandbox;
 pub mod service;
+pub mod stats;
 pub mod store;
 pub mod streaming;
+pub mod telemetry;

@@ -58,4 +58,4 @@ pub use facts::{Credential, Facts, Transport};
 pub use labels::LABEL_PREFIX;
 pub use model::{BaseDisk, Image, ImportFormat, Limits, Progress, Registries, RegistryAuth, Step, Usage};
 pub use reference::{LOCAL_REGISTRY, normalize};
-pub use store::Store;
+pub use store::{Store, disk_usage};

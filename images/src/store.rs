@@ -193,22 +193,7 @@ impl Store {
 
     /// What the store takes up, downloads and unpacking included.
     pub async fn usage(&self) -> Result<Usage> {
-        let root = self.shared.layout.root().to_owned();
-        blocking(move || {
-            let mut usage = Usage::default();
-            let mut left = vec![root];
-            while let Some(path) = left.pop() {
-                // What was removed meanwhile takes up nothing.
-                let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-                usage.bytes += metadata.blocks() * 512;
-                usage.inodes += 1;
-                if metadata.is_dir() {
-                    left.extend(entries(&path)?);
-                }
-            }
-            Ok(usage)
-        })
-        .await
+        disk_usage(self.shared.layout.root().to_owned()).await
     }
 
     async fn with_image<T: Send + 'static>(
@@ -368,6 +353,25 @@ fn image(record: Record, names: &Names) -> Image {
     let (tags, digests) = names.of(&record.id);
     let Record { id, size_bytes, pinned, config_user, facts, labels, created_at, .. } = record;
     Image { id, tags, digests, size_bytes, pinned, config_user, facts, labels, created_at }
+}
+
+/// What a directory and everything below it takes up.
+pub async fn disk_usage(root: PathBuf) -> Result<Usage> {
+    blocking(move || {
+        let mut usage = Usage::default();
+        let mut left = vec![root];
+        while let Some(path) = left.pop() {
+            // What was removed meanwhile takes up nothing.
+            let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+            usage.bytes += metadata.blocks() * 512;
+            usage.inodes += 1;
+            if metadata.is_dir() {
+                left.extend(entries(&path)?);
+            }
+        }
+        Ok(usage)
+    })
+    .await
 }
 
 /// Runs file work where it may block.

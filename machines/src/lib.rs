@@ -21,6 +21,7 @@ mod error;
 mod null;
 pub mod qemu;
 mod spec;
+mod usage;
 
 pub use null::NullProvider;
 pub use qemu::{Accel, Qemu, QemuConfig};
@@ -29,6 +30,7 @@ pub use error::{Error, Result};
 pub use spec::{
     DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
 };
+pub use usage::{GuestMemory, Usage};
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -122,6 +124,12 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// Every machine of which anything exists.
     async fn list(&self) -> Result<Vec<MachineId>>;
+
+    /// What a running machine uses now; `None` where it does not run, is being started or ended just now, or its
+    /// provider cannot tell. It takes seconds at most, whatever the machine does.
+    async fn usage(&self, _id: &MachineId) -> Result<Option<Usage>> {
+        Ok(None)
+    }
 
     /// The serial console, where the provider has one.
     fn console(&self, _id: &MachineId) -> Option<Console> {

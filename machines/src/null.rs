@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode};
+use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode, Usage};
 
 /// Machines that exist in memory only.
 #[derive(Debug, Default)]
@@ -102,6 +102,22 @@ impl Provider for NullProvider {
     async fn list(&self) -> Result<Vec<MachineId>> {
         Ok(self.with(|machines| machines.keys().cloned().collect()))
     }
+
+    /// A machine that is none uses nothing.
+    async fn usage(&self, id: &MachineId) -> Result<Option<Usage>> {
+        let runs = self.with(|machines| {
+            machines.get(id).is_some_and(|machine| matches!(*machine.borrow(), MachineState::Running { .. }))
+        });
+        Ok(runs.then(|| Usage {
+            at: SystemTime::now(),
+            vcpu_time: Duration::ZERO,
+            process_time: Duration::ZERO,
+            resident_bytes: 0,
+            disk_bytes: 0,
+            memory_bytes: 0,
+            guest_memory: None,
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -132,8 +148,10 @@ mod tests {
         assert_eq!(*watch.borrow(), MachineState::Defined);
         provider.start(&id).await.unwrap();
         assert_eq!(*watch.borrow(), MachineState::Running { resets: 0 });
+        assert_eq!(provider.usage(&id).await.unwrap().unwrap().vcpu_time, Duration::ZERO);
         provider.stop(&id, StopMode::PowerButton).await.unwrap();
         assert!(matches!(&*watch.borrow(), MachineState::Ended(end) if end.cause == Cause::PoweredOff));
+        assert_eq!(provider.usage(&id).await.unwrap(), None);
         assert_eq!(provider.list().await.unwrap(), std::slice::from_ref(&id));
         provider.destroy(&id).await.unwrap();
         assert_eq!(*watch.borrow(), MachineState::Absent);

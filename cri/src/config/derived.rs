@@ -15,6 +15,11 @@ impl Config {
         self.state_dir.join("images")
     }
 
+    /// Where the machines of this node are, a directory for each provider.
+    pub fn machines_dir(&self) -> PathBuf {
+        self.state_dir.join("machines")
+    }
+
     /// Where the logs' own bookkeeping is.
     pub fn logs_dir(&self) -> PathBuf {
         self.state_dir.join("logs")
@@ -23,7 +28,7 @@ impl Config {
     /// QEMU as a provider of this name.
     pub fn qemu(&self, name: &str, section: &QemuSection) -> QemuConfig {
         QemuConfig {
-            root: self.state_dir.join("machines").join(name),
+            root: self.machines_dir().join(name),
             run: self.run_dir.join("machines").join(name),
             binary: section.binary.clone(),
             qemu_img: None,

@@ -153,6 +153,14 @@ mod tests {
     }
 
     #[test]
+    fn metrics_need_an_address_with_a_port() {
+        let config = Config::parse("[metrics]\naddress = \"127.0.0.1:9464\"\n", Path::new("x")).unwrap();
+        assert_eq!(config.metrics.address, Some(([127, 0, 0, 1], 9464).into()));
+        let message = refused("[metrics]\naddress = \"127.0.0.1\"\n");
+        assert!(message.starts_with("infranetes.toml:2: ") && message.contains("address"), "{message}");
+    }
+
+    #[test]
     fn a_wrong_type_is_told_with_its_line() {
         let message = refused("\n\n[machine]\ncpus = \"two\"\n");
         assert!(message.starts_with("infranetes.toml:4: "), "{message}");

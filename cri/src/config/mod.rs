@@ -6,6 +6,7 @@
 mod derived;
 mod image;
 mod load;
+mod metrics;
 mod network;
 mod provider;
 mod streaming;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use image::{ImageRule, ImagesConfig};
+pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
 pub use provider::{Accel, HandlerConfig, ProviderConfig, QemuSection};
 pub use streaming::StreamingSection;
@@ -53,6 +55,9 @@ pub struct Config {
     /// Where `exec`, `attach` and `port-forward` are served.
     #[serde(default)]
     pub streaming: StreamingSection,
+    /// Where the daemon tells its own metrics.
+    #[serde(default)]
+    pub metrics: MetricsSection,
     /// How long things may take.
     #[serde(default)]
     pub timeouts: Timeouts,

@@ -136,7 +136,8 @@ pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
     }
 }
 
-fn metadata(record: &ContainerRecord) -> ContainerMetadata {
+/// Its name and attempt.
+pub fn metadata(record: &ContainerRecord) -> ContainerMetadata {
     ContainerMetadata { name: record.name.clone(), attempt: record.attempt }
 }
 

@@ -5,7 +5,10 @@
 
 pub mod container;
 pub mod image;
+mod parts;
 pub mod sandbox;
+
+pub use parts::parts;
 
 use crate::error::{Error, Result};
 

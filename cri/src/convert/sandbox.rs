@@ -182,7 +182,8 @@ pub fn status(view: &View) -> PodSandboxStatus {
     }
 }
 
-fn metadata(pod: &PodRecord) -> PodSandboxMetadata {
+/// Its name, as Kubernetes knows it.
+pub fn metadata(pod: &PodRecord) -> PodSandboxMetadata {
     PodSandboxMetadata {
         name: pod.name.clone(),
         uid: pod.uid.clone(),

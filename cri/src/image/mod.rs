@@ -5,3 +5,4 @@ pub mod list;
 pub mod pull;
 pub mod remove;
 pub mod status;
+pub mod stream;

@@ -19,6 +19,7 @@
 //! guest that does not answer costs its own container only: no owner waits for a guest.
 
 pub mod annotations;
+mod changes;
 pub mod facts;
 mod handle;
 mod live;
@@ -37,6 +38,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use changes::{Change, Changes, Kind as ChangeKind};
 pub use owner::process_id;
 pub use recover::recover;
 pub use registry::Pods;
@@ -62,6 +64,8 @@ pub struct Context {
     pub providers: BTreeMap<String, Arc<dyn machines::Provider>>,
     /// The protocol to the guests of a provider; none where nothing answers.
     pub transports: BTreeMap<String, Arc<dyn transports::Transport>>,
+    /// Where what happens to pods is told.
+    pub changes: Changes,
 }
 
 impl Context {

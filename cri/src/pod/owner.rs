@@ -29,6 +29,7 @@ use super::view::{ContainerView, View, is_live};
 use crate::error::{Error, Result};
 use crate::network::DhcpGuard;
 use crate::store::{ContainerPhase, ContainerRecord, PodPhase, PodRecord, Role};
+use crate::telemetry;
 
 /// How many requests of one pod may wait.
 const WAITING_REQUESTS: usize = 16;
@@ -180,6 +181,7 @@ impl Owner {
                     ?wait,
                     "not done; it is tried again"
                 );
+                telemetry::retried();
                 self.settle_at = Some(Instant::now() + wait);
             }
         }
@@ -208,8 +210,9 @@ impl Owner {
             };
             (record.id.clone(), container)
         });
-        let view = View { pod: self.pod.clone(), containers: containers.collect() };
-        self.view.send_replace(Arc::new(view));
+        let view = Arc::new(View { pod: self.pod.clone(), containers: containers.collect() });
+        let before = self.view.send_replace(Arc::clone(&view));
+        self.context.changes.tell(&before, &view);
     }
 
     /// Makes the pod's record durable, then visible.

@@ -15,15 +15,7 @@ use crate::node::Node;
 /// Serves the call.
 pub async fn status(node: &Node, request: StatusRequest) -> Result<StatusResponse> {
     let context = node.context();
-    let mut unready = Vec::new();
-    for (name, provider) in &context.providers {
-        if let Err(error) = provider.check().await {
-            unready.push(format!("provider {name}: {error}"));
-        }
-    }
-    if let Err(error) = context.store.check() {
-        unready.push(error.chain());
-    }
+    let unready = unready(node).await;
     let runtime = if unready.is_empty() { Ok(()) } else { Err(unready.join("; ")) };
     let conditions = vec![
         condition("RuntimeReady", "ProviderNotReady", runtime),
@@ -49,6 +41,30 @@ pub async fn status(node: &Node, request: StatusRequest) -> Result<StatusRespons
         runtime_handlers: context.config.handlers.keys().map(handler).collect(),
         features: Some(RuntimeFeatures::default()),
     })
+}
+
+/// Why machines cannot be run; empty where they can.
+async fn unready(node: &Node) -> Vec<String> {
+    let context = node.context();
+    let mut unready = Vec::new();
+    for (name, provider) in &context.providers {
+        if let Err(error) = provider.check().await {
+            unready.push(format!("provider {name}: {error}"));
+        }
+    }
+    if let Err(error) = context.store.check() {
+        unready.push(error.chain());
+    }
+    unready
+}
+
+/// Why pods cannot be run or wired; empty where all is well.
+pub async fn unwell(node: &Node) -> Vec<String> {
+    let mut reasons = unready(node).await;
+    if let Err(error) = node.context().network.check().await {
+        reasons.push(format!("network: {error}"));
+    }
+    reasons
 }
 
 fn condition<E: Display>(kind: &str, reason: &str, state: Result<(), E>) -> RuntimeCondition {

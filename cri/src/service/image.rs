@@ -1,14 +1,12 @@
 //! `ImageService`: a line for each RPC.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use proto::runtime::v1 as cri;
 use proto::runtime::v1::image_service_server::ImageService;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{call, unimplemented};
+use super::{Many, call, call_many};
 use crate::image;
 use crate::node::Node;
 
@@ -19,7 +17,7 @@ type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl ImageService for Images {
-    type StreamImagesStream = Pin<Box<dyn Stream<Item = Result<cri::StreamImagesResponse, Status>> + Send>>;
+    type StreamImagesStream = Many<cri::StreamImagesResponse>;
 
     async fn list_images(&self, request: Request<cri::ListImagesRequest>) -> Answer<cri::ListImagesResponse> {
         call("ListImages", image::list::list(&self.0, request.into_inner())).await
@@ -47,7 +45,10 @@ impl ImageService for Images {
         call("ImageFsInfo", image::fs_info::fs_info(&self.0)).await
     }
 
-    async fn stream_images(&self, _: Request<cri::StreamImagesRequest>) -> Answer<Self::StreamImagesStream> {
-        unimplemented("StreamImages").await
+    async fn stream_images(
+        &self,
+        request: Request<cri::StreamImagesRequest>,
+    ) -> Answer<Self::StreamImagesStream> {
+        call_many("StreamImages", image::stream::stream(&self.0, request.into_inner())).await
     }
 }

@@ -7,9 +7,11 @@ mod image;
 mod runtime;
 mod status;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::{Stream, StreamExt};
 use proto::runtime::v1::image_service_server::ImageServiceServer;
 use proto::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use tonic::service::Routes;
@@ -18,6 +20,7 @@ use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::telemetry;
 
 /// The largest message that is taken or given, in bytes: the kubelet's own bound.
 const LARGEST_MESSAGE: usize = 16 << 20;
@@ -35,12 +38,12 @@ pub fn routes(node: &Arc<Node>) -> Routes {
         )
 }
 
-/// Runs one RPC: traced, timed, its error mapped.
+/// Runs one RPC: traced, timed, counted, its error mapped.
 async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Result<Response<T>, Status> {
     let begun = Instant::now();
     let result = work.instrument(tracing::debug_span!("rpc", name = rpc)).await;
     let elapsed = begun.elapsed();
-    match result {
+    let answer = match result {
         Ok(answer) => {
             tracing::debug!(rpc, ?elapsed, "done");
             Ok(Response::new(answer))
@@ -49,7 +52,22 @@ async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Re
             tracing::info!(rpc, ?elapsed, error = error.chain(), "failed");
             Err(status::of(&error))
         }
-    }
+    };
+    let code = answer.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| "OK".to_owned());
+    telemetry::rpc(rpc, code, elapsed);
+    answer
+}
+
+/// A stream of answers.
+type Many<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// Runs one RPC that answers a stream: traced until the stream begins, each error in it mapped.
+async fn call_many<T>(
+    rpc: &'static str,
+    work: impl Future<Output = Result<impl Stream<Item = Result<T>> + Send + 'static>>,
+) -> Result<Response<Many<T>>, Status> {
+    let mapped = |item: Result<T>| item.map_err(|error| status::of(&error));
+    call(rpc, async { Ok(Box::pin(work.await?.map(mapped)) as Many<T>) }).await
 }
 
 /// An RPC that this runtime does not offer.

@@ -1,14 +1,12 @@
 //! `RuntimeService`: a line for each RPC. What is not offered yet says so by name.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
 use proto::runtime::v1 as cri;
 use proto::runtime::v1::runtime_service_server::RuntimeService;
-use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{call, unimplemented};
+use super::{Many, call, call_many, unimplemented};
 use crate::node::Node;
 use crate::{container, runtime, sandbox};
 
@@ -16,7 +14,6 @@ use crate::{container, runtime, sandbox};
 pub(super) struct Runtime(pub(super) Arc<Node>);
 
 type Answer<T> = Result<Response<T>, Status>;
-type Many<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl RuntimeService for Runtime {
@@ -155,58 +152,68 @@ impl RuntimeService for Runtime {
 
     async fn container_stats(
         &self,
-        _: Request<cri::ContainerStatsRequest>,
+        request: Request<cri::ContainerStatsRequest>,
     ) -> Answer<cri::ContainerStatsResponse> {
-        unimplemented("ContainerStats").await
+        call("ContainerStats", container::stats::stats(&self.0, request.into_inner())).await
     }
 
     async fn list_container_stats(
         &self,
-        _: Request<cri::ListContainerStatsRequest>,
+        request: Request<cri::ListContainerStatsRequest>,
     ) -> Answer<cri::ListContainerStatsResponse> {
-        unimplemented("ListContainerStats").await
+        call("ListContainerStats", container::list_stats::list_stats(&self.0, request.into_inner())).await
     }
 
     async fn pod_sandbox_stats(
         &self,
-        _: Request<cri::PodSandboxStatsRequest>,
+        request: Request<cri::PodSandboxStatsRequest>,
     ) -> Answer<cri::PodSandboxStatsResponse> {
-        unimplemented("PodSandboxStats").await
+        call("PodSandboxStats", sandbox::stats::stats(&self.0, request.into_inner())).await
     }
 
     async fn list_pod_sandbox_stats(
         &self,
-        _: Request<cri::ListPodSandboxStatsRequest>,
+        request: Request<cri::ListPodSandboxStatsRequest>,
     ) -> Answer<cri::ListPodSandboxStatsResponse> {
-        unimplemented("ListPodSandboxStats").await
+        call("ListPodSandboxStats", sandbox::list_stats::list_stats(&self.0, request.into_inner())).await
     }
 
     async fn update_runtime_config(
         &self,
-        _: Request<cri::UpdateRuntimeConfigRequest>,
+        request: Request<cri::UpdateRuntimeConfigRequest>,
     ) -> Answer<cri::UpdateRuntimeConfigResponse> {
-        unimplemented("UpdateRuntimeConfig").await
+        call("UpdateRuntimeConfig", async {
+            Ok(runtime::update_config::update_config(&self.0, request.into_inner()))
+        })
+        .await
     }
 
     async fn checkpoint_container(
         &self,
-        _: Request<cri::CheckpointContainerRequest>,
+        request: Request<cri::CheckpointContainerRequest>,
     ) -> Answer<cri::CheckpointContainerResponse> {
-        unimplemented("CheckpointContainer").await
+        call("CheckpointContainer", async {
+            container::checkpoint::checkpoint(&self.0, request.into_inner())
+        })
+        .await
     }
 
     async fn list_metric_descriptors(
         &self,
-        _: Request<cri::ListMetricDescriptorsRequest>,
+        request: Request<cri::ListMetricDescriptorsRequest>,
     ) -> Answer<cri::ListMetricDescriptorsResponse> {
-        unimplemented("ListMetricDescriptors").await
+        call("ListMetricDescriptors", async {
+            Ok(runtime::metric_descriptors::metric_descriptors(request.into_inner()))
+        })
+        .await
     }
 
     async fn list_pod_sandbox_metrics(
         &self,
-        _: Request<cri::ListPodSandboxMetricsRequest>,
+        request: Request<cri::ListPodSandboxMetricsRequest>,
     ) -> Answer<cri::ListPodSandboxMetricsResponse> {
-        unimplemented("ListPodSandboxMetrics").await
+        call("ListPodSandboxMetrics", sandbox::list_metrics::list_metrics(&self.0, request.into_inner()))
+            .await
     }
 
     async fn update_pod_sandbox_resources(
@@ -218,43 +225,50 @@ impl RuntimeService for Runtime {
 
     async fn stream_pod_sandboxes(
         &self,
-        _: Request<cri::StreamPodSandboxesRequest>,
+        request: Request<cri::StreamPodSandboxesRequest>,
     ) -> Answer<Self::StreamPodSandboxesStream> {
-        unimplemented("StreamPodSandboxes").await
+        call_many("StreamPodSandboxes", async { sandbox::stream::stream(&self.0, request.into_inner()) })
+            .await
     }
 
     async fn stream_containers(
         &self,
-        _: Request<cri::StreamContainersRequest>,
+        request: Request<cri::StreamContainersRequest>,
     ) -> Answer<Self::StreamContainersStream> {
-        unimplemented("StreamContainers").await
+        call_many("StreamContainers", async { container::stream::stream(&self.0, request.into_inner()) })
+            .await
     }
 
     async fn stream_container_stats(
         &self,
-        _: Request<cri::StreamContainerStatsRequest>,
+        request: Request<cri::StreamContainerStatsRequest>,
     ) -> Answer<Self::StreamContainerStatsStream> {
-        unimplemented("StreamContainerStats").await
+        call_many("StreamContainerStats", container::stream_stats::stream(&self.0, request.into_inner()))
+            .await
     }
 
     async fn stream_pod_sandbox_stats(
         &self,
-        _: Request<cri::StreamPodSandboxStatsRequest>,
+        request: Request<cri::StreamPodSandboxStatsRequest>,
     ) -> Answer<Self::StreamPodSandboxStatsStream> {
-        unimplemented("StreamPodSandboxStats").await
+        call_many("StreamPodSandboxStats", sandbox::stream_stats::stream(&self.0, request.into_inner())).await
     }
 
     async fn stream_pod_sandbox_metrics(
         &self,
-        _: Request<cri::StreamPodSandboxMetricsRequest>,
+        request: Request<cri::StreamPodSandboxMetricsRequest>,
     ) -> Answer<Self::StreamPodSandboxMetricsStream> {
-        unimplemented("StreamPodSandboxMetrics").await
+        call_many("StreamPodSandboxMetrics", sandbox::stream_metrics::stream(&self.0, request.into_inner()))
+            .await
     }
 
     async fn get_container_events(
         &self,
-        _: Request<cri::GetEventsRequest>,
+        request: Request<cri::GetEventsRequest>,
     ) -> Answer<Self::GetContainerEventsStream> {
-        unimplemented("GetContainerEvents").await
+        call_many("GetContainerEvents", async {
+            Ok(container::events::events(&self.0, request.into_inner()))
+        })
+        .await
     }
 }

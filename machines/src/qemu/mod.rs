@@ -28,6 +28,7 @@ mod directory;
 mod disk;
 mod force;
 mod launch;
+mod meter;
 mod probe;
 mod process;
 mod provider;

@@ -185,7 +185,8 @@ impl Process {
         Some(Self { record: record(pid)?, descriptor })
     }
 
-    fn has_ended(&self) -> bool {
+    /// Whether it is known to have ended.
+    pub(crate) fn has_ended(&self) -> bool {
         let mut wanted = [PollFd::new(&self.descriptor, PollFlags::IN)];
         rustix::event::poll(&mut wanted, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }

@@ -10,7 +10,9 @@ use super::directory::Directory;
 use super::force::release_cgroups;
 use super::watcher::ANSWER;
 use super::{Qemu, config, disk, launch, process, seed, validate};
-use crate::{Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Result, StopMode};
+use crate::{
+    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Result, StopMode, Usage,
+};
 
 #[async_trait]
 impl Provider for Qemu {
@@ -166,6 +168,21 @@ impl Provider for Qemu {
             Ok(found.into_iter().collect())
         });
         listing.await.map_err(|error| Error::failed("the list of machines was broken off", error))?
+    }
+
+    async fn usage(&self, id: &MachineId) -> Result<Option<Usage>> {
+        let machine = self.machine(id);
+        // Whoever changes the machine may take long, and is not waited for.
+        let meter = match machine.watcher.try_lock() {
+            Ok(watcher) => {
+                watcher.as_ref().filter(|running| !running.is_over()).map(|running| running.meter.clone())
+            }
+            Err(_) => None,
+        };
+        match meter {
+            Some(meter) => meter.measure().await.map(Some),
+            None => Ok(None),
+        }
     }
 
     fn console(&self, id: &MachineId) -> Option<Console> {

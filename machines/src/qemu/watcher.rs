@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use super::bound;
 use super::directory::{Directory, ended_now};
+use super::meter::Meter;
 use super::process::{Process, last_words};
 use super::qmp::Qmp;
 use super::stall;
@@ -52,6 +53,8 @@ pub(crate) struct Told {
 pub(crate) struct Watcher {
     /// The monitor.
     pub(crate) qmp: Arc<Qmp>,
+    /// What measures it.
+    pub(crate) meter: Arc<Meter>,
     process: Arc<Process>,
     telling: watch::Sender<Told>,
     task: tokio::task::JoinHandle<()>,
@@ -135,6 +138,7 @@ impl Attached {
         state.send_replace(MachineState::Running { resets: self.telling.borrow().resets });
         let (qmp, process) = (Arc::new(self.qmp), Arc::new(process));
         let watched = (Arc::clone(&qmp), Arc::clone(&process));
+        let meter = Arc::new(Meter::new(Arc::clone(&qmp), Arc::clone(&process), directory.clone()));
         let told = self.telling.subscribe();
         let task = tokio::spawn(async move {
             let files = vec![
@@ -150,7 +154,7 @@ impl Attached {
             tracing::info!(machine = %directory.id(), cause = ?ended.cause, "the machine has ended");
             state.send_replace(MachineState::Ended(ended));
         });
-        Watcher { qmp, process, telling: self.telling, task }
+        Watcher { qmp, meter, process, telling: self.telling, task }
     }
 }
 

@@ -12,3 +12,4 @@ mod recovery;
 mod refusals;
 mod sector;
 mod stage;
+mod usage;

@@ -68,6 +68,17 @@ pub(crate) async fn measure(pods: usize) -> Result<Value> {
         samples.push(milliseconds(began));
     }
     calls.add("ContainerStatus", &samples);
+    samples.clear();
+    for id in &containers {
+        client.start(id).await?;
+    }
+    for _ in 0..LISTS {
+        let began = Instant::now();
+        let answer = client.runtime.list_container_stats(cri::ListContainerStatsRequest::default()).await?;
+        samples.push(milliseconds(began));
+        anyhow::ensure!(answer.get_ref().stats.len() == pods, "not every container has figures");
+    }
+    calls.add("ListContainerStats", &samples);
     Ok(json!({ "pods": pods, "calls": calls.0 }))
 }
 

@@ -84,12 +84,15 @@ fn life(guest: &str, process: &str) {
     let failed = crictl.attempt(&["exec", "-s", &id, "sh", "-c", "echo why >&2; exit 7"]);
     assert!(failed.as_ref().is_err_and(|error| error.contains('7')), "an exit code is told: {failed:?}");
 
+    figures(&crictl, &id, &pod);
+    let mut events = crictl.follow(&["events"]);
     let mut log = crictl.follow(&["logs", "-f", &id]);
     crictl.call(&["exec", "-s", &id, "logger", "crictl's own line"]);
     log.wait_for("crictl's own line", LINE);
     assert!(!crictl.call(&["logs", &id]).is_empty());
 
     crictl.call(&["stop", "-t", "60", &id]);
+    events.wait_for("CONTAINER_STOPPED_EVENT", LINE);
     let ended = status(&crictl, &id);
     assert_eq!(ended["state"], "CONTAINER_EXITED");
     assert_eq!((&ended["reason"], &ended["exitCode"]), (&json!("Completed"), &json!(0)), "{ended}");
@@ -105,6 +108,23 @@ fn life(guest: &str, process: &str) {
         assert_eq!(crictl.call(list), "", "crictl {list:?}");
     }
     assert_eq!(node.inventory().expect("an inventory").beyond(&before), Vec::<String>::new());
+}
+
+/// `crictl stats`, `statsp` and `metricsp`: the guest's own figures, and the machine's.
+fn figures(crictl: &Crictl, id: &str, pod: &str) {
+    let is_told = |value: &Value| value["value"].as_str().is_some_and(|value| value != "0");
+    let told = crictl.until_json(LINE, &["stats", "-o", "json", id], |told| {
+        is_told(&told["stats"][0]["memory"]["rssBytes"])
+    });
+    assert!(is_told(&told["stats"][0]["cpu"]["usageCoreNanoSeconds"]), "{told}");
+    let table = crictl.call(&["stats", id]);
+    assert!(table.contains("machine"), "a container at work is in the table: {table}");
+    let told = crictl.json(&["statsp", "-o", "json", pod]);
+    let linux = &told["stats"][0]["linux"];
+    assert_eq!(linux["network"]["defaultInterface"]["name"], "eth0", "{told}");
+    assert!(is_told(&linux["process"]["processCount"]), "{told}");
+    let metrics = crictl.call(&["metricsp"]);
+    assert!(metrics.contains("infranetes_machine_vcpu_nanoseconds_total"), "{metrics}");
 }
 
 /// `crictl info`: the node is ready.

@@ -71,6 +71,24 @@ impl<'a> Crictl<'a> {
         }
     }
 
+    /// Repeats a call until the JSON that it prints is as wanted.
+    pub(crate) fn until_json(
+        &self,
+        patience: Duration,
+        arguments: &[&str],
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + patience;
+        loop {
+            let printed = self.json(arguments);
+            if wanted(&printed) {
+                return printed;
+            }
+            assert!(Instant::now() < deadline, "crictl {arguments:?} after {patience:?}: {printed}");
+            pause();
+        }
+    }
+
     /// Starts a call that goes on.
     pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
         let mut command = self.command(arguments);
@@ -137,7 +155,10 @@ impl Drop for Following {
 }
 
 /// A short pause between two attempts.
-#[expect(clippy::disallowed_methods, reason = "crictl has no way to wait for what happens in a guest")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "crictl has no way to wait for what happens in a guest, or for its figures"
+)]
 pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(500));
 }

@@ -9,6 +9,7 @@
 mod churn;
 mod client;
 mod endings;
+mod events;
 mod fixture;
 mod guests;
 mod ids;
@@ -17,7 +18,10 @@ mod net;
 mod processes;
 mod refusals;
 mod restart;
+mod stats;
 mod streaming;
+mod streams;
+mod telemetry;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

@@ -15,23 +15,8 @@ async fn every_rpc_that_is_not_offered_says_so_by_name() {
     }
     refused! { runtime:
         update_container_resources(UpdateContainerResourcesRequest) = "UpdateContainerResources",
-        container_stats(ContainerStatsRequest) = "ContainerStats",
-        list_container_stats(ListContainerStatsRequest) = "ListContainerStats",
-        pod_sandbox_stats(PodSandboxStatsRequest) = "PodSandboxStats",
-        list_pod_sandbox_stats(ListPodSandboxStatsRequest) = "ListPodSandboxStats",
-        update_runtime_config(UpdateRuntimeConfigRequest) = "UpdateRuntimeConfig",
-        checkpoint_container(CheckpointContainerRequest) = "CheckpointContainer",
-        list_metric_descriptors(ListMetricDescriptorsRequest) = "ListMetricDescriptors",
-        list_pod_sandbox_metrics(ListPodSandboxMetricsRequest) = "ListPodSandboxMetrics",
         update_pod_sandbox_resources(UpdatePodSandboxResourcesRequest) = "UpdatePodSandboxResources",
-        stream_pod_sandboxes(StreamPodSandboxesRequest) = "StreamPodSandboxes",
-        stream_containers(StreamContainersRequest) = "StreamContainers",
-        stream_container_stats(StreamContainerStatsRequest) = "StreamContainerStats",
-        stream_pod_sandbox_stats(StreamPodSandboxStatsRequest) = "StreamPodSandboxStats",
-        stream_pod_sandbox_metrics(StreamPodSandboxMetricsRequest) = "StreamPodSandboxMetrics",
-        get_container_events(GetEventsRequest) = "GetContainerEvents",
     }
-    refused! { images: stream_images(StreamImagesRequest) = "StreamImages", }
     for (name, status) in seen {
         check(name, &status);
     }

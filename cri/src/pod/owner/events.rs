@@ -14,6 +14,7 @@ use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
 use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
+use crate::telemetry;
 
 /// How long the last lines of a log may take to be written after the machine has ended.
 const LAST_LINES: Duration = Duration::from_secs(5);
@@ -87,6 +88,7 @@ impl Owner {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
             LinkState::Ready(session) => {
+                telemetry::session_opened(record.answered, record.started_at);
                 if let (true, Some(Identity::Pinned(keys))) =
                     (record.facts.trust_on_first_use == Some(true), session.identity())
                 {
@@ -133,6 +135,7 @@ impl Owner {
 
     /// Ends a machine that is of no use, and remembers why.
     async fn give_up(&mut self, mut record: ContainerRecord, why: GaveUp) -> Result<()> {
+        telemetry::boot_given_up();
         if let Some(live) = &mut self.live {
             live.boot_deadline = None;
             live.start_wait = None;

@@ -92,6 +92,7 @@ impl Owner {
             self.remove_container(&id).await?;
         }
         self.context.store.delete_pod(&self.pod.id).await?;
+        self.context.changes.tell_gone(&self.view.borrow());
         reached(Step::PodForgotten);
         Ok(())
     }

@@ -1,0 +1,89 @@
+//! Events of pods and containers as they happen.
+
+use proto::runtime::v1 as cri;
+use proto::runtime::v1::ContainerEventType::{
+    self, ContainerCreatedEvent, ContainerDeletedEvent, ContainerStartedEvent, ContainerStoppedEvent,
+};
+use tonic::{Code, Streaming};
+
+use crate::client::{Client, pod};
+
+type Events = Streaming<cri::ContainerEventResponse>;
+
+async fn listen(client: &mut Client) -> Events {
+    client.runtime.get_container_events(cri::GetEventsRequest {}).await.unwrap().into_inner()
+}
+
+/// The next events, each by its id.
+async fn next<const N: usize>(events: &mut Events) -> [(String, ContainerEventType); N] {
+    let mut told = Vec::new();
+    while told.len() < N {
+        let wait = tokio::time::timeout(std::time::Duration::from_secs(60), events.message());
+        let event = wait.await.expect("an event").unwrap().expect("the stream goes on");
+        assert!(event.created_at > 0 && event.pod_sandbox_status.is_some(), "{event:?}");
+        told.push((event.container_id.clone(), event.container_event_type()));
+    }
+    told.try_into().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_life_is_told_to_every_listener() {
+    let (mut node, mut client) = crate::bare_node().await;
+    let image = format!("{}/guests/mini:latest", node.registry());
+    client.pull(&image).await.unwrap();
+    let (mut one, mut two) = (listen(&mut client).await, listen(&mut client).await);
+    let pod_id = client.run_pod(&pod("told", &node.pod_logs())).await.unwrap();
+    let id = client.create(&pod_id, "machine", &image).await.unwrap();
+    client.start(&id).await.unwrap();
+    client.stop(&id, 1).await.unwrap();
+    let about = |id: &String, kind| (id.clone(), kind);
+    let expected = [
+        about(&pod_id, ContainerCreatedEvent),
+        about(&pod_id, ContainerStartedEvent),
+        about(&id, ContainerCreatedEvent),
+        about(&id, ContainerStartedEvent),
+        about(&id, ContainerStoppedEvent),
+    ];
+    assert_eq!(next(&mut one).await, expected);
+    assert_eq!(next(&mut two).await, expected);
+
+    let mut late = listen(&mut client).await;
+    client.remove_pod(&pod_id).await.unwrap();
+    let stopped = late.message().await.unwrap().unwrap();
+    assert_eq!((&stopped.container_id, stopped.container_event_type()), (&pod_id, ContainerStoppedEvent));
+    assert_eq!(stopped.containers_statuses[0].id, id, "what is left of it is told with it");
+    assert_eq!(
+        next(&mut late).await,
+        [about(&id, ContainerDeletedEvent), about(&pod_id, ContainerDeletedEvent)]
+    );
+
+    // The end of the daemon is the end of the stream, and not held up by it.
+    tokio::task::block_in_place(|| node.daemon().terminate()).unwrap();
+    assert!(!matches!(late.message().await, Ok(Some(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_does_not_read_is_let_go() {
+    let (node, mut client) = crate::bare_node().await;
+    let mut deaf = listen(&mut client).await;
+    let mut made = 0;
+    // Enough that neither the ring nor what the connection holds takes them all.
+    for number in 0..500 {
+        let mut config = pod(&format!("p{number}"), &node.pod_logs());
+        config.annotations.insert("example/bulk".into(), "x".repeat(8 << 10));
+        let id = client.run_pod(&config).await.unwrap();
+        client.remove_pod(&id).await.unwrap();
+        made += 4;
+    }
+    let mut read = 0;
+    let error = loop {
+        match deaf.message().await {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => panic!("the stream ended without a word after {read} of {made}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(read < made, "it was told everything");
+    assert_eq!(error.code(), Code::Unavailable, "{error}");
+    assert!(error.message().contains("events were lost"), "{error}");
+}
