@@ -33,9 +33,8 @@ use crate::store::PodPhase;
 /// The container whose figures a pod's machine are: the one that is the machine, else the first of those that run in
 /// it, so that nothing is counted twice.
 pub fn measured(view: &View) -> Option<&ContainerView> {
-    let is_machine = |each: &&ContainerView| each.record.machine.as_str() == each.record.id;
     let live = || view.containers.values().filter(|each| each.is_live());
-    live().find(is_machine).or_else(|| live().min_by_key(|each| each.record.created_at))
+    live().find(|each| each.record.is_machine()).or_else(|| live().min_by_key(|each| each.record.created_at))
 }
 
 /// Whether a pod has figures at all.

@@ -24,7 +24,7 @@ use crate::logs::ProcessLog;
 use crate::pod::process::{Process, ProcessConfig, Told, What, guest_of};
 use crate::pod::request::NewContainer;
 use crate::pod::view::{View, is_live};
-use crate::pod::{machine, now, stop};
+use crate::pod::{machine, now, size, stop};
 use crate::store::{
     ContainerPhase, ContainerRecord, ExitRecord, ProcessRecord, ProcessStdin, Resources, Role,
 };
@@ -65,7 +65,7 @@ impl Owner {
             None => self.create_host(&new).await?,
         };
         let mut record = self.record(new, id, machine, Role::Process(Box::new(process)));
-        spec(&record)?;
+        self.spec(&record)?;
         record.phase = ContainerPhase::Created;
         self.save(record).await?;
         reached(Step::ContainerCreated);
@@ -145,7 +145,7 @@ impl Owner {
         let log = log.await.map_err(|source| Error::failed("opening the log panicked", source))??;
         let config = ProcessConfig {
             container: record.id.clone(),
-            spec: spec(record)?,
+            spec: self.spec(record)?,
             started: record.answered,
             sessions,
             family,
@@ -316,44 +316,51 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// What the guest is asked to run. A limit that the machine itself keeps is none for the guest.
+    fn spec(&self, record: &ContainerRecord) -> Result<ProcessSpec> {
+        let process = record.process().ok_or_else(|| Error::invalid("the container is no process"))?;
+        let ProcessRecord {
+            argv,
+            env,
+            working_dir,
+            user,
+            stdin,
+            tty,
+            no_new_privileges,
+            message_path,
+            stop_signal,
+        } = process.clone();
+        let machine =
+            self.containers.values().find(|other| other.is_machine() && other.machine == record.machine);
+        let own = machine.map_or_else(Resources::default, |machine| machine.resources);
+        let size = size::size(own, self.pod.resources, &record.facts, &self.context.config.machine)?;
+        let (cpus, memory) = (u64::from(size.cpus) * 1000, u64::from(size.memory_mib) << 20);
+        Ok(ProcessSpec {
+            id: process_id(&record.id)?,
+            argv,
+            env,
+            working_dir,
+            user: User { uid: user.uid, name: user.name, gid: user.gid, groups: user.groups },
+            stdin: match stdin {
+                ProcessStdin::Closed => StdinMode::Closed,
+                ProcessStdin::Once => StdinMode::Once,
+                ProcessStdin::Kept => StdinMode::Kept,
+            },
+            tty,
+            limits: Limits {
+                milli_cpus: record.resources.milli_cpus.filter(|limit| *limit < cpus),
+                memory_bytes: record.resources.memory_bytes.filter(|limit| *limit < memory),
+                pids: None,
+            },
+            no_new_privileges,
+            message_path,
+            stop_signal,
+        })
+    }
+}
+
 /// A process's name in its guest is its container's id.
 pub fn process_id(container: &str) -> Result<ProcessId> {
     Ok(ProcessId::new(container)?)
-}
-
-/// What the guest is asked to run.
-fn spec(record: &ContainerRecord) -> Result<ProcessSpec> {
-    let process = record.process().ok_or_else(|| Error::invalid("the container is no process"))?;
-    let ProcessRecord {
-        argv,
-        env,
-        working_dir,
-        user,
-        stdin,
-        tty,
-        no_new_privileges,
-        message_path,
-        stop_signal,
-    } = process.clone();
-    Ok(ProcessSpec {
-        id: process_id(&record.id)?,
-        argv,
-        env,
-        working_dir,
-        user: User { uid: user.uid, name: user.name, gid: user.gid, groups: user.groups },
-        stdin: match stdin {
-            ProcessStdin::Closed => StdinMode::Closed,
-            ProcessStdin::Once => StdinMode::Once,
-            ProcessStdin::Kept => StdinMode::Kept,
-        },
-        tty,
-        limits: Limits {
-            milli_cpus: record.resources.milli_cpus,
-            memory_bytes: record.resources.memory_bytes,
-            pids: None,
-        },
-        no_new_privileges,
-        message_path,
-        stop_signal,
-    })
 }

@@ -158,9 +158,10 @@ impl Task {
             },
             Err(error) => error,
         };
-        if error.retryable() {
+        if matches!(error, guests::Error::Session(_)) {
             return Done::With(Err(error));
         }
+        // The guest had a word of its own: it may no longer know the process.
         let id = self.spec.id.clone();
         let state = self.within(ASK, async move { guest.state(session.as_ref(), &id).await });
         Done::With(match done!(state.await) {
