@@ -1,4 +1,5 @@
-//! `Attach`: where a container's own terminal can be spoken with. That of a machine is its serial console.
+//! `Attach`: where a container's own terminal can be spoken with. That of a machine is its serial console, that of a process
+//! its input and output.
 
 use proto::runtime::v1::{AttachRequest, AttachResponse};
 
@@ -20,7 +21,7 @@ pub fn attach(node: &Node, request: AttachRequest) -> Result<AttachResponse> {
             record.id, record.phase
         )));
     }
-    if container.console.is_none() {
+    if record.is_machine() && container.console.is_none() {
         return Err(Error::invalid(format!(
             "container {} has no serial console: its machine is not on this node",
             record.id

@@ -1,30 +1,38 @@
-//! A container's own terminal, spoken with: for a machine its serial console.
+//! A container's own terminal, spoken with: for a machine its serial console, for a process its input and output
+//! ([`super::attach_process`]).
 //!
 //! The client may leave and come again; the guest notices none of it. The size of the client's terminal means nothing to a
 //! serial line.
 
 use std::sync::Arc;
 
+use super::attach_process;
 use super::console::Viewer;
 use super::remote_command::{Io, Streams, feed, resize, show};
 use super::status::End;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::pod::ContainerView;
 
 /// Shows the console to the client until the machine ends or the client leaves.
 pub(super) async fn run(node: &Arc<Node>, container: &str, mut streams: Streams) {
-    let end = match view(node, container).await {
-        Err(error) => End::Failed(error.chain()),
-        Ok(viewer) => tokio::select! {
-            () = speak(viewer, &mut streams.io) => End::Code(0),
-            () = streams.error.gone() => return,
-        },
+    let end = tokio::select! {
+        end = attach(node, container, &mut streams.io) => end,
+        () = streams.error.gone() => return,
     };
-    streams.end(&end).await;
+    streams.end(&end.unwrap_or_else(|error| End::Failed(error.chain()))).await;
 }
 
-async fn view(node: &Arc<Node>, container: &str) -> Result<Viewer> {
-    let (_, container) = node.pods.container(container)?;
+async fn attach(node: &Arc<Node>, id: &str, io: &mut Io) -> Result<End> {
+    let (_, container) = node.pods.container(id)?;
+    if let Some(process) = container.record.process() {
+        return attach_process::run(&container, process, io).await;
+    }
+    speak(view(node, &container).await?, io).await;
+    Ok(End::Code(0))
+}
+
+async fn view(node: &Arc<Node>, container: &ContainerView) -> Result<Viewer> {
     let Some(console) = container.console.as_ref().filter(|_| container.is_live()) else {
         return Err(Error::Conflict(format!("container {} no longer runs", container.record.id)));
     };

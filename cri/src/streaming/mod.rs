@@ -17,6 +17,7 @@
 //! - No pod's owner is asked for anything: sessions read its view.
 
 mod attach;
+mod attach_process;
 mod channel;
 mod connection;
 mod console;
