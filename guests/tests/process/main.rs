@@ -49,8 +49,12 @@ async fn busybox() -> Place {
 
 contract!(dash, bash, busybox);
 
+/// Held by the test whose machine runs: emulated machines starve each other.
+static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// All clauses in turn on one machine of an image.
 async fn on_machine(image: &str, family: &str) {
+    let _alone = MACHINE.lock().await;
     let Some(machine) = Machine::boot(image) else { return };
     let place = Place::on(machine).await;
     assert_eq!(place.guest.name(), family);

@@ -26,11 +26,22 @@ if [ "$version" -ge 236 ]; then
 else
   true >failing
 fi
-if ! said=$(systemd-run --quiet --unit="infranetes-$2" $oom $collect --property=Delegate=yes --property=IgnoreSIGPIPE=no \
-  env -i PATH="$PATH" sh "$d/supervise" "$d" "$2" "$3" "$4" "$5" "$6" "$7" 2>&1); then
-  echo "U systemd-run:" $said >&3
-  cd / && rm -rf "$d"
-  exit
-fi
+n=0
+until said=$(systemd-run --quiet --unit="infranetes-$2" $oom $collect --property=Delegate=yes --property=IgnoreSIGPIPE=no \
+  env -i PATH="$PATH" sh "$d/supervise" "$d" "$2" "$3" "$4" "$5" "$6" "$7" 2>&1); do
+  # The unit of a process of this name that was removed may not be gone yet.
+  case $n$said in
+    [0-9][!0-9]*already*)
+      n=$((n + 1))
+      systemctl stop "infranetes-$2.service" 2>/dev/null
+      sleep 1
+      ;;
+    *)
+      echo "U systemd-run:" $said >&3
+      cd / && rm -rf "$d"
+      exit
+      ;;
+  esac
+done
 read -r answer <answer
 echo "$answer" >&3
