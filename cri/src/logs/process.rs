@@ -156,6 +156,8 @@ impl ProcessLog {
 
     /// Opens the file again after the kubelet has renamed it.
     pub fn reopen(&mut self) -> Result<()> {
+        // What waits for room belongs to the old file, or the checkpoint could not name the new one.
+        self.flush()?;
         if let Some(file) = &mut self.file {
             file.reopen()?;
         }

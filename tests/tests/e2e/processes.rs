@@ -140,8 +140,9 @@ async fn shared() {
     assert_eq!(told(&log, "stdout").last().map(String::as_str), Some("stopped"));
     assert_eq!(std::fs::read_to_string(&words).unwrap(), "last words");
     // One that does not obey is killed; one that runs is ended by its removal.
-    let deaf = pod.script("deaf", "trap '' TERM; while :; do sleep 1; done");
+    let deaf = pod.script("deaf", "trap '' TERM; echo ready; while :; do sleep 1; done");
     let deaf = pod.start(deaf).await;
+    pod.client.logged(&deaf, &pod.log("deaf"), "ready").await;
     pod.client.stop(&deaf, 1).await.unwrap();
     assert_eq!(pod.client.status(&deaf).await.unwrap().exit_code, 137);
     pod.client.remove(&sidecar).await.unwrap();
@@ -170,7 +171,7 @@ async fn taken_over() {
     assert_eq!(pod.client.output(&machine, &["cat", "/run/prepared"]).await, "prepared");
     let log = pod.log("machine");
     pod.client.logged(&machine, &log, "app: line 1\n").await;
-    let sidecar = pod.script("sidecar", "cat /run/prepared; trap 'exit 5' TERM; while :; do sleep 0.2; done");
+    let sidecar = pod.script("sidecar", "trap 'exit 5' TERM; cat /run/prepared; while :; do sleep 0.2; done");
     let sidecar = pod.start(sidecar).await;
     pod.client.logged(&sidecar, &pod.log("sidecar"), "prepared").await;
     let error = pod.client.create(&pod.id, "second", &pod.image).await.unwrap_err();

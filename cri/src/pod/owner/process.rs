@@ -131,12 +131,23 @@ impl Owner {
         record.started_at = Some(now());
         self.save(record.clone()).await?;
         reached(Step::StartRecorded);
-        self.follow_process(&record).await
+        let followed = self.follow_process(&record).await;
+        if let Err(error) = &followed {
+            // Nothing was sent to the guest.
+            self.end_process(&record.id, &stop::start_error(&error.chain())).await?;
+        }
+        followed
     }
 
     /// Follows a process, after starting it where nobody has seen it started.
     pub(super) async fn follow_process(&mut self, record: &ContainerRecord) -> Result<()> {
         let Some(live) = &self.live else {
+            if self.has_live_machine() {
+                return Err(Error::Unavailable(format!(
+                    "the machine of container {} cannot be followed now; it is tried again",
+                    record.id
+                )));
+            }
             return self.end_process(&record.id, &stop::without_machine()).await;
         };
         let (sessions, family) = (live.sessions.subscribe(), live.family.clone());
@@ -194,7 +205,13 @@ impl Owner {
         if record.phase == ContainerPhase::Starting {
             record.phase = ContainerPhase::Running;
         }
-        self.save(record).await?;
+        let id = record.id.clone();
+        let saved = self.save(record).await;
+        if saved.is_err() {
+            // Followed anew when it is settled, it tells this again.
+            self.processes.remove(&id);
+        }
+        saved?;
         reached(Step::RunningRecorded);
         Ok(())
     }
@@ -209,6 +226,13 @@ impl Owner {
         }
         match self.processes.get(&record.id) {
             Some(process) => process.stop(grace).await,
+            None if self.has_live_machine() => {
+                // It could not be followed so far, and may run all the same.
+                self.follow_process(&record).await?;
+                if let Some(process) = self.processes.get(&record.id) {
+                    process.stop(grace).await;
+                }
+            }
             None => self.end_process(&record.id, &stop::without_machine()).await?,
         }
         Ok(())

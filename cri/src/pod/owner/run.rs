@@ -43,7 +43,13 @@ impl Owner {
         self.save(record.clone()).await?;
         reached(Step::StartRecorded);
         if self.live.as_ref().is_some_and(|live| live.container == record.id) {
-            return self.start_adopted(record).await;
+            let started = self.start_adopted(record.clone()).await;
+            if started.is_err() {
+                // It may be asked for again: its machine runs on.
+                record.phase = ContainerPhase::Created;
+                self.save(record).await?;
+            }
+            return started;
         }
         let started = self.bring_to_life(&record).await;
         if let Err(error) = &started {
@@ -55,6 +61,9 @@ impl Owner {
             record.phase = ContainerPhase::Exited;
             record.exit = Some(stop::start_error(&error.chain()));
             self.save(record).await?;
+            if self.is_spent() {
+                self.settle_soon();
+            }
         }
         started
     }

@@ -135,6 +135,9 @@ impl Task {
         let guest =
             match done!(self.within(ASK, async move { guest_of(&family, asked.as_ref()).await }).await) {
                 Ok(guest) => guest,
+                Err(error) if !self.started && !error.retryable() => {
+                    return Done::With(Ok(What::Failed(error.to_string())));
+                }
                 Err(error) => return Done::With(Err(error)),
             };
         if !self.started {
