@@ -156,11 +156,8 @@ fn read_entries(
             [".wh.disk" | ".wh..wh..opq"] | [FOLDER, ".wh..wh..opq"] => hides_all = true,
             [FOLDER] if entry.kind.is_dir() => {}
             [FOLDER] => return Err(Stop::Refused(format!("/{FOLDER} is no folder but {}", kind(&entry)))),
-            [FOLDER, name] if let Some(hidden) = name.strip_prefix(".wh.") => {
-                hides.insert(hidden.to_owned());
-            }
-            [FOLDER, name] if entry.kind.is_dir() => {
-                hides.insert((*name).to_owned());
+            [FOLDER, name] if name.starts_with(".wh.") || entry.kind.is_dir() => {
+                hides.insert(name.strip_prefix(".wh.").unwrap_or(name).to_owned());
             }
             [FOLDER, name] => {
                 if !matches!(entry.kind, EntryType::Regular | EntryType::Continuous) || entry.gnu_sparse {

@@ -36,6 +36,9 @@ const WAITING_REQUESTS: usize = 16;
 /// How many words of the pod's processes may wait.
 const WAITING_TOLD: usize = 64;
 
+/// How long the last lines of a log may take to be written after the machine has ended.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
 /// The owner's own state. The records in it are always as they are in the store.
 pub(super) struct Owner {
     context: Arc<Context>,

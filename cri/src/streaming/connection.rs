@@ -15,7 +15,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a client may take to leave when all is said.
@@ -34,6 +34,38 @@ impl Connection {
     pub(super) fn new() -> (Self, Closing) {
         let (sender, closing) = oneshot::channel();
         (Self { _closing: sender }, closing)
+    }
+}
+
+/// What is queued for the client, until nothing more will be.
+pub(super) struct Queue<T> {
+    waiting: mpsc::Receiver<T>,
+    closing: Closing,
+    closed: bool,
+}
+
+impl<T> Queue<T> {
+    pub(super) fn new(waiting: mpsc::Receiver<T>, closing: Closing) -> Self {
+        Self { waiting, closing, closed: false }
+    }
+
+    /// The next one, as soon as there is one; none when all was taken and the client is let go.
+    pub(super) async fn next(&mut self) -> Option<T> {
+        loop {
+            tokio::select! {
+                biased;
+                next = self.waiting.recv() => return next,
+                _ = &mut self.closing, if !self.closed => {
+                    self.waiting.close();
+                    self.closed = true;
+                }
+            }
+        }
+    }
+
+    /// The next one, if it is there already.
+    pub(super) fn ready(&mut self) -> Option<T> {
+        self.waiting.try_recv().ok()
     }
 }
 

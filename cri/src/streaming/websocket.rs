@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::channel::{Input, Outgoing, Output, QUEUE_MESSAGES};
-use super::connection::{self, Activity, Closing, Connection};
+use super::connection::{self, Activity, Closing, Connection, Queue};
 
 /// The longest message that is taken.
 const MESSAGE_MAX_BYTES: usize = 1 << 20;
@@ -123,23 +123,13 @@ async fn read(
 
 async fn write(
     mut to: impl Sink<Message, Error = Error> + Unpin,
-    mut outgoing: mpsc::Receiver<Outgoing>,
+    outgoing: mpsc::Receiver<Outgoing>,
     closing: Closing,
     activity: Activity,
 ) -> std::io::Result<()> {
-    tokio::pin!(closing);
-    let mut closed = false;
+    let mut queue = Queue::new(outgoing, closing);
     loop {
-        let next = tokio::select! {
-            biased;
-            next = outgoing.recv() => next,
-            _ = &mut closing, if !closed => {
-                outgoing.close();
-                closed = true;
-                continue;
-            }
-        };
-        let message = match next {
+        let message = match queue.next().await {
             Some(Outgoing::Data(channel, data)) => {
                 let mut message = BytesMut::with_capacity(1 + data.len());
                 message.put_u8(u8::try_from(channel).unwrap_or(CLOSE));

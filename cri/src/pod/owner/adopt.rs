@@ -9,8 +9,9 @@
 //! old record and lease go. A daemon that dies in between finds both records, and finishes.
 
 use super::Owner;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::pod::request::NewContainer;
+use crate::pod::view::is_live;
 use crate::store::{ContainerPhase, ContainerRecord, Role};
 
 impl Owner {
@@ -22,8 +23,7 @@ impl Owner {
     /// Whether a machine runs, or shall, whatever its container has come to.
     pub(super) fn machine_runs(&self, record: &ContainerRecord) -> bool {
         record.is_machine()
-            && (crate::pod::view::is_live(record.phase)
-                || self.live.as_ref().is_some_and(|live| live.container == record.id))
+            && (is_live(record.phase) || self.live.as_ref().is_some_and(|live| live.container == record.id))
     }
 
     /// Makes the container that the pod's machine is from now on.
@@ -33,12 +33,7 @@ impl Owner {
         id: String,
         host: ContainerRecord,
     ) -> Result<()> {
-        if host.image_id != new.found.id {
-            return Err(Error::invalid(format!(
-                "pod {} runs the image {}, and a machine has one image; give container {:?} the same instead of {}",
-                self.pod.id, host.image, new.name, new.image
-            )));
-        }
+        self.has_image(&host, &new)?;
         let mut record = self.record(new, id, host.machine.clone(), Role::Machine);
         record.phase = ContainerPhase::Created;
         record.answered = host.answered;

@@ -21,11 +21,11 @@ impl Owner {
         if self.containers.contains_key(&id) {
             return Ok(id);
         }
-        match new.process.take() {
-            Some(process) => self.create_process(new, process, id.clone()).await?,
-            None if self.is_spent() => return Err(self.spent()),
-            None if let Some(host) = self.host() => self.adopt_machine(new, id.clone(), host).await?,
-            None => {
+        match (new.process.take(), self.host()) {
+            (Some(process), _) => self.create_process(new, process, id.clone()).await?,
+            (None, _) if self.is_spent() => return Err(self.spent()),
+            (None, Some(host)) => self.adopt_machine(new, id.clone(), host).await?,
+            (None, None) => {
                 let machine = machine::machine_id(&id)?;
                 self.create_machine(self.record(new, id.clone(), machine, Role::Machine)).await?;
             }

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use transports::{Identity, LinkState};
 
-use super::Owner;
 use super::end::lost;
+use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
@@ -16,8 +16,6 @@ use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
 use crate::telemetry;
 
-/// How long the last lines of a log may take to be written after the machine has ended.
-const LAST_LINES: Duration = Duration::from_secs(5);
 /// How long after a failure a machine is forced off again.
 const FORCE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a guest that has reset itself may be silent without that being a failure.

@@ -4,19 +4,19 @@
 //!   create: machine found or made --> recorded      start: machine started --> followed (crate::pod::process) --> told
 //! ```
 //!
-//! The machine is a container of its own in the records, [`Role::Host`], which lists show to nobody; or it is the one
-//! container without a command that the pod was begun with. When it has ended the pod is spent: it becomes not ready, so
+//! The machine is a container of its own in the records, [`Role::Host`], which lists show to nobody; or it is the
+//! pod's one container without a command, which has come first or has taken it over ([`super::adopt`]). When it has ended the pod is spent: it becomes not ready, so
 //! that the kubelet makes a new one and runs the init containers again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::process::{Limits, ProcessExit, ProcessId, ProcessSpec, StdinMode, User};
+use guests::process::{Limits, MAX_MESSAGE_BYTES, ProcessExit, ProcessId, ProcessSpec, StdinMode, User};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Owner;
+use super::{LAST_LINES, Owner};
 use crate::convert::container::log_path;
 use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
@@ -31,12 +31,8 @@ use crate::store::{
 
 /// The name of the container record that is the machine of a pod of processes: no container of a pod can have it.
 const HOST: &str = "";
-/// How long the last output of a process may take to be written after its machine has ended.
-const LAST_LINES: Duration = Duration::from_secs(5);
 /// How long a guest may take to remove what is left of a process.
 const CLEANING: Duration = Duration::from_secs(30);
-/// The most bytes of last words that the kubelet reads.
-const LONGEST_MESSAGE: usize = 4096;
 
 impl Owner {
     /// Makes a process of the pod's machine, and the machine with the first one.
@@ -54,12 +50,9 @@ impl Owner {
             )));
         }
         let machine = match self.machine_for_processes() {
-            Some(found) if found.image_id == new.found.id => found.machine.clone(),
             Some(found) => {
-                return Err(Error::invalid(format!(
-                    "pod {} runs the image {}, and a machine has one image; give container {:?} the same instead of {}",
-                    self.pod.id, found.image, new.name, new.image
-                )));
+                self.has_image(found, &new)?;
+                found.machine.clone()
             }
             None if self.is_spent() => return Err(self.spent()),
             None => self.create_host(&new).await?,
@@ -91,6 +84,22 @@ impl Owner {
         Ok(machine)
     }
 
+    /// Refuses a container whose image is not that of the machine which it would share.
+    pub(super) fn has_image(&self, machine: &ContainerRecord, new: &NewContainer) -> Result<()> {
+        if machine.image_id == new.found.id {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "pod {} runs the image {}, and a machine has one image; give container {:?} the same instead of {}",
+            self.pod.id, machine.image, new.name, new.image
+        )))
+    }
+
+    /// The machine that a process runs in.
+    fn machine_of(&self, process: &ContainerRecord) -> Option<&ContainerRecord> {
+        self.containers.values().find(|record| record.is_machine() && record.machine == process.machine)
+    }
+
     /// The machine that processes can be run in.
     fn machine_for_processes(&self) -> Option<&ContainerRecord> {
         self.containers.values().find(|record| {
@@ -120,9 +129,7 @@ impl Owner {
 
     /// Starts a process, and its machine where it does not run yet.
     pub(super) async fn start_process(&mut self, mut record: ContainerRecord) -> Result<()> {
-        let machine =
-            self.containers.values().find(|other| other.is_machine() && other.machine == record.machine);
-        match machine.cloned() {
+        match self.machine_of(&record).cloned() {
             Some(machine) if self.machine_runs(&machine) => {}
             Some(machine) if machine.phase == ContainerPhase::Created => self.start_machine(machine).await?,
             _ => return Err(self.spent()),
@@ -285,7 +292,7 @@ impl Owner {
         let (Some(mount), false) = (mount, exit.message.is_empty()) else { return };
         let words = exit.message.as_bytes();
         if let Err(error) =
-            tokio::fs::write(&mount.host_path, &words[..words.len().min(LONGEST_MESSAGE)]).await
+            tokio::fs::write(&mount.host_path, &words[..words.len().min(MAX_MESSAGE_BYTES)]).await
         {
             tracing::warn!(container = record.id, %error, "the termination message is not kept");
         }
@@ -355,9 +362,7 @@ impl Owner {
             message_path,
             stop_signal,
         } = process.clone();
-        let machine =
-            self.containers.values().find(|other| other.is_machine() && other.machine == record.machine);
-        let own = machine.map_or_else(Resources::default, |machine| machine.resources);
+        let own = self.machine_of(record).map_or_else(Resources::default, |machine| machine.resources);
         let size = size::size(own, self.pod.resources, &record.facts, &self.context.config.machine)?;
         let (cpus, memory) = (u64::from(size.cpus) * 1000, u64::from(size.memory_mib) << 20);
         Ok(ProcessSpec {

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 use super::super::channel::{Gone, Input, Outgoing, Output, QUEUE_MESSAGES};
-use super::super::connection::{self, Activity, Closing, Connection};
+use super::super::connection::{self, Activity, Closing, Connection, Queue};
 use super::super::window::{INITIAL_BYTES, Window};
 use super::frame::{Codec, Frame, Malformed};
 use super::headers::{BadBlock, Headers, Packer, Unpacker};
@@ -270,27 +270,17 @@ impl Reader {
 /// Writes what is queued, until nothing more will be.
 async fn write(
     mut to: impl AsyncWrite + Unpin,
-    mut outgoing: mpsc::Receiver<Outgoing>,
+    outgoing: mpsc::Receiver<Outgoing>,
     closing: Closing,
     activity: Activity,
 ) -> std::io::Result<()> {
     let (mut packer, mut bytes) = (Packer::new(), BytesMut::with_capacity(WRITE_BYTES));
-    tokio::pin!(closing);
-    let mut closed = false;
+    let mut queue = Queue::new(outgoing, closing);
     loop {
-        let next = tokio::select! {
-            biased;
-            next = outgoing.recv() => next,
-            _ = &mut closing, if !closed => {
-                outgoing.close();
-                closed = true;
-                continue;
-            }
-        };
-        let Some(next) = next else { return to.flush().await };
+        let Some(next) = queue.next().await else { return to.flush().await };
         let mut news = encode(next, &mut packer, &mut bytes);
         while bytes.len() < WRITE_BYTES
-            && let Ok(more) = outgoing.try_recv()
+            && let Some(more) = queue.ready()
         {
             news |= encode(more, &mut packer, &mut bytes);
         }
