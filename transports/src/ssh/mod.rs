@@ -8,7 +8,8 @@
 //! - Happy path: one warm connection carries short commands. Each runs in a process group of its own, whose number the
 //!   remote shell tells on a private line (`preamble`) before the program starts.
 //! - The command line survives every login shell, by handing all of it to `/bin/sh`. Once a connection's login shell was
-//!   seen to be a quiet POSIX one itself (`shell`), that shell runs the script, which saves the guest a process.
+//!   seen to be a quiet POSIX one itself (`shell`), that shell runs the script, which saves the guest a process. In a
+//!   burst of commands the next one's shell is started ahead (`spare`).
 //! - A command that nobody reads: the library grants window without being asked, and hands all channels' output over in
 //!   one order, so one unread channel would in the end stop its whole connection. Output beyond what the reader takes is
 //!   therefore kept in a bounded queue. At the first sign of lag the connection takes no further commands, and new
@@ -33,6 +34,7 @@ mod preamble;
 mod process;
 mod session;
 mod shell;
+mod spare;
 mod stdin;
 
 use async_trait::async_trait;

@@ -23,6 +23,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use super::client::Client;
 use super::dial::{self, Dialled};
 use super::shell::LoginShell;
+use super::spare::{Spare, Spares};
 use super::{SshOptions, client};
 use crate::{Error, Result, Target};
 
@@ -78,6 +79,7 @@ pub(super) struct Pool {
     pub(super) options: SshOptions,
     target: Target,
     state: Mutex<State>,
+    pub(super) spares: Spares,
     changed: Notify,
     gone: watch::Sender<Option<String>>,
     closed: watch::Sender<bool>,
@@ -98,6 +100,7 @@ impl Pool {
             options,
             target,
             state: Mutex::new(State { connections: Vec::new(), opening: 0, limit }),
+            spares: Spares::default(),
             changed: Notify::new(),
             gone: watch::Sender::new(None),
             closed: watch::Sender::new(false),
@@ -136,9 +139,20 @@ impl Pool {
             first
         });
         self.closed.send_replace(true);
+        drop(self.spares.take());
         for connection in self.state().connections.drain(..) {
             connection.dismissed.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// A shell that waits for its command line on a connection which takes commands.
+    pub(super) fn spare(&self) -> Option<Spare> {
+        let spare = self.spares.take()?;
+        if spare.slot.usable() {
+            return Some(spare);
+        }
+        spare.end_aside();
+        None
     }
 
     /// A place for one command.
@@ -149,6 +163,10 @@ impl Pool {
             changed.as_mut().enable();
             if let Some(slot) = self.free(share)? {
                 return Ok(slot);
+            }
+            if share == Share::Shared {
+                // Its place comes free by that.
+                self.spares.end();
             }
             let Some(opening) = self.may_open(share) else {
                 changed.await;
@@ -331,6 +349,11 @@ impl Slot {
             }
         }
         Some(pool.occupy(&self.connection, Share::Shared))
+    }
+
+    /// Whether the connection is there and takes commands.
+    pub(super) fn usable(&self) -> bool {
+        self.connection.alive() && self.connection.load().lagging == 0
     }
 
     /// Whether the connection is this command's alone.

@@ -28,8 +28,9 @@ use tokio::task::AbortHandle;
 
 use super::pool::{Pool, Share, Slot};
 use super::preamble::{Marker, Preamble};
+use super::spare::Spare;
 use super::stdin::{self, Source};
-use crate::{Exit, Output, Process, Result, Size, Stdin};
+use crate::{Exit, Output, Process, Result, Size, Stdin, quote};
 use kill::Hold;
 
 /// Messages in the caller's queue.
@@ -49,11 +50,29 @@ pub(super) struct Job {
     pub(super) limit: Duration,
 }
 
+impl Job {
+    /// The command line for a POSIX login shell that leads its process group; none for a command on a terminal.
+    pub(super) fn leaders_line(&self) -> Option<String> {
+        if self.terminal.is_some() {
+            return None;
+        }
+        quote::posix_command_line(&self.marker.leaders_script(), &self.argv).ok()
+    }
+}
+
+/// Where a command is started.
+pub(super) enum Place {
+    /// On a place of a connection, by a shell of its own.
+    Free(Slot),
+    /// By this shell, which waits for this line.
+    Spare(Spare, String),
+}
+
 /// Runs a command to its end. The answer about its start goes to `started`; when nobody waits for that any more, the
 /// command is killed.
-pub(super) async fn run(job: Job, slot: Slot, stdin: Stdin, mut started: oneshot::Sender<Result<Process>>) {
+pub(super) async fn run(job: Job, place: Place, stdin: Stdin, mut started: oneshot::Sender<Result<Process>>) {
     let terminal = job.terminal.clone();
-    let mut running = match Box::pin(start::start(job, slot, &mut started)).await {
+    let mut running = match Box::pin(start::start(job, place, &mut started)).await {
         Ok(running) => running,
         Err(error) => {
             let _ = started.send(Err(error));
@@ -127,4 +146,24 @@ struct Running {
     ended: Option<Exit>,
     /// Held as long as its reader lags and others are on the connection.
     hold: Option<Hold>,
+}
+
+impl Running {
+    fn new(job: &Job, pool: &Pool, slot: Slot, channel: (ChannelReadHalf, ChannelWriteHalf<Msg>)) -> Self {
+        let (reader, writer) = channel;
+        Self {
+            pool: job.pool.clone(),
+            slot: Some(slot),
+            session_closed: pool.closed(),
+            reader,
+            writer: Arc::new(writer),
+            preamble: Preamble::new(&job.marker),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            exit: None,
+            stdout_ended: false,
+            ended: None,
+            hold: None,
+        }
+    }
 }

@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use super::dial::Dialled;
 use super::pool::{Pool, Share, Slot};
 use super::preamble::Marker;
-use super::{SshOptions, process};
+use super::process::{self, Place};
+use super::{SshOptions, spare};
 use crate::{
     Command, Error, Identity, PortForward, Process, Result, Session, Size, Target, Terminal, Terminals, quote,
 };
@@ -37,10 +38,19 @@ impl SshSession {
         let limit = self.pool.options.start_timeout;
         let pool = Arc::downgrade(&self.pool);
         let job = process::Job { pool, share, argv: command.argv, line, marker, terminal, limit };
-        let slot = self.slot(share).await?;
+        let place = match self.spare(&job) {
+            Some(place) => place,
+            None => Place::Free(self.slot(share).await?),
+        };
         // A task of its own, so that a command whose caller goes away is still killed in the guest.
-        tokio::spawn(process::run(job, slot, command.stdin, sender));
+        tokio::spawn(process::run(job, place, command.stdin, sender));
         started.await.unwrap_or_else(|_| Err(Error::Lost("the session was closed".into())))
+    }
+
+    /// The shell that waits for a command line, where this command's may go there.
+    fn spare(&self, job: &process::Job) -> Option<Place> {
+        let line = job.leaders_line().filter(|line| job.share == Share::Shared && spare::fits(line))?;
+        Some(Place::Spare(self.pool.spare()?, line))
     }
 
     /// A place on a connection, within the time that a start may take.

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   open (elsewhere, where the server refuses) -> exec -> markers -> Running
+//!   a shell that waits (spare) -> its line -----------------'
+//!                               `- it was gone: as above
 //! ```
 //!
 //! - Happy path: [`start`] gives the running command as soon as its group is known.
 //! - Failures: no channel in time, no markers in time, an answer that holds none. When nobody waits any more it goes on
 //!   all the same until the group is known, since only then can it be killed.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,51 +19,74 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::pool::{self, Pool, Share, Slot};
-use super::super::preamble::Preamble;
 use super::super::shell;
-use super::{Job, Running};
-use crate::{Error, Exit, Process, Result, Size, quote};
+use super::super::spare::{self, Spare};
+use super::{Job, Place, Running};
+use crate::{Error, Exit, Process, Result, Size};
 
 /// Connections that may refuse even a single channel before the guest is taken to allow none.
 const CLOSED_CONNECTIONS: usize = 2;
 
-/// Opens a channel, sends the command line and waits for the markers.
+/// Starts a command and waits for its markers.
 pub(super) async fn start(
     job: Job,
-    slot: Slot,
+    place: Place,
     started: &mut oneshot::Sender<Result<Process>>,
 ) -> Result<Running> {
     let deadline = Instant::now() + job.limit;
     let Some(pool) = job.pool.upgrade() else { return Err(Error::Lost("the session was closed".into())) };
-    let session_closed = pool.closed();
-    let (slot, channel) = open(&pool, slot, job.share, job.limit).await?;
-    drop(pool);
+    let slot = match place {
+        Place::Free(slot) => slot,
+        Place::Spare(spare, line) => {
+            let mut running = by_spare(&job, &pool, spare, line).await?;
+            match settle(&mut running, &job, started, deadline).await? {
+                None => return Ok(prepared(running, job.share, &pool)),
+                Some(Exit::Lost(why)) => return Err(Error::Lost(why)),
+                Some(_) => tracing::debug!("the shell that waited was gone"),
+            }
+            drop(running);
+            let slot = timeout_at(deadline, pool.slot(job.share)).await;
+            slot.unwrap_or_else(|_| Err(Error::Unreachable("no connection to the guest came free".into())))?
+        }
+    };
+    let mut running = by_channel(&job, &pool, slot, deadline).await?;
+    match settle(&mut running, &job, started, deadline).await? {
+        None => Ok(prepared(running, job.share, &pool)),
+        Some(exit) => Err(running.not_started(&exit)),
+    }
+}
+
+/// Opens a channel and sends the command line.
+async fn by_channel(job: &Job, pool: &Arc<Pool>, slot: Slot, deadline: Instant) -> Result<Running> {
+    let (slot, channel) = open(pool, slot, job.share, job.limit).await?;
     let (mut reader, writer) = channel.split();
     if let Some(sizes) = &job.terminal {
         let size = *sizes.borrow();
         let given = timeout_at(deadline, terminal(&mut reader, &writer, size)).await;
         given.unwrap_or_else(|_| Err(Error::Lost("the guest gave no terminal in time".into())))?;
     }
-    let line = if job.terminal.is_none() && slot.connection.shell.takes_scripts() {
-        quote::posix_command_line(&job.marker.leaders_script(), &job.argv).unwrap_or(job.line)
-    } else {
-        job.line
-    };
+    let line = if slot.connection.shell.takes_scripts() { job.leaders_line() } else { None };
+    let line = line.unwrap_or_else(|| job.line.clone());
     writer.exec(true, line).await.map_err(|error| pool::lost(&slot.connection, &error))?;
-    let mut running = Running {
-        pool: job.pool,
-        slot: Some(slot),
-        session_closed,
-        reader,
-        writer: Arc::new(writer),
-        preamble: Preamble::new(&job.marker),
-        queue: VecDeque::new(),
-        queued_bytes: 0,
-        exit: None,
-        stdout_ended: false,
-        ended: None,
-        hold: None,
-    };
+    Ok(Running::new(job, pool, slot, (reader, writer)))
+}
+
+/// Gives a shell that waits its command line.
+async fn by_spare(job: &Job, pool: &Arc<Pool>, spare: Spare, mut line: String) -> Result<Running> {
+    line.push('\n');
+    let (reader, writer) = spare.channel.split();
+    writer.data_bytes(line).await.map_err(|error| pool::lost(&spare.slot.connection, &error))?;
+    spare::prepare(pool, &spare.slot);
+    Ok(Running::new(job, pool, spare.slot, (reader, writer)))
+}
+
+/// Waits until the command has told its group. How the channel ended, if that comes first.
+async fn settle(
+    running: &mut Running,
+    job: &Job,
+    started: &mut oneshot::Sender<Result<Process>>,
+    deadline: Instant,
+) -> Result<Option<Exit>> {
     let mut unwanted = false;
     loop {
         let wait = async { if unwanted { std::future::pending().await } else { started.closed().await } };
@@ -75,13 +99,13 @@ pub(super) async fn start(
             () = wait => unwanted = true,
             message = running.reader.wait() => match running.accept(message) {
                 Ok(Some(exit)) => {
+                    running.slot = None;
                     // A program may be so quick that it ends with its markers.
                     if running.preamble.leader().is_none() {
-                        return Err(running.not_started(&exit));
+                        return Ok(Some(exit));
                     }
                     running.ended = Some(exit);
-                    running.slot = None;
-                    return Ok(running);
+                    return Ok(None);
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -91,12 +115,21 @@ pub(super) async fn start(
             }
         }
         if running.preamble.leader().is_some() {
-            if let (Share::Shared, Some(slot)) = (job.share, &running.slot) {
-                shell::ask(slot);
-            }
-            return Ok(running);
+            return Ok(None);
         }
     }
+}
+
+/// A command that has started; what the next ones need is prepared beside it.
+fn prepared(running: Running, share: Share, pool: &Arc<Pool>) -> Running {
+    if let (Share::Shared, Some(slot)) = (share, &running.slot) {
+        if slot.connection.shell.takes_scripts() {
+            spare::prepare(pool, slot);
+        } else {
+            shell::ask(slot);
+        }
+    }
+    running
 }
 
 /// What programs on the terminal are told that it is; the containers of other runtimes say the same.
