@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::runtime::v1::{ExecRequest, ExecResponse};
 
-use super::session::session;
+use super::session::{begun, session};
 use crate::convert::named;
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -21,7 +21,7 @@ pub async fn exec(node: &Node, request: ExecRequest) -> Result<ExecResponse> {
     if cmd.is_empty() {
         return Err(Error::invalid("the request's cmd is empty"));
     }
-    let (_, container) = node.pods.container(&named(container_id, "container_id")?)?;
+    let container = begun(&node.pods, &named(container_id, "container_id")?, Some(PATIENCE)).await?;
     let session = session(&container, Some(PATIENCE)).await?;
     if tty && session.terminals().is_none() {
         return Err(Error::invalid("the guest's protocol has no terminals; run the command without tty"));

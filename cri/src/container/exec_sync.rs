@@ -8,7 +8,7 @@ use proto::runtime::v1::{ExecSyncRequest, ExecSyncResponse};
 use transports::{Bounds, Stdin};
 
 use super::exit::exit_code;
-use super::session::{inside, session};
+use super::session::{begun, inside, session};
 use crate::convert::named;
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -19,14 +19,16 @@ const OUTPUT_LIMIT: usize = (16 << 20) - (64 << 10);
 /// Serves the call.
 pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSyncResponse> {
     let ExecSyncRequest { container_id, cmd, timeout } = request;
-    let (_, container) = node.pods.container(&named(container_id, "container_id")?)?;
+    let id = named(container_id, "container_id")?;
     if cmd.is_empty() {
         return Err(Error::invalid("the request's cmd is empty"));
     }
     let timeout = u64::try_from(timeout).ok().filter(|seconds| *seconds > 0).map(Duration::from_secs);
-    let begun = tokio::time::Instant::now();
+    let since = tokio::time::Instant::now();
+    // With a timeout it fails at once, as it does before the guest has answered.
+    let container = begun(&node.pods, &id, timeout.map(|_| Duration::ZERO)).await?;
     let session = session(&container, timeout).await?;
-    let left = timeout.map(|timeout| timeout.saturating_sub(begun.elapsed()));
+    let left = timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
     let command = inside(&container, cmd, Stdin::Closed)?;
     let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
     let captured = transports::capture(session.as_ref(), command, bounds).await?;

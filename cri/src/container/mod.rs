@@ -23,4 +23,4 @@ pub mod stream;
 pub mod stream_stats;
 
 pub(crate) use exit::exit_code;
-pub(crate) use session::{inside, session};
+pub(crate) use session::{begun, inside, session};

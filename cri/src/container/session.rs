@@ -10,7 +10,7 @@ use std::time::Duration;
 use transports::{Command, Link, Session, Stdin};
 
 use crate::error::{Error, Result};
-use crate::pod::{ContainerView, process_id};
+use crate::pod::{ContainerView, Pods, process_id};
 
 /// How long a guest that has answered before may be silent when the caller sets no timeout.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -36,6 +36,24 @@ pub(crate) async fn session(
         (Err(_), false, None) => wait(link, container.boot_time_left(), "has not booted").await,
         (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is still silent").await,
     }
+}
+
+/// The container, once a command in it finds it there: after a slow boot its process is only then being started. The
+/// caller's patience is spent as in [`session`].
+pub(crate) async fn begun(pods: &Pods, id: &str, timeout: Option<Duration>) -> Result<ContainerView> {
+    let (_, container) = pods.container(id)?;
+    if container.is_begun() || !container.is_live() {
+        return Ok(container);
+    }
+    let patience = timeout.unwrap_or_else(|| container.boot_time_left() + SILENCE);
+    let container = pods.container_begun(id, patience).await?;
+    if container.is_begun() || !container.is_live() {
+        return Ok(container);
+    }
+    Err(Error::Unavailable(format!(
+        "the process of container {} has not been started yet",
+        container.record.id
+    )))
 }
 
 /// What runs in the container: in a machine as the user that we log in as, beside a process as that process runs.

@@ -207,6 +207,7 @@ impl Owner {
                 record: record.clone(),
                 link: live.and_then(|live| live.link.clone()),
                 answered: here.is_some_and(|(_, machine)| machine.answered),
+                family: live.map(|live| live.family.clone()),
                 boot_deadline: live.and_then(|live| live.boot_deadline),
                 rebooting_until: live.and_then(|live| live.rebooting_until),
                 console: provider.and_then(|provider| provider.console(&record.machine)),
@@ -310,6 +311,7 @@ impl Owner {
             };
             result = result.and(resumed);
         }
+        result = result.and(self.force_overdue().await);
         if self.pod.phase == PodPhase::Ready && self.is_spent() {
             result = result.and(self.stop_pod().await);
         }

@@ -49,6 +49,18 @@ impl Pods {
         Ok((view, container.ok_or_else(|| Error::not_found("container", id))?))
     }
 
+    /// One container, once it is begun or will never be; as it is after `patience` where that takes longer.
+    pub async fn container_begun(&self, id: &str, patience: Duration) -> Result<ContainerView> {
+        let (handle, id) = self.find_container(id)?;
+        let mut seen = handle.view.clone();
+        let settled = seen.wait_for(|view| {
+            view.containers.get(&id).is_none_or(|container| container.is_begun() || !container.is_live())
+        });
+        // What it is by then is looked at anew.
+        let _ = tokio::time::timeout(patience, settled).await;
+        Ok(self.container(&id)?.1)
+    }
+
     /// Makes a pod, or finds the one that the same request has made already. Answers its id when it is ready.
     pub async fn run(&self, pod: PodRecord) -> Result<String> {
         let (handle, created) = self.reserve(pod);

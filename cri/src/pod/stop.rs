@@ -54,14 +54,14 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>) -> ExitRecord {
     ExitRecord { code, reason: reason.to_owned(), message, at: super::nanos(ended.at) }
 }
 
-/// The exit of a process that ended.
-pub(super) fn process_exit(exit: &ProcessExit) -> ExitRecord {
+/// The exit of a process that ended. Its last words are told once: here, but where they are `kept` elsewhere.
+pub(super) fn process_exit(exit: &ProcessExit, kept: bool) -> ExitRecord {
     let reason = match exit {
         ProcessExit { oom: true, .. } => "OOMKilled",
         ProcessExit { code: 0, .. } => "Completed",
         _ => "Error",
     };
-    let message = exit.message.clone();
+    let message = if kept { String::new() } else { exit.message.clone() };
     ExitRecord { code: exit.code, reason: reason.to_owned(), message, at: super::nanos(exit.at) }
 }
 
@@ -78,6 +78,12 @@ pub(super) fn with_machine(machine: &ExitRecord) -> ExitRecord {
     }
     let message = format!("the pod's machine has ended under the process: {}", machine.message);
     ExitRecord { code: 137, reason: "MachineEnded".to_owned(), message, at: machine.at }
+}
+
+/// The exit of a process that was stopped before its guest had started it.
+pub(super) fn never_began() -> ExitRecord {
+    let message = "it was stopped before its guest could start it".to_owned();
+    ExitRecord { code: 137, reason: "Killed".to_owned(), message, at: super::now() }
 }
 
 /// The exit of a process whose machine does not run.

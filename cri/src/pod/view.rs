@@ -1,12 +1,15 @@
 //! What everyone may see of a pod: a snapshot that its owner publishes after each change.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use guests::process::Guest;
 use machines::Console;
 use tokio::time::Instant;
-use transports::Link;
+use transports::{Link, Session};
 
+use super::process::{Family, guest_of};
 use crate::store::{ContainerPhase, ContainerRecord, PodRecord};
 
 /// A pod at one moment.
@@ -27,6 +30,8 @@ pub struct ContainerView {
     pub link: Option<Link>,
     /// Whether its guest has answered once.
     pub answered: bool,
+    /// Which family its guest is of, for the processes in it, once somebody has asked.
+    pub family: Option<Family>,
     /// When the guest must have answered first.
     pub boot_deadline: Option<Instant>,
     /// Until when a guest that has reset itself may be silent.
@@ -41,9 +46,22 @@ impl ContainerView {
         is_live(self.record.phase)
     }
 
+    /// Whether what is run in it finds it there: the process that it is, if it is one, was started in the guest.
+    pub fn is_begun(&self) -> bool {
+        self.record.is_machine() || self.record.answered
+    }
+
     /// Whether the guest has reset itself and may still be silent.
     pub fn is_rebooting(&self) -> bool {
         self.rebooting_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The guest, by its family.
+    pub async fn guest(&self, session: &dyn Session) -> guests::Result<Arc<dyn Guest>> {
+        match &self.family {
+            Some(family) => guest_of(family, session).await,
+            None => guests::process::detect(session).await,
+        }
     }
 
     /// How long the guest may still take to its first answer.

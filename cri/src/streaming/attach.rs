@@ -10,6 +10,7 @@ use super::attach_process;
 use super::console::Viewer;
 use super::remote_command::{Io, Streams, feed, resize, show};
 use super::status::End;
+use crate::container::begun;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::pod::ContainerView;
@@ -24,7 +25,7 @@ pub(super) async fn run(node: &Arc<Node>, container: &str, mut streams: Streams)
 }
 
 async fn attach(node: &Arc<Node>, id: &str, io: &mut Io) -> Result<End> {
-    let (_, container) = node.pods.container(id)?;
+    let container = begun(&node.pods, id, Some(attach_process::PATIENCE)).await?;
     if let Some(process) = container.record.process() {
         return attach_process::run(&container, process, io).await;
     }

@@ -27,7 +27,7 @@ use crate::pod::{ContainerView, process_id};
 use crate::store::{ProcessRecord, ProcessStdin};
 
 /// How long a guest may be silent before it is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Joins the process until it ends. What the client leaves behind is ended also where this is dropped.
 pub(super) async fn run(container: &ContainerView, record: &ProcessRecord, io: &mut Io) -> Result<End> {
@@ -35,7 +35,7 @@ pub(super) async fn run(container: &ContainerView, record: &ProcessRecord, io: &
     let id = process_id(&container.record.id)?;
     let silent = |_| Error::TimedOut(format!("the guest was silent for {} s", PATIENCE.as_secs()));
     let opening = async {
-        let guest = process::detect(session.as_ref()).await?;
+        let guest = container.guest(session.as_ref()).await?;
         guest.follow(session.clone(), &id, Some(Offset::now())).await
     };
     let output = timeout(PATIENCE, opening).await.map_err(silent)??;

@@ -11,7 +11,7 @@ use transports::{Exit, Process, Size, Stdin, Stream, Terminal};
 
 use super::remote_command::{Io, Streams, Wanted, feed, resize, show};
 use super::status::End;
-use crate::container::{exit_code, inside, session};
+use crate::container::{begun, exit_code, inside, session};
 use crate::error::{Error, Result};
 use crate::node::Node;
 
@@ -74,7 +74,7 @@ async fn start(
     argv: Vec<String>,
     wanted: Wanted,
 ) -> Result<(Process, Option<watch::Sender<Size>>)> {
-    let (_, container) = node.pods.container(container)?;
+    let container = begun(&node.pods, container, Some(PATIENCE)).await?;
     let session = session(&container, Some(PATIENCE)).await?;
     let stdin = if wanted.stdin { Stdin::Piped } else { Stdin::Closed };
     let command = inside(&container, argv, stdin)?;

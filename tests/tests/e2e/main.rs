@@ -15,6 +15,7 @@ mod guests;
 mod ids;
 mod life;
 mod net;
+mod process_ends;
 mod processes;
 mod refusals;
 mod restart;

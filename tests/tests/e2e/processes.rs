@@ -15,16 +15,16 @@ use crate::client::{Client, container, pod};
 const KILLS: usize = 50;
 
 /// A pod that is ready, and has no container yet.
-struct Pod {
-    node: Node,
-    client: Client,
-    image: String,
-    id: String,
+pub(crate) struct Pod {
+    pub(crate) node: Node,
+    pub(crate) client: Client,
+    pub(crate) image: String,
+    pub(crate) id: String,
     name: &'static str,
 }
 
 impl Pod {
-    async fn ready(name: &'static str) -> Self {
+    pub(crate) async fn ready(name: &'static str) -> Self {
         let (node, mut client) = crate::node_with("[timeouts]\nstart-wait-seconds = 110").await;
         let image = format!("{}/guests/mini:latest", node.registry());
         client.pull(&image).await.unwrap();
@@ -33,7 +33,7 @@ impl Pod {
     }
 
     /// A container that runs a script.
-    fn script(&self, name: &str, script: &str) -> ContainerConfig {
+    pub(crate) fn script(&self, name: &str, script: &str) -> ContainerConfig {
         ContainerConfig {
             command: ["sh", "-c", script].map(str::to_owned).into(),
             ..container(name, &self.image)
@@ -41,18 +41,18 @@ impl Pod {
     }
 
     /// Creates and starts a container; answers its id.
-    async fn start(&mut self, config: ContainerConfig) -> String {
+    pub(crate) async fn start(&mut self, config: ContainerConfig) -> String {
         let id = self.client.create_with(&self.id, config).await.unwrap();
         self.client.start(&id).await.unwrap();
         id
     }
 
-    fn log(&self, name: &str) -> PathBuf {
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
         self.node.pod_logs().join(self.name).join(name).join("0.log")
     }
 
     /// Ends the pod; nothing of it is left on the node.
-    async fn remove(mut self) {
+    pub(crate) async fn remove(mut self) {
         self.client.stop_pod(&self.id).await.unwrap();
         self.client.remove_pod(&self.id).await.unwrap();
         let left = self.node.inventory().unwrap();
@@ -61,7 +61,7 @@ impl Pod {
 }
 
 /// What a log tells of a stream, without times and tags.
-fn told(log: &Path, stream: &str) -> Vec<String> {
+pub(crate) fn told(log: &Path, stream: &str) -> Vec<String> {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let of_stream = text.lines().filter_map(|line| line.split_once(' ')?.1.strip_prefix(stream));
     of_stream.map(|line| line.trim_start_matches(" F ").to_owned()).collect()
@@ -138,7 +138,11 @@ async fn shared() {
     let ended = pod.client.status(&app).await.unwrap();
     assert_eq!((ended.exit_code, ended.reason.as_str()), (3, "Error"), "{}", ended.message);
     assert_eq!(told(&log, "stdout").last().map(String::as_str), Some("stopped"));
-    assert_eq!(std::fs::read_to_string(&words).unwrap(), "last words");
+    // The kubelet appends what it reads here to what the exit tells.
+    assert_eq!(
+        (std::fs::read_to_string(&words).unwrap().as_str(), ended.message.as_str()),
+        ("last words", "")
+    );
     // One that does not obey is killed; one that runs is ended by its removal.
     let deaf = pod.script("deaf", "trap '' TERM; echo ready; while :; do sleep 1; done");
     let deaf = pod.start(deaf).await;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use proto::runtime::v1 as cri;
 use tests::Node;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::time::{Instant, sleep};
 use tonic::Code;
 
@@ -210,7 +209,7 @@ async fn metrics(client: &mut Client, id: &str) {
 /// A guest that stands still keeps its last figures with their time; its machine's go on, and no list waits.
 async fn silent(node: &Node, client: &mut Client, id: &str) {
     let told = list(client, None).await.remove(0).memory.unwrap();
-    freeze(&node.dir().join("run/machines/qemu").join(id).join("qmp2.sock")).await;
+    crate::fixture::freeze(node, id).await;
     let frozen = stats_until(client, |_| true).await;
     let later = stats_until(client, |now| {
         let at = |stats: &cri::ContainerStats| stats.cpu.as_ref().unwrap().timestamp;
@@ -246,21 +245,4 @@ async fn stats_until(
 /// Half of what a guest is given for its figures.
 fn guests_patience() -> Duration {
     Duration::from_secs(5)
-}
-
-/// Stops a machine's processors, over the monitor that is for people.
-async fn freeze(monitor: &Path) {
-    let (read, mut write) = tokio::net::UnixStream::connect(monitor).await.unwrap().into_split();
-    let mut lines = BufReader::new(read).lines();
-    write
-        .write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\",\"id\":\"stop\"}\n")
-        .await
-        .unwrap();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        if line.contains("\"id\": \"stop\"") {
-            assert!(line.contains("return"), "{line}");
-            return;
-        }
-    }
-    panic!("the monitor has gone");
 }

@@ -69,12 +69,25 @@ impl Owner {
             match other.phase {
                 ContainerPhase::Exited => {}
                 _ if beside => {}
+                // What its guest still holds of a process is removed by whoever removes it.
+                ContainerPhase::Removing if !other.is_machine() && self.has_live_machine() => {
+                    if same {
+                        return Err(Error::Unavailable(format!(
+                            "attempt {} of container {:?} is being removed; try again when it is gone",
+                            other.attempt, other.name
+                        )));
+                    }
+                }
                 _ if same && !matches!(other.phase, ContainerPhase::Creating | ContainerPhase::Removing) => {}
                 ContainerPhase::Creating | ContainerPhase::Created | ContainerPhase::Removing
                     if other.name == new.name =>
                 {
                     if self.machine_runs(&other) {
                         self.end(other.clone()).await?;
+                        if self.is_spent() {
+                            // It held what the init containers have done: the pod has to begin anew.
+                            return Err(self.spent());
+                        }
                     }
                     self.undo_container(&other).await?;
                 }

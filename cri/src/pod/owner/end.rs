@@ -11,7 +11,7 @@ use crate::fault::{Step, reached};
 use crate::pod::live::StopPlan;
 use crate::pod::view::is_live;
 use crate::pod::{now, stop};
-use crate::store::{ContainerPhase, ContainerRecord};
+use crate::store::{ContainerPhase, ContainerRecord, PodPhase};
 
 impl Owner {
     /// Begins to stop a container. One that does not run is a success.
@@ -96,10 +96,13 @@ impl Owner {
             self.end(record).await?;
             record = self.container(id)?;
         }
+        // Once the record is gone nothing tells that the other containers have lost their machine.
+        let spent = self.pod.phase == PodPhase::Ready && self.is_spent();
         record.phase = ContainerPhase::Removing;
         self.save(record.clone()).await?;
         reached(Step::RemovalRecorded);
-        self.undo_container(&record).await
+        self.undo_container(&record).await?;
+        if spent { self.stop_pod().await } else { Ok(()) }
     }
 }
 

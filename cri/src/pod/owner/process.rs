@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use guests::process::{Limits, MAX_MESSAGE_BYTES, ProcessExit, ProcessId, ProcessSpec, StdinMode, User};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{LAST_LINES, Owner};
 use crate::convert::container::log_path;
@@ -31,6 +31,9 @@ use crate::store::{
 
 /// The name of the container record that is the machine of a pod of processes: no container of a pod can have it.
 const HOST: &str = "";
+/// How long after its grace period a process may still be there, until its machine is ended: longer than a guest may take
+/// to be told a signal, and less than the kubelet waits.
+const STOP_MARGIN: Duration = Duration::from_secs(60);
 /// How long a guest may take to remove what is left of a process.
 const CLEANING: Duration = Duration::from_secs(30);
 
@@ -138,7 +141,7 @@ impl Owner {
         record.started_at = Some(now());
         self.save(record.clone()).await?;
         reached(Step::StartRecorded);
-        let followed = self.follow_process(&record).await;
+        let followed = self.follow(&record, false).await;
         if let Err(error) = &followed {
             // Nothing was sent to the guest.
             self.end_process(&record.id, &stop::start_error(&error.chain())).await?;
@@ -146,8 +149,13 @@ impl Owner {
         followed
     }
 
-    /// Follows a process, after starting it where nobody has seen it started.
+    /// Goes on following a process that its guest may know.
     pub(super) async fn follow_process(&mut self, record: &ContainerRecord) -> Result<()> {
+        self.follow(record, true).await
+    }
+
+    /// Follows a process, after starting it where nobody has seen it started.
+    async fn follow(&mut self, record: &ContainerRecord, tried: bool) -> Result<()> {
         let Some(live) = &self.live else {
             if self.has_live_machine() {
                 return Err(Error::Unavailable(format!(
@@ -165,6 +173,7 @@ impl Owner {
             container: record.id.clone(),
             spec: self.spec(record)?,
             started: record.answered,
+            tried,
             sessions,
             family,
             log,
@@ -200,9 +209,10 @@ impl Owner {
             What::Waits => self.runs_now(record).await,
             What::Failed(why) => self.end_process(&container, &stop::start_error(&why)).await,
             What::Lost(why) => self.end_process(&container, &stop::process_lost(&why)).await,
+            What::NeverBegan => self.end_process(&container, &stop::never_began()).await,
             What::Exited(exit) => {
-                self.keep_message(&record, &exit).await;
-                self.end_process(&container, &stop::process_exit(&exit)).await
+                let kept = self.keep_message(&record, &exit).await;
+                self.end_process(&container, &stop::process_exit(&exit, kept)).await
             }
             What::Cleaned(..) => unreachable!("it was answered above"),
         }
@@ -231,6 +241,7 @@ impl Owner {
             self.save(record.clone()).await?;
             reached(Step::StopRecorded);
         }
+        self.force_later(&record);
         match self.processes.get(&record.id) {
             Some(process) => process.stop(grace).await,
             None if self.has_live_machine() => {
@@ -245,14 +256,60 @@ impl Owner {
         Ok(())
     }
 
+    /// Has it seen to that a process which cannot be stopped ends with its machine.
+    fn force_later(&mut self, record: &ContainerRecord) {
+        let left = record.stop_by.unwrap_or_default().saturating_sub(now());
+        let left = Duration::from_nanos(u64::try_from(left).unwrap_or_default());
+        let Some(force_at) = Instant::now().checked_add(left + STOP_MARGIN) else { return };
+        self.settle_at = Some(self.settle_at.map_or(force_at, |earlier| earlier.min(force_at)));
+    }
+
+    /// Ends the machine of a process that should long have stopped: its guest is silent, or cannot end it.
+    pub(super) async fn force_overdue(&mut self) -> Result<()> {
+        let stopping =
+            |record: &ContainerRecord| !record.is_machine() && record.phase == ContainerPhase::Stopping;
+        for record in self.records().into_iter().filter(stopping) {
+            let due = record.stop_by.is_some_and(|by| {
+                now().saturating_sub(by) >= i64::try_from(STOP_MARGIN.as_nanos()).unwrap_or(i64::MAX)
+            });
+            match self.machine_of(&record).cloned().filter(|machine| self.machine_runs(machine)) {
+                Some(machine) if due => {
+                    tracing::warn!(
+                        container = record.id,
+                        "it did not stop in its guest; its machine is ended"
+                    );
+                    self.end(machine).await?;
+                }
+                _ if due => self.end_process(&record.id, &stop::without_machine()).await?,
+                _ => self.force_later(&record),
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the processes of a machine that has ended, after their last lines.
     pub(super) async fn end_processes(&mut self, machine: &ContainerRecord, exit: &ExitRecord) -> Result<()> {
         let of_machine =
             |record: &&ContainerRecord| !record.is_machine() && record.machine == machine.machine;
         let ids: Vec<String> =
             self.containers.values().filter(of_machine).map(|record| record.id.clone()).collect();
-        let followed = ids.iter().filter_map(|id| self.processes.get(id));
-        futures_util::future::join_all(followed.map(|process| process.finish(LAST_LINES))).await;
+        let mut words = Vec::new();
+        {
+            let followed = ids.iter().filter_map(|id| self.processes.get(id));
+            let finished = futures_util::future::join_all(followed.map(|process| process.finish(LAST_LINES)));
+            tokio::pin!(finished);
+            loop {
+                tokio::select! {
+                    biased;
+                    Some(told) = self.told.1.recv() => words.push(told),
+                    _ = &mut finished => break,
+                }
+            }
+        }
+        // One that ended by itself just before has an end of its own.
+        for told in words {
+            Box::pin(self.told(told)).await?;
+        }
         for id in ids {
             self.end_process(&id, &stop::with_machine(exit)).await?;
         }
@@ -285,17 +342,17 @@ impl Owner {
         Ok(())
     }
 
-    /// Puts a process's last words where the kubelet reads them.
-    async fn keep_message(&self, record: &ContainerRecord, exit: &ProcessExit) {
+    /// Puts a process's last words where the kubelet reads them. Whether they are there.
+    async fn keep_message(&self, record: &ContainerRecord, exit: &ProcessExit) -> bool {
         let path = record.process().and_then(|process| process.message_path.as_deref());
         let mount = record.mounts.iter().find(|mount| Some(mount.container_path.as_str()) == path);
-        let (Some(mount), false) = (mount, exit.message.is_empty()) else { return };
+        let (Some(mount), false) = (mount, exit.message.is_empty()) else { return false };
         let words = exit.message.as_bytes();
-        if let Err(error) =
-            tokio::fs::write(&mount.host_path, &words[..words.len().min(MAX_MESSAGE_BYTES)]).await
-        {
-            tracing::warn!(container = record.id, %error, "the termination message is not kept");
+        let written = tokio::fs::write(&mount.host_path, &words[..words.len().min(MAX_MESSAGE_BYTES)]).await;
+        if let Err(error) = &written {
+            tracing::warn!(container = record.id, %error, "the termination message is told with the exit instead");
         }
+        written.is_ok()
     }
 
     /// Removes a container for whoever asked. What a guest holds of a process is removed in a task of its own.
@@ -321,7 +378,8 @@ impl Owner {
         if is_live(record.phase) {
             return Err(Error::Conflict(format!("container {id} runs; stop it before it is removed")));
         }
-        let Some(live) = self.live.as_ref().filter(|_| record.answered) else { return Ok(None) };
+        // Where a start was recorded it may have been sent, whether or not that was seen.
+        let Some(live) = self.live.as_ref().filter(|_| record.started_at.is_some()) else { return Ok(None) };
         let session = live.sessions.borrow().clone().ok_or_else(|| {
             Error::Unavailable(format!(
                 "the guest of container {id} does not answer now; it is removed later"

@@ -12,7 +12,7 @@
 //!
 //! Failure paths: a lost session or a restarted daemon goes on by offset, and never starts the process again: a start is
 //! repeated only until it has been confirmed, and the guest knows the process by its id. A guest that cannot run it at
-//! all is a failed start. A guest that rebooted knows nothing of it: it is lost. A machine that ends takes the process
+//! all is a failed start. A process that is stopped before it was seen to run is no longer started, only looked for. A guest that rebooted knows nothing of it: it is lost. A machine that ends takes the process
 //! with it, and the owner tells that. A full disk holds up the log, and by it the process, until there is room.
 
 mod stopper;
@@ -34,6 +34,8 @@ pub(super) use task::guest_of;
 
 /// Requests that wait for the task.
 const WAITING_ASKS: usize = 8;
+/// How long a task may take to hear what it is asked.
+const HEARING: Duration = Duration::from_secs(10);
 /// How much longer than its deadline a task may take to end.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,8 @@ pub(super) struct ProcessConfig {
     pub(super) spec: ProcessSpec,
     /// Whether it was seen to have been started, and so must not be started again.
     pub(super) started: bool,
+    /// Whether its guest may have been told to start it.
+    pub(super) tried: bool,
     /// The session to its guest.
     pub(super) sessions: Sessions,
     /// The guest's family.
@@ -80,6 +84,8 @@ pub(super) enum What {
     Failed(String),
     /// It has ended, and its log is whole.
     Exited(ProcessExit),
+    /// It was stopped, and its guest has not started it.
+    NeverBegan,
     /// The guest no longer knows it.
     Lost(String),
     /// What was left of it in the guest is gone, or why not. Whoever asked for that is answered by the owner.
@@ -114,15 +120,19 @@ impl Process {
 
     /// Begins to end the process. A task that has just ended tells so itself.
     pub(super) async fn stop(&self, grace: Duration) {
-        let _ = self.asks.send(Ask::Stop(grace)).await;
+        let _ = timeout(HEARING, self.asks.send(Ask::Stop(grace))).await;
     }
 
     /// Opens the log anew. When this returns, lines go to the new file.
     pub(super) async fn reopen(&self) -> Result<()> {
         let (answer, answered) = oneshot::channel();
         let closed = || Error::Conflict("the container's log is already closed".into());
-        self.asks.send(Ask::Reopen(answer)).await.map_err(|_| closed())?;
-        answered.await.map_err(|_| closed())?
+        let opened = async {
+            self.asks.send(Ask::Reopen(answer)).await.map_err(|_| closed())?;
+            answered.await.map_err(|_| closed())?
+        };
+        let busy = |_| Error::Unavailable("the container's log is busy; try again".into());
+        timeout(HEARING, opened).await.map_err(busy)?
     }
 
     /// Writes what came of its output, for at most `within`, then ends the following.

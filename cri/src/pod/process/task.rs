@@ -79,7 +79,7 @@ macro_rules! done {
 
 impl Task {
     pub(super) fn new(config: ProcessConfig, told: mpsc::Sender<Told>, asked: mpsc::Receiver<Ask>) -> Self {
-        let ProcessConfig { container, spec, started, sessions, family, log, start_wait } = config;
+        let ProcessConfig { container, spec, started, tried, sessions, family, log, start_wait } = config;
         Self {
             container,
             spec: Arc::new(spec),
@@ -90,7 +90,7 @@ impl Task {
             start_wait,
             told,
             asked,
-            tried: false,
+            tried,
             stop: None,
             finish: None,
             save_at: None,
@@ -100,7 +100,7 @@ impl Task {
     pub(super) async fn run(mut self) {
         let what = match self.live().await {
             Done::With(what) => Some(what),
-            Done::NeverBegan => Some(What::Exited(never_began())),
+            Done::NeverBegan => Some(What::NeverBegan),
             Done::Over => None,
         };
         if what.is_some() || self.finish.is_some() {
@@ -173,16 +173,23 @@ impl Task {
         })
     }
 
-    /// Starts the process, or finds that an earlier try did.
+    /// Starts the process, or finds that an earlier try did. One that is stopped meanwhile is only looked for.
     async fn start(
         &mut self,
         guest: &Arc<dyn Guest>,
         session: &Arc<dyn Session>,
     ) -> Done<guests::Result<SystemTime>> {
+        let stopped = self.stop.is_some();
         self.tried = true;
         let (guest, session, spec) = (guest.clone(), session.clone(), self.spec.clone());
-        let started = self.within(START, async move { guest.start(session.as_ref(), &spec).await });
+        let started = self.within(START, async move {
+            if stopped {
+                return guest.state(session.as_ref(), &spec.id).await;
+            }
+            guest.start(session.as_ref(), &spec).await
+        });
         Done::With(match done!(started.await) {
+            Ok(ProcessState::Absent) if stopped => return Done::NeverBegan,
             Ok(ProcessState::Running { started_at, .. }) => Ok(started_at),
             Ok(ProcessState::Exited(exit)) => Ok(exit.at),
             Ok(ProcessState::Absent) => {
@@ -350,17 +357,6 @@ enum Disturbance {
     StartWait,
     FinishOver,
     Save,
-}
-
-/// The end of a process that was stopped before its guest answered.
-fn never_began() -> ProcessExit {
-    ProcessExit {
-        code: 137,
-        signal: Some(9),
-        oom: false,
-        at: SystemTime::now(),
-        message: "it was stopped before its guest could start it".into(),
-    }
 }
 
 /// The session, as soon as there is one; never where there will be none.
