@@ -47,7 +47,38 @@ async fn busybox() -> Place {
     Place::new(Server::openssh_in(&format!("{FRESH}\n{BUSYBOX}"), "")).await
 }
 
-contract!(dash, bash, busybox);
+/// Bash whose start-up file talks on both streams and changes how the shell works.
+async fn noisy() -> Place {
+    let habits = "mount --bind /bin/bash /bin/dash
+cat >$1/home/.bashrc <<'end'
+: >>~/read
+echo welcome
+echo warning >&2
+trap 'echo leaving' EXIT
+set -o noclobber
+alias cat='cat -n' sh='sh -x' mkdir=false
+shopt -s expand_aliases
+cd() { echo going; builtin cd \"$@\"; }
+IFS=,
+umask 077
+end";
+    let server = Server::openssh_in(&format!("{FRESH}\n{habits}"), "");
+    let read = server.folder.path().join("home/read");
+    let place = Place::new(server).await;
+    assert!(read.exists(), "the start-up file is read");
+    place
+}
+
+/// A server that knows only what newer ones have given up.
+async fn legacy() -> Place {
+    let extra = "KexAlgorithms diffie-hellman-group14-sha1\nCiphers aes128-cbc\nMACs hmac-sha1";
+    let mut server = Server::openssh_in(FRESH, extra);
+    server.legacy_algorithms =
+        ["diffie-hellman-group14-sha1", "aes128-cbc", "hmac-sha1"].map(str::to_owned).into();
+    Place::new(server).await
+}
+
+contract!(dash, bash, busybox, noisy, legacy);
 
 /// Held by the test whose machine runs: emulated machines starve each other.
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

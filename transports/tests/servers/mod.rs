@@ -21,6 +21,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub host_key: String,
     pub client_key: KeyPair,
+    /// What its clients have to name.
+    pub legacy_algorithms: Vec<String>,
     child: Child,
     /// It is the first process of a namespace of its own.
     apart: bool,
@@ -84,7 +86,8 @@ impl Server {
             .spawn()
             .unwrap();
         let (host_key, apart) = (bare(&host.public_openssh), prepare.is_some());
-        Self { folder, address, host_key, client_key: client, child, apart }.answering()
+        Self { folder, address, host_key, client_key: client, legacy_algorithms: Vec::new(), child, apart }
+            .answering()
     }
 
     /// Dropbear.
@@ -129,7 +132,16 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { folder, address, host_key, client_key: client, child, apart: false }.answering()
+        Self {
+            folder,
+            address,
+            host_key,
+            client_key: client,
+            legacy_algorithms: Vec::new(),
+            child,
+            apart: false,
+        }
+        .answering()
     }
 
     /// Waits until it answers.
@@ -178,7 +190,7 @@ impl Server {
             user: "root".into(),
             credentials: vec![Credential::Key(self.client_key.private_openssh.clone())],
             identity: Identity::Pinned(vec![self.host_key.clone()]),
-            legacy_algorithms: Vec::new(),
+            legacy_algorithms: self.legacy_algorithms.clone(),
         }
     }
 }
