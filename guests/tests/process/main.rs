@@ -14,6 +14,7 @@ mod users;
 use contract::Place;
 use machines::Machine;
 use servers::Server;
+use users::{read_only, with_sudo};
 
 /// A private `/run`, `/dev/shm` and home, so that a guest begins with nothing and this machine's own start-up files do not matter; no
 /// control groups, for those of this machine would be shared by all.
@@ -78,7 +79,7 @@ async fn legacy() -> Place {
     Place::new(server).await
 }
 
-contract!(dash, bash, busybox, noisy, legacy);
+contract!(dash, bash, busybox, noisy, legacy, with_sudo, read_only);
 
 /// Held by the test whose machine runs: emulated machines starve each other.
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -2,9 +2,8 @@
 
 use guests::Error;
 use guests::process::{Limits, ProcessState, User};
-use transports::{Ssh, SshOptions, Target, Transport};
 
-use super::contract::{At, Place, next, read, script};
+use super::contract::{Place, next, read, script};
 use super::servers::Server;
 
 /// Adds user 4242 with a login shell, and lets the server's keys be read.
@@ -28,10 +27,9 @@ chown 4242 /home/plain
 }
 
 async fn place(prepare: &str) -> Place {
-    let server = Server::openssh_in(prepare, "");
-    let target = Target { user: "plain".into(), ..server.target() };
-    let session = Ssh::new(SshOptions::default()).connect(&target).await.unwrap().into();
-    Place::with(At::Server(server), session).await
+    let mut server = Server::openssh_in(prepare, "");
+    server.user = "plain".into();
+    Place::new(server).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,10 +67,7 @@ async fn a_user_without_rights_runs_what_is_its_own() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_with_sudo_runs_as_anybody() {
-    let sudoers = "echo 'plain ALL=(ALL) NOPASSWD: ALL' >$1/sudoers
-chmod 440 $1/sudoers
-mount --bind $1/sudoers /etc/sudoers";
-    let place = place(&with_user("/bin/sh", sudoers)).await;
+    let place = with_sudo().await;
     let mut spec = script("other", "id -u; id -g");
     spec.user = User { uid: Some(1234), gid: Some(1235), ..User::default() };
     assert_eq!(place.run(&spec).await.stdout, "1234\n1235\n");
@@ -80,14 +75,17 @@ mount --bind $1/sudoers /etc/sudoers";
     assert_eq!(place.run(&spec).await.stdout, "0\n0\n");
 }
 
+/// A user who may become anybody.
+pub(crate) async fn with_sudo() -> Place {
+    let sudoers = "echo 'plain ALL=(ALL) NOPASSWD: ALL' >$1/sudoers
+chmod 440 $1/sudoers
+mount --bind $1/sudoers /etc/sudoers";
+    place(&with_user("/bin/sh", sudoers)).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_root_is_no_hindrance() {
-    let read_only = "umask 022
-mount -t tmpfs tmp /var/tmp
-mount --rbind / /mnt
-mount -o remount,ro,bind /";
-    let server = Server::openssh_in(&format!("{}\n{read_only}", super::FRESH), "");
-    let place = Place::new(server).await;
+    let place = read_only().await;
     assert_eq!(place.sh("touch /usr/x 2>/dev/null || echo refused").await, "refused");
     let mut spec = script("readonly", "echo out; exit 3");
     spec.message_path = Some("/dev/shm/message".into());
@@ -97,4 +95,14 @@ mount -o remount,ro,bind /";
     spec.working_dir = Some("/no/such/directory".into());
     let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
     assert!(matches!(&error, Error::Unsupported(why) if why.contains("/no/such/directory")), "{error}");
+}
+
+/// A machine whose root cannot be written to.
+pub(crate) async fn read_only() -> Place {
+    let read_only = "umask 022
+mount -t tmpfs tmp /var/tmp
+mount --rbind / /mnt
+mount -o remount,ro,bind /";
+    let server = Server::openssh_in(&format!("{}\n{read_only}", super::FRESH), "");
+    Place::new(server).await
 }

@@ -21,6 +21,8 @@ pub struct Server {
     pub address: SocketAddr,
     pub host_key: String,
     pub client_key: KeyPair,
+    /// Whom its clients log in as.
+    pub user: String,
     /// What its clients have to name.
     pub legacy_algorithms: Vec<String>,
     child: Child,
@@ -86,8 +88,17 @@ impl Server {
             .spawn()
             .unwrap();
         let (host_key, apart) = (bare(&host.public_openssh), prepare.is_some());
-        Self { folder, address, host_key, client_key: client, legacy_algorithms: Vec::new(), child, apart }
-            .answering()
+        Self {
+            folder,
+            address,
+            host_key,
+            client_key: client,
+            user: "root".into(),
+            legacy_algorithms: Vec::new(),
+            child,
+            apart,
+        }
+        .answering()
     }
 
     /// Dropbear.
@@ -137,6 +148,7 @@ impl Server {
             address,
             host_key,
             client_key: client,
+            user: "root".into(),
             legacy_algorithms: Vec::new(),
             child,
             apart: false,
@@ -183,11 +195,11 @@ impl Server {
         }
     }
 
-    /// Root, by key, with the host key pinned.
+    /// Its user, by key, with the host key pinned.
     pub fn target(&self) -> Target {
         Target {
             address: self.address,
-            user: "root".into(),
+            user: self.user.clone(),
             credentials: vec![Credential::Key(self.client_key.private_openssh.clone())],
             identity: Identity::Pinned(vec![self.host_key.clone()]),
             legacy_algorithms: self.legacy_algorithms.clone(),

@@ -19,9 +19,10 @@ w=w.$$
 mkdir "$w" && mkfifo "$w/fifo" && exec 6<>"$w/fifo" || exit 1
 # Opened like this it neither waits for the supervisor, nor misses its end.
 exec 7<>life 8<life 7<&-
+# A killed supervisor closes it a moment before it is seen to be dead, so this wakes more than once.
 (
   read -r x
-  echo >&6
+  while echo >&6; do sleep 1; done
 ) <&8 5<&- >/dev/null 2>&1 &
 watch=$!
 exec 8<&-

@@ -18,4 +18,14 @@ if [ -s functions ]; then
 fi
 # An old systemd remembers a unit that failed, and would refuse its name.
 if [ -e failing ]; then systemctl reset-failed "infranetes-$id.service" 2>/dev/null; fi
-cd / && rm -rf "$d"
+cd /
+n=0
+# A follower writes beside it until it has seen that all is over.
+until rm -rf "$d" 2>/dev/null; do
+  n=$((n + 1))
+  if [ "$n" -ge 10 ]; then
+    rm -rf "$d"
+    exit
+  fi
+  if [ "$n" -gt 2 ]; then sleep 1; fi
+done

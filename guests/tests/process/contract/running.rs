@@ -81,14 +81,15 @@ pub async fn environment_is_what_is_asked(place: &Place) {
 pub async fn directory_user_and_groups(place: &Place) {
     let script_ = "pwd; id -u; id -g; id -G; echo $HOME; echo out >/dev/stdout; echo x >mine && echo wrote";
     let mut spec = script("user", script_);
-    spec.working_dir = Some("/tmp/infra test's dir".into());
+    let folder = format!("{}/infra test's dir", place.sh("[ -w /tmp ] && echo /tmp || echo /dev/shm").await);
+    spec.working_dir = Some(folder.clone());
     spec.user = User { uid: Some(65534), gid: Some(4321), groups: vec![77, 88], name: None };
     let told = place.guest.start(&*place.session, &spec).await;
     match told {
         Ok(_) => {
             let told = read(&mut place.follow(&spec, None).await).await;
             let lines: Vec<&str> = told.stdout.lines().collect();
-            assert_eq!(lines[..3], ["/tmp/infra test's dir", "65534", "4321"], "{told:?}");
+            assert_eq!(lines[..3], [&folder, "65534", "4321"], "{told:?}");
             let mut groups: Vec<&str> = lines[3].split(' ').collect();
             groups.sort_unstable();
             assert!(["4321", "77", "88"].iter().all(|group| groups.contains(group)), "{groups:?}");
@@ -114,7 +115,7 @@ pub async fn directory_user_and_groups(place: &Place) {
     let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
     assert!(matches!(&error, guests::Error::Unsupported(why) if why.contains("no-such-user")), "{error}");
     assert_eq!(place.state(&spec).await, ProcessState::Absent);
-    place.sh("rm -rf '/tmp/infra test'\\''s dir'").await;
+    place.sh(&format!("rm -rf \"{folder}\"")).await;
 }
 
 pub async fn limits_hold(place: &Place) {
