@@ -62,6 +62,7 @@ pub async fn serve(config: Config) -> Result<()> {
 
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let server = tonic::transport::Server::builder()
+        .trace_fn(telemetry::traces::rpc_span)
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
             asked_to_stop().await;

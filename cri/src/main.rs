@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use cri::cli::{Cli, Command};
 use cri::config::Config;
-use tracing_subscriber::EnvFilter;
+use cri::telemetry::traces;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -22,8 +22,9 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(config: &Path) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("INFRANETES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    cri::daemon::serve(Config::load(config)?).await?;
-    Ok(())
+    let config = Config::load(config)?;
+    let traces = traces::open(&config.tracing)?;
+    let served = cri::daemon::serve(config).await;
+    traces.close().await;
+    Ok(served?)
 }

@@ -3,12 +3,16 @@
 //! It comes with a mount namespace in which `/run/netns` is its own: pod namespaces that are made in it are seen in it
 //! alone, so nodes beside each other are never mistaken for one another, and the last process in it takes them away.
 
+use std::fs::File;
 use std::io::Read;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A network namespace; removed when dropped.
 #[derive(Debug)]
@@ -52,6 +56,19 @@ impl Namespace {
         command.arg(format!("--net={}", self.path().display()));
         command.arg(format!("--mount=/proc/{}/ns/mnt", self.keeper.id())).arg("--").arg(program);
         command
+    }
+}
+
+impl Namespace {
+    /// A socket that listens in it, for a server of a test's own.
+    pub fn listen(&self, address: SocketAddr) -> Result<TcpListener> {
+        let file = File::open(self.path())?;
+        // Only this thread goes there.
+        let bound = std::thread::spawn(move || {
+            move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+            TcpListener::bind(address)
+        });
+        bound.join().map_err(|_| anyhow!("the thread panicked"))?.context("cannot listen in the namespace")
     }
 }
 

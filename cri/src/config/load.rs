@@ -55,6 +55,9 @@ impl Config {
                 );
             }
         }
+        if let Some((key, why)) = self.tracing.fault() {
+            return refuse(key, why);
+        }
         if self.machine.cpus == 0 {
             return refuse("cpus", "machine.cpus is 0; a machine has at least 1".into());
         }
@@ -150,6 +153,19 @@ mod tests {
     fn a_bad_fact_names_its_rule() {
         let message = refused("[[image]]\npattern = \"x/*\"\nfacts.firmware = \"coreboot\"\n");
         assert!(message.contains("x/*") && message.contains("coreboot"), "{message}");
+    }
+
+    #[test]
+    fn traces_need_an_endpoint_and_a_ratio() {
+        let config =
+            Config::parse("[tracing]\nendpoint = \"http://127.0.0.1:4317\"\n", Path::new("x")).unwrap();
+        assert_eq!(config.tracing.endpoint.as_deref(), Some("http://127.0.0.1:4317"));
+        for endpoint in ["127.0.0.1:4317", "https://127.0.0.1:4317", "http://collector"] {
+            let message = refused(&format!("[tracing]\nendpoint = \"{endpoint}\"\n"));
+            assert!(message.contains("x:2:") && message.contains("http://HOST:PORT"), "{message}");
+        }
+        let message = refused("[tracing]\nsample-ratio = 2.0\n");
+        assert!(message.contains("x:2:") && message.contains("from 0"), "{message}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod metrics;
 mod network;
 mod provider;
 mod streaming;
+mod tracing;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
 pub use provider::{Accel, HandlerConfig, ProviderConfig, QemuSection};
 pub use streaming::StreamingSection;
+pub use tracing::TracingSection;
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,6 +60,9 @@ pub struct Config {
     /// Where the daemon tells its own metrics.
     #[serde(default)]
     pub metrics: MetricsSection,
+    /// Where the daemon sends its traces.
+    #[serde(default)]
+    pub tracing: TracingSection,
     /// How long things may take.
     #[serde(default)]
     pub timeouts: Timeouts,

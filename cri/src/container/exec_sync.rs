@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use proto::runtime::v1::{ExecSyncRequest, ExecSyncResponse};
+use tracing::Instrument;
 use transports::{Bounds, Stdin};
 
 use super::exit::exit_code;
@@ -27,11 +28,13 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     let since = tokio::time::Instant::now();
     // With a timeout it fails at once, as it does before the guest has answered.
     let container = begun(&node.pods, &id, timeout.map(|_| Duration::ZERO)).await?;
-    let session = session(&container, timeout).await?;
+    let session = session(&container, timeout).instrument(tracing::debug_span!("reach guest")).await?;
     let left = timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
     let command = inside(&container, cmd, Stdin::Closed)?;
     let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
-    let captured = transports::capture(session.as_ref(), command, bounds).await?;
+    let captured = transports::capture(session.as_ref(), command, bounds)
+        .instrument(tracing::debug_span!("run in guest"))
+        .await?;
     let exit_code = exit_code(captured.exit)?;
     let (stdout, stderr) = fitting(captured.stdout, captured.stderr, captured.discarded);
     Ok(ExecSyncResponse { stdout, stderr, exit_code })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::request::{Reply, Request};
+use super::request::{Asked, Reply, Request};
 use super::view::View;
 use crate::error::{Error, Result};
 use crate::store::PodPhase;
@@ -12,7 +12,7 @@ use crate::store::PodPhase;
 /// The way to one pod's owner.
 #[derive(Debug, Clone)]
 pub(super) struct Handle {
-    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) requests: mpsc::Sender<Asked>,
     pub(super) view: watch::Receiver<Arc<View>>,
 }
 
@@ -36,7 +36,7 @@ impl Handle {
                 Error::not_found("pod", id)
             }
         };
-        self.requests.send(request(reply)).await.map_err(|_| gone())?;
+        self.requests.send((request(reply), tracing::Span::current())).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

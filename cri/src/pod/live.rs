@@ -32,6 +32,8 @@ pub(super) struct Live {
     pub(super) sessions: watch::Sender<Option<Arc<dyn Session>>>,
     /// What the guest's family is, for the processes in it.
     pub(super) family: Family,
+    /// The trace of its boot, until the guest has answered.
+    pub(super) boot: Option<tracing::Span>,
     /// The container's log.
     pub(super) log: LogTask,
     /// When a caller no longer waits for the first answer.

@@ -18,13 +18,14 @@ use std::time::Duration;
 pub use process::process_id;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+use tracing::Instrument;
 use transports::Backoff;
 
 use super::Context;
 use super::handle::Handle;
 use super::live::{Live, at};
 use super::process::{Process, Told};
-use super::request::Request;
+use super::request::{Asked, Request};
 use super::view::{ContainerView, View, is_live};
 use crate::error::{Error, Result};
 use crate::network::DhcpGuard;
@@ -63,10 +64,11 @@ impl Owner {
         pod: PodRecord,
     ) -> (Handle, oneshot::Receiver<Result<()>>) {
         let (mut owner, view) = Self::new(context, pod, Vec::new());
+        let span = tracing::Span::current();
         let (requests, inbox) = mpsc::channel(WAITING_REQUESTS);
         let (answer, created) = oneshot::channel();
         tokio::spawn(async move {
-            let result = owner.create_pod().await;
+            let result = owner.create_pod().instrument(span).await;
             // What could be undone is gone; what could not is shown as not ready, and removed by the kubelet.
             let gone = owner.pod.phase == PodPhase::Creating;
             if gone {
@@ -113,7 +115,7 @@ impl Owner {
         Handle { requests, view }
     }
 
-    async fn serve(mut self, mut inbox: mpsc::Receiver<Request>) {
+    async fn serve(mut self, mut inbox: mpsc::Receiver<Asked>) {
         loop {
             let live = &mut self.live;
             let happened = async {
@@ -142,8 +144,8 @@ impl Owner {
                     let settled = self.settle().await;
                     self.settle_later(settled);
                 }
-                Next::Request(Some(Request::RemovePod(reply))) => {
-                    let result = self.remove_pod().await;
+                Next::Request(Some((Request::RemovePod(reply), span))) => {
+                    let result = self.remove_pod().instrument(span).await;
                     let gone = result.is_ok();
                     if gone {
                         inbox.close();
@@ -153,7 +155,7 @@ impl Owner {
                         return;
                     }
                 }
-                Next::Request(Some(request)) => self.answer(request).await,
+                Next::Request(Some((request, span))) => self.answer(request).instrument(span).await,
                 Next::Request(None) => return,
             }
         }
@@ -241,7 +243,7 @@ impl Owner {
 
 /// What the owner turns to next.
 enum Next {
-    Request(Option<Request>),
+    Request(Option<Asked>),
     Happened(super::live::Happened),
     Told(Told),
     Settle,

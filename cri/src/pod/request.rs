@@ -30,6 +30,9 @@ pub(super) enum Request {
     RemovePod(Reply),
 }
 
+/// A request, and the span of who asks.
+pub(super) type Asked = (Request, tracing::Span);
+
 /// A container that shall be made. Already admitted, but for what only the pod's owner knows.
 #[derive(Debug, Clone)]
 pub struct NewContainer {

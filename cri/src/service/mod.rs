@@ -16,7 +16,6 @@ use proto::runtime::v1::image_service_server::ImageServiceServer;
 use proto::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use tonic::service::Routes;
 use tonic::{Response, Status};
-use tracing::Instrument;
 
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -41,7 +40,7 @@ pub fn routes(node: &Arc<Node>) -> Routes {
 /// Runs one RPC: traced, timed, counted, its error mapped.
 async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Result<Response<T>, Status> {
     let begun = Instant::now();
-    let result = work.instrument(tracing::debug_span!("rpc", name = rpc)).await;
+    let result = work.await;
     let elapsed = begun.elapsed();
     let answer = match result {
         Ok(answer) => {
@@ -54,6 +53,7 @@ async fn call<T>(rpc: &'static str, work: impl Future<Output = Result<T>>) -> Re
         }
     };
     let code = answer.as_ref().map_or_else(|status| format!("{:?}", status.code()), |_| "OK".to_owned());
+    telemetry::traces::rpc_ended(answer.as_ref().map_or_else(Status::code, |_| tonic::Code::Ok));
     telemetry::rpc(rpc, code, elapsed);
     answer
 }

@@ -1,4 +1,4 @@
-//! What operators watch of the daemon itself: metrics for Prometheus, and whether it is well.
+//! What operators watch of the daemon itself: metrics for Prometheus, whether it is well, and its traces ([`traces`]).
 //!
 //! ```text
 //!   service::call, pod owners --> counters and histograms --GET /metrics--> text
@@ -13,6 +13,7 @@
 
 mod metrics;
 mod server;
+pub mod traces;
 
 pub use metrics::{boot_given_up, retried, rpc, session_opened};
 pub use server::serve;

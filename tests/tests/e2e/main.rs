@@ -23,6 +23,7 @@ mod stats;
 mod streaming;
 mod streams;
 mod telemetry;
+mod traces;
 mod unimplemented;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

@@ -149,6 +149,7 @@ impl Owner {
         }
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "define machine")]
     async fn define(&mut self, mut record: ContainerRecord) -> Result<()> {
         self.context.images.lease(&record.image_id, &record.id).await?;
         reached(Step::ImageLeased);
@@ -163,6 +164,7 @@ impl Owner {
     }
 
     /// Removes everything on the node of a container that does not run, its record last.
+    #[tracing::instrument(level = "debug", skip_all, name = "forget container")]
     pub(in crate::pod) async fn undo_container(&mut self, record: &ContainerRecord) -> Result<()> {
         if record.is_machine() {
             self.context.provider(&self.pod.provider)?.destroy(&record.machine).await?;

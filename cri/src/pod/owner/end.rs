@@ -77,6 +77,7 @@ impl Owner {
         Ok(())
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "end machine")]
     pub(super) async fn end(&mut self, record: ContainerRecord) -> Result<()> {
         let provider = self.context.provider(&self.pod.provider)?;
         provider.stop(&record.machine, StopMode::Force).await?;

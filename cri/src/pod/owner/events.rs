@@ -94,6 +94,7 @@ impl Owner {
                 }
                 live.sessions.send_replace(Some(session));
                 live.boot_deadline = None;
+                live.boot = None;
                 live.rebooting_until = None;
                 live.mismatch = None;
                 live.patience.reset();

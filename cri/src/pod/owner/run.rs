@@ -69,6 +69,7 @@ impl Owner {
     }
 
     /// Runs the machine of a container, if it never ran, and holds what a running one needs.
+    #[tracing::instrument(level = "debug", skip_all, name = "start machine")]
     pub(in crate::pod) async fn bring_to_life(&mut self, record: &ContainerRecord) -> Result<()> {
         let provider = self.context.provider(&self.pod.provider)?.clone();
         let (sessions, seen) = watch::channel(None);
@@ -97,6 +98,7 @@ impl Owner {
             link_state,
             sessions,
             family: Family::default(),
+            boot: boots.then(|| tracing::debug_span!("boot", container = record.id)),
             log,
             stop: None,
             gave_up: None,

@@ -18,6 +18,7 @@ impl Owner {
         attached
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "attach network")]
     async fn attach(&mut self) -> Result<()> {
         let request = PodNetworkRequest {
             id: self.pod.id.clone(),
@@ -60,6 +61,7 @@ impl Owner {
     }
 
     /// Stops everything in the pod and gives its address back.
+    #[tracing::instrument(level = "debug", skip_all, name = "stop pod")]
     pub(in crate::pod) async fn stop_pod(&mut self) -> Result<()> {
         if self.pod.phase == PodPhase::Stopped {
             return Ok(());
