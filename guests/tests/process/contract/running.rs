@@ -81,7 +81,9 @@ pub async fn environment_is_what_is_asked(place: &Place) {
 pub async fn directory_user_and_groups(place: &Place) {
     let script_ = "pwd; id -u; id -g; id -G; echo $HOME; echo out >/dev/stdout; echo x >mine && echo wrote";
     let mut spec = script("user", script_);
-    let folder = format!("{}/infra test's dir", place.sh("[ -w /tmp ] && echo /tmp || echo /dev/shm").await);
+    // Servers on one machine share it.
+    let base = place.sh("[ -w /tmp ] && echo /tmp || echo /dev/shm").await;
+    let folder = format!("{base}/infra test's dir {:016x}", rand::random::<u64>());
     spec.working_dir = Some(folder.clone());
     spec.user = User { uid: Some(65534), gid: Some(4321), groups: vec![77, 88], name: None };
     let told = place.guest.start(&*place.session, &spec).await;
