@@ -162,10 +162,10 @@ mod tests {
         assert_eq!(config.tracing.endpoint.as_deref(), Some("http://127.0.0.1:4317"));
         for endpoint in ["127.0.0.1:4317", "https://127.0.0.1:4317", "http://collector"] {
             let message = refused(&format!("[tracing]\nendpoint = \"{endpoint}\"\n"));
-            assert!(message.contains("x:2:") && message.contains("http://HOST:PORT"), "{message}");
+            assert!(message.contains("toml:2:") && message.contains("http://HOST:PORT"), "{message}");
         }
         let message = refused("[tracing]\nsample-ratio = 2.0\n");
-        assert!(message.contains("x:2:") && message.contains("from 0"), "{message}");
+        assert!(message.contains("toml:2:") && message.contains("from 0"), "{message}");
     }
 
     #[test]
