@@ -31,9 +31,6 @@ pub enum Error {
     /// A registry or a guest refuses the credential.
     #[error("{0}")]
     Denied(String),
-    /// Not offered by this runtime.
-    #[error("{0} is not implemented")]
-    Unimplemented(&'static str),
     /// A step failed on this node.
     #[error("{what}")]
     Failed {

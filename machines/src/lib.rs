@@ -20,6 +20,7 @@
 mod error;
 mod null;
 pub mod qemu;
+mod resize;
 mod spec;
 mod usage;
 
@@ -27,6 +28,7 @@ pub use null::NullProvider;
 pub use qemu::{Accel, Qemu, QemuConfig};
 
 pub use error::{Error, Result};
+pub use resize::{Resize, Share};
 pub use spec::{
     DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
 };
@@ -129,6 +131,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
     /// provider cannot tell. It takes seconds at most, whatever the machine does.
     async fn usage(&self, _id: &MachineId) -> Result<Option<Usage>> {
         Ok(None)
+    }
+
+    /// How a running machine is given less than it was booted with, where the provider can.
+    fn resizing(&self) -> Option<&dyn Resize> {
+        None
     }
 
     /// The serial console, where the provider has one.

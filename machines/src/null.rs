@@ -11,7 +11,10 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode, Usage};
+use crate::{
+    Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Resize, Result, Share, StopMode,
+    Usage,
+};
 
 /// Machines that exist in memory only.
 #[derive(Debug, Default)]
@@ -103,6 +106,10 @@ impl Provider for NullProvider {
         Ok(self.with(|machines| machines.keys().cloned().collect()))
     }
 
+    fn resizing(&self) -> Option<&dyn Resize> {
+        Some(self)
+    }
+
     /// A machine that is none uses nothing.
     async fn usage(&self, id: &MachineId) -> Result<Option<Usage>> {
         let runs = self.with(|machines| {
@@ -117,6 +124,17 @@ impl Provider for NullProvider {
             memory_bytes: 0,
             guest_memory: None,
         }))
+    }
+}
+
+/// A machine that is none may use whatever it is told.
+#[async_trait]
+impl Resize for NullProvider {
+    async fn resize(&self, id: &MachineId, _share: Share) -> Result<()> {
+        let runs = self.with(|machines| {
+            machines.get(id).is_some_and(|machine| matches!(*machine.borrow(), MachineState::Running { .. }))
+        });
+        if runs { Ok(()) } else { Err(Error::NotReady(format!("machine {id} does not run"))) }
     }
 }
 

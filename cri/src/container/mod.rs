@@ -21,6 +21,7 @@ pub mod status;
 pub mod stop;
 pub mod stream;
 pub mod stream_stats;
+pub mod update;
 
 pub(crate) use exit::exit_code;
 pub(crate) use session::{begun, inside, session};

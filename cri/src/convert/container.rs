@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use proto::runtime::v1::{
     Container, ContainerConfig, ContainerMetadata, ContainerResources, ContainerState, ContainerStatus,
-    ImageSpec, LinuxContainerConfig, LinuxContainerResources, Mount as MountMessage,
+    ImageSpec, LinuxContainerConfig, Mount as MountMessage,
 };
 
-use super::{named, required, sandbox};
+use super::{named, required, resources};
 use crate::container::{policy, process, security};
 use crate::error::Result;
 use crate::pod::NewContainer;
-use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, ProcessRecord, Resources};
+use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, ProcessRecord};
 
 /// The image that a container asks for.
 pub fn image(config: &ContainerConfig) -> Result<String> {
@@ -42,7 +42,7 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         stop_signal,
     } = config;
     let ContainerMetadata { name, attempt } = required(metadata, "config.metadata")?;
-    let LinuxContainerConfig { resources, security_context } = linux.unwrap_or_default();
+    let LinuxContainerConfig { resources: size, security_context } = linux.unwrap_or_default();
     let argv: Vec<String> = command.into_iter().chain(args).collect();
     // Without a command it is the machine itself, and what is said of a process has no meaning.
     let process = if argv.is_empty() {
@@ -73,7 +73,7 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         annotations,
         mounts: mounts.into_iter().map(mount).collect(),
         log_path: policy::log_path(log_path)?,
-        resources: resources.as_ref().map(sandbox::size).unwrap_or_default(),
+        resources: size.as_ref().map(resources::size).unwrap_or_default(),
         process,
     })
 }
@@ -129,7 +129,10 @@ pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
         annotations: record.annotations.clone(),
         mounts: record.mounts.iter().map(mount_message).collect(),
         log_path: log_path(record, pod).map(|path| path.display().to_string()).unwrap_or_default(),
-        resources: Some(ContainerResources { linux: Some(resources(record.resources)), windows: None }),
+        resources: Some(ContainerResources {
+            linux: Some(resources::message(record.resources)),
+            windows: None,
+        }),
         image_id: record.image_id.clone(),
         user: None,
         stop_signal: 0,
@@ -153,17 +156,6 @@ fn mount_message(mount: &Mount) -> MountMessage {
         selinux_relabel: mount.selinux_relabel,
         propagation: mount.propagation,
         ..MountMessage::default()
-    }
-}
-
-fn resources(size: Resources) -> LinuxContainerResources {
-    const PERIOD: i64 = 100_000;
-    let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-    LinuxContainerResources {
-        cpu_period: size.milli_cpus.map_or(0, |_| PERIOD),
-        cpu_quota: size.milli_cpus.map_or(0, |milli| signed(milli).saturating_mul(PERIOD / 1000)),
-        memory_limit_in_bytes: size.memory_bytes.map_or(0, signed),
-        ..LinuxContainerResources::default()
     }
 }
 

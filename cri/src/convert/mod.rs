@@ -6,6 +6,7 @@
 pub mod container;
 pub mod image;
 mod parts;
+pub mod resources;
 pub mod sandbox;
 
 pub use parts::parts;

@@ -1,17 +1,16 @@
 //! Pods.
 
 use proto::runtime::v1::{
-    DnsConfig, LinuxContainerResources, LinuxPodSandboxConfig, LinuxPodSandboxStatus,
-    LinuxSandboxSecurityContext, Namespace, NamespaceOption, PodIp, PodSandbox, PodSandboxConfig,
-    PodSandboxMetadata, PodSandboxNetworkStatus, PodSandboxState, PodSandboxStatus,
-    PortMapping as PortMappingMessage, Protocol,
+    DnsConfig, LinuxPodSandboxConfig, LinuxPodSandboxStatus, LinuxSandboxSecurityContext, Namespace,
+    NamespaceOption, PodIp, PodSandbox, PodSandboxConfig, PodSandboxMetadata, PodSandboxNetworkStatus,
+    PodSandboxState, PodSandboxStatus, PortMapping as PortMappingMessage, Protocol,
 };
 
-use super::{named, port, required};
+use super::{named, port, required, resources};
 use crate::error::{Error, Result};
 use crate::pod::{View, now};
 use crate::sandbox::policy;
-use crate::store::{Dns, Keys, PodPhase, PodRecord, PortMapping, Resources};
+use crate::store::{Dns, Keys, PodPhase, PodRecord, PortMapping};
 
 /// What the daemon itself adds to a request for a pod.
 pub struct Given {
@@ -44,7 +43,7 @@ pub fn record(config: PodSandboxConfig, given: Given, allowed_annotations: &[Str
         security_context,
         sysctls,
         overhead: _, // pays for QEMU itself, and is in the cgroup's limits already
-        resources,
+        resources: asked,
     } = linux.unwrap_or_default();
     policy::sysctls(&sysctls)?;
     security(security_context.unwrap_or_default())?;
@@ -72,7 +71,7 @@ pub fn record(config: PodSandboxConfig, given: Given, allowed_annotations: &[Str
             .filter_map(Result::transpose)
             .collect::<Result<_>>()?,
         cgroup_parent,
-        resources: resources.as_ref().map(size).unwrap_or_default(),
+        resources: asked.as_ref().map(resources::size).unwrap_or_default(),
         phase: PodPhase::Creating,
         attachment: None,
         keys: given.keys,
@@ -116,28 +115,6 @@ fn port_mapping(message: PortMappingMessage) -> Result<Option<PortMapping>> {
         host_port: port(host_port, "host_port")?,
         host_ip,
     }))
-}
-
-/// The size in a message. What bounds the cgroup alone is not a machine's business.
-pub fn size(resources: &LinuxContainerResources) -> Resources {
-    let LinuxContainerResources {
-        cpu_period,
-        cpu_quota,
-        memory_limit_in_bytes,
-        cpu_shares: _,
-        oom_score_adj: _,
-        cpuset_cpus: _,
-        cpuset_mems: _,
-        hugepage_limits: _,
-        unified: _,
-        memory_swap_limit_in_bytes: _,
-    } = *resources;
-    let positive = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
-    let milli_cpus = match (positive(cpu_quota), positive(cpu_period)) {
-        (Some(quota), period) => Some(quota.saturating_mul(1000).div_ceil(period.unwrap_or(100_000))),
-        _ => None,
-    };
-    Resources { milli_cpus, memory_bytes: positive(memory_limit_in_bytes) }
 }
 
 /// A pod as lists show it.

@@ -42,7 +42,7 @@ pub use changes::{Change, Changes, Kind as ChangeKind};
 pub use owner::process_id;
 pub use recover::recover;
 pub use registry::Pods;
-pub use request::NewContainer;
+pub use request::{Limit, NewContainer, Update};
 pub use view::{ContainerView, View};
 
 use crate::config::Config;

@@ -10,6 +10,7 @@ mod events;
 mod process;
 mod run;
 mod sandbox;
+mod update;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(super) struct Owner {
     /// What they tell.
     told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
     dhcp: Option<DhcpGuard>,
+    /// Whether a change of what something may use is being carried out.
+    updating: bool,
     /// When what could not be done is tried again.
     settle_at: Option<Instant>,
     patience: Backoff,
@@ -99,6 +102,7 @@ impl Owner {
             processes: BTreeMap::new(),
             told: mpsc::channel(WAITING_TOLD),
             dhcp: None,
+            updating: false,
             settle_at: None,
             patience: Backoff::new(Duration::from_secs(1), Duration::from_secs(60)),
             view,
@@ -168,6 +172,8 @@ impl Owner {
             Request::Stop(id, grace, reply) => drop(reply.send(self.stop_container(&id, grace).await)),
             Request::Remove(id, reply) => self.remove_for(&id, reply).await,
             Request::ReopenLog(id, reply) => drop(reply.send(self.reopen_log(&id).await)),
+            Request::Update(id, update, reply) => self.update_for(&id, update, reply).await,
+            Request::UpdatePod(update, reply) => self.update_pod_for(update, reply).await,
             Request::StopPod(reply) => drop(reply.send(self.stop_pod().await)),
             Request::RemovePod(_) => unreachable!("the owner's loop answers it, since it ends with it"),
         }

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Context;
 use super::handle::Handle;
 use super::owner::Owner;
-use super::request::{NewContainer, Request};
+use super::request::{NewContainer, Request, Update};
 use super::view::{ContainerView, View};
 use crate::error::{Error, Result};
 use crate::store::{ContainerPhase, PodPhase, PodRecord};
@@ -151,6 +151,17 @@ impl Pods {
     pub async fn reopen_log(&self, id: &str) -> Result<()> {
         let (handle, id) = self.find_container(id)?;
         handle.ask(&id, |reply| Request::ReopenLog(id.clone(), reply)).await
+    }
+
+    /// Changes what a container may use; answers when it is in force.
+    pub async fn update_container(&self, id: &str, update: Update) -> Result<()> {
+        let (handle, id) = self.find_container(id)?;
+        handle.ask(&id, |reply| Request::Update(id.clone(), update, reply)).await
+    }
+
+    /// Changes what a pod may use; answers when it is in force.
+    pub async fn update(&self, id: &str, update: Update) -> Result<()> {
+        self.pod(id)?.ask(id, |reply| Request::UpdatePod(update, reply)).await
     }
 
     fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, Handle>) -> T) -> T {

@@ -24,6 +24,10 @@ pub(super) enum Request {
     Remove(String, Reply),
     /// Opens a container's log anew.
     ReopenLog(String, Reply),
+    /// Changes what a container may use; answers when it is in force.
+    Update(String, Update, Reply),
+    /// Changes what the pod may use; answers when it is in force.
+    UpdatePod(Update, Reply),
     /// Stops everything; answers when nothing runs and no address is held.
     StopPod(Reply),
     /// Removes everything; answers when it is gone. The owner ends.
@@ -32,6 +36,42 @@ pub(super) enum Request {
 
 /// A request, and the span of who asks.
 pub(super) type Asked = (Request, tracing::Span);
+
+/// What becomes of a limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// It stays as it is.
+    #[default]
+    Kept,
+    /// There is none any more.
+    Lifted,
+    /// It is this.
+    Set(u64),
+}
+
+/// What becomes of a size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Update {
+    /// Processors in thousandths.
+    pub milli_cpus: Limit,
+    /// Memory in bytes.
+    pub memory_bytes: Limit,
+}
+
+impl Update {
+    /// The size after it.
+    pub fn over(self, before: Resources) -> Resources {
+        let after = |limit, before| match limit {
+            Limit::Kept => before,
+            Limit::Lifted => None,
+            Limit::Set(value) => Some(value),
+        };
+        Resources {
+            milli_cpus: after(self.milli_cpus, before.milli_cpus),
+            memory_bytes: after(self.memory_bytes, before.memory_bytes),
+        }
+    }
+}
 
 /// A container that shall be made. Already admitted, but for what only the pod's owner knows.
 #[derive(Debug, Clone)]

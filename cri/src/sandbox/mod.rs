@@ -13,3 +13,4 @@ pub mod stop;
 pub mod stream;
 pub mod stream_metrics;
 pub mod stream_stats;
+pub mod update;

@@ -33,6 +33,7 @@ fn info(view: &View) -> BTreeMap<String, String> {
         "phase": format!("{:?}", pod.phase),
         "hostname": pod.hostname,
         "cgroupParent": pod.cgroup_parent,
+        "resources": pod.resources,
         "logDirectory": pod.log_directory,
         "network": pod.attachment,
         "dns": pod.dns,

@@ -17,7 +17,7 @@ use proto::runtime::v1::runtime_service_server::RuntimeServiceServer;
 use tonic::service::Routes;
 use tonic::{Response, Status};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::node::Node;
 use crate::telemetry;
 
@@ -68,9 +68,4 @@ async fn call_many<T>(
 ) -> Result<Response<Many<T>>, Status> {
     let mapped = |item: Result<T>| item.map_err(|error| status::of(&error));
     call(rpc, async { Ok(Box::pin(work.await?.map(mapped)) as Many<T>) }).await
-}
-
-/// An RPC that this runtime does not offer.
-async fn unimplemented<T>(rpc: &'static str) -> Result<Response<T>, Status> {
-    call(rpc, async { Err(Error::Unimplemented(rpc)) }).await
 }

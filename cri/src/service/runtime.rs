@@ -1,4 +1,4 @@
-//! `RuntimeService`: a line for each RPC. What is not offered yet says so by name.
+//! `RuntimeService`: a line for each RPC.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use proto::runtime::v1 as cri;
 use proto::runtime::v1::runtime_service_server::RuntimeService;
 use tonic::{Request, Response, Status};
 
-use super::{Many, call, call_many, unimplemented};
+use super::{Many, call, call_many};
 use crate::node::Node;
 use crate::{container, runtime, sandbox};
 
@@ -129,9 +129,9 @@ impl RuntimeService for Runtime {
 
     async fn update_container_resources(
         &self,
-        _: Request<cri::UpdateContainerResourcesRequest>,
+        request: Request<cri::UpdateContainerResourcesRequest>,
     ) -> Answer<cri::UpdateContainerResourcesResponse> {
-        unimplemented("UpdateContainerResources").await
+        call("UpdateContainerResources", container::update::update(&self.0, request.into_inner())).await
     }
 
     async fn exec(&self, request: Request<cri::ExecRequest>) -> Answer<cri::ExecResponse> {
@@ -218,9 +218,9 @@ impl RuntimeService for Runtime {
 
     async fn update_pod_sandbox_resources(
         &self,
-        _: Request<cri::UpdatePodSandboxResourcesRequest>,
+        request: Request<cri::UpdatePodSandboxResourcesRequest>,
     ) -> Answer<cri::UpdatePodSandboxResourcesResponse> {
-        unimplemented("UpdatePodSandboxResources").await
+        call("UpdatePodSandboxResources", sandbox::update::update(&self.0, request.into_inner())).await
     }
 
     async fn stream_pod_sandboxes(

@@ -13,7 +13,6 @@ pub(super) fn of(error: &Error) -> Status {
         Error::Unavailable(_) => Code::Unavailable,
         Error::TimedOut(_) => Code::DeadlineExceeded,
         Error::Denied(_) => Code::PermissionDenied,
-        Error::Unimplemented(_) => Code::Unimplemented,
         Error::Failed { .. } => Code::Internal,
     };
     Status::new(code, error.chain())

@@ -100,6 +100,17 @@ pub struct Resources {
     pub memory_bytes: Option<u64>,
 }
 
+impl Resources {
+    /// This size, and where it says nothing the other one.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            milli_cpus: self.milli_cpus.or(other.milli_cpus),
+            memory_bytes: self.memory_bytes.or(other.memory_bytes),
+        }
+    }
+}
+
 /// The keys of a pod: ours to log in with, and the guest's to be known by.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Keys {

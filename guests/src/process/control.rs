@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use transports::{Bounds, Command, Exit, Session, Stdin, capture, quote};
 
-use super::spec::{ProcessId, ProcessSpec, StdinMode};
+use super::spec::{Limits, ProcessId, ProcessSpec, StdinMode};
 use super::{MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
 use crate::{Error, Result, script};
 
@@ -26,6 +26,7 @@ const LAUNCH: &str = include_str!("sh/launch.sh");
 const START: &str = include_str!("sh/start.sh");
 const STATE: &str = include_str!("sh/state.sh");
 const SIGNAL: &str = include_str!("sh/signal.sh");
+const LIMIT: &str = include_str!("sh/limit.sh");
 const REMOVE: &str = include_str!("sh/remove.sh");
 
 /// The command that runs `script` in the private directory's terms with the id and `arguments`.
@@ -57,7 +58,7 @@ fn start_script(spec: &ProcessSpec, family: &str) -> String {
         StdinMode::Kept => "kept",
     };
     let launch = launch::render(spec, &script::compact(LAUNCH));
-    let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
+    let [cpu, memory, pids] = words(&spec.limits);
     let parts = [
         ("claim", script::compact(CLAIM)),
         ("functions", script::compact(FUNCTIONS)),
@@ -65,9 +66,9 @@ fn start_script(spec: &ProcessSpec, family: &str) -> String {
         ("supervise", script::compact(SUPERVISE)),
         ("launch", launch),
         ("stdin", stdin.into()),
-        ("cpu", limit(spec.limits.milli_cpus)),
-        ("memory", limit(spec.limits.memory_bytes)),
-        ("pids", limit(spec.limits.pids)),
+        ("cpu", cpu),
+        ("memory", memory),
+        ("pids", pids),
         ("family", family.into()),
         ("tty", if spec.tty { "tty".into() } else { String::new() }),
     ];
@@ -83,6 +84,12 @@ fn start_script(spec: &ProcessSpec, family: &str) -> String {
     text.push_str(START);
     text.push_str("exit\n}\n");
     text
+}
+
+/// Limits as the scripts take them.
+fn words(limits: &Limits) -> [String; 3] {
+    let Limits { milli_cpus, memory_bytes, pids } = limits;
+    [milli_cpus, memory_bytes, pids].map(|limit| limit.map(|limit| limit.to_string()).unwrap_or_default())
 }
 
 /// Starts a process.
@@ -114,23 +121,43 @@ pub(super) async fn signal(session: &dyn Session, id: &ProcessId, signal: &str) 
     run(session, command(SIGNAL, id, &[signal], Stdin::Closed)).await.map(drop)
 }
 
+/// Sets the limits of a process.
+pub(super) async fn limit(session: &dyn Session, id: &ProcessId, limits: &Limits) -> Result<()> {
+    let [cpu, memory, pids] = words(limits);
+    let said = run(session, command(LIMIT, id, &[&cpu, &memory, &pids], Stdin::Closed)).await?;
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().next().unwrap_or_default();
+    match (line, line.strip_prefix("U ")) {
+        ("L", _) => Ok(()),
+        ("A", _) => Err(Error::Ended(format!("process {id} does not run in the guest"))),
+        (_, Some(why)) => Err(unsupported(why)),
+        _ => Err(malformed(id, line)),
+    }
+}
+
 /// Removes a process.
 pub(super) async fn remove(session: &dyn Session, id: &ProcessId) -> Result<()> {
     run(session, command(REMOVE, id, &[], Stdin::Closed)).await.map(drop)
+}
+
+fn unsupported(why: &str) -> Error {
+    Error::Unsupported(why.chars().filter(|c| !c.is_control()).take(400).collect())
+}
+
+fn malformed(id: &ProcessId, line: &str) -> Error {
+    Error::Malformed(format!("of process {id} it said {:?}", line.chars().take(80).collect::<String>()))
 }
 
 /// Reads what a script told of a process.
 fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
     let end = said.iter().position(|byte| *byte == b'\n').unwrap_or(said.len());
     let line = String::from_utf8_lossy(&said[..end]).into_owned();
-    let malformed = || {
-        Error::Malformed(format!("of process {id} it said {:?}", line.chars().take(80).collect::<String>()))
-    };
+    let malformed = || malformed(id, &line);
     if line.is_empty() {
         return Err(Error::Ended(format!("the guest did not say what became of process {id}")));
     }
     if let Some(why) = line.strip_prefix("U ") {
-        return Err(Error::Unsupported(why.chars().filter(|c| !c.is_control()).take(400).collect()));
+        return Err(unsupported(why));
     }
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
@@ -190,6 +217,7 @@ mod tests {
             (follow, &[place, place][..]),
             (STATE, &[]),
             (SIGNAL, &["RTMAX-14"]),
+            (LIMIT, &[place, place, place]),
             (REMOVE, &[]),
             (inside, &["sh"]),
         ] {

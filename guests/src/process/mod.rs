@@ -21,7 +21,7 @@
 //! - The supervisor is killed: a follower sees the end of a FIFO that only the supervisor holds, another call sees that
 //!   the process of its number and start is gone. Whoever sees it kills the program and writes down the exit (code 137).
 //! - A limit: the program has a control group of its own (v2, also mounted where nobody did; else v1), which also holds what
-//!   it starts and tells that memory ran out. Without one its processes are known by a mark in their environment and by
+//!   it starts and tells that memory ran out; a limit changes there while it runs. Without one its processes are known by a mark in their environment and by
 //!   their session, and a limit is refused: what is asked for and not there would be found out too late.
 //! - The guest lacks something (a program, control groups for a limit, a way to become another user):
 //!   [`Error::Unsupported`](crate::Error::Unsupported) that names it, and nothing was started.
@@ -109,6 +109,10 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
     /// Sends a signal, named without `SIG`: `KILL` to all of its processes, any other to its main process. None is left
     /// to be signalled: a success.
     async fn signal(&self, session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()>;
+
+    /// Sets what it and all that it starts may use from now on; a limit that is absent is lifted. What cannot be kept is
+    /// refused, and so is less memory than the process holds, for which the kernel would kill it.
+    async fn limit(&self, session: &dyn Session, id: &ProcessId, limits: &Limits) -> Result<()>;
 
     /// Ends whatever is left of it and removes all traces. An absent one is a success.
     async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()>;

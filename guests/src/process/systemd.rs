@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use transports::Session;
 
-use super::{Guest, Offset, OutputStream, ProcessId, ProcessSpec, ProcessState, control, stream};
+use super::{Guest, Limits, Offset, OutputStream, ProcessId, ProcessSpec, ProcessState, control, stream};
 use crate::Result;
 
 /// A guest that systemd runs.
@@ -50,6 +50,10 @@ impl Guest for Systemd {
 
     async fn signal(&self, session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()> {
         control::signal(session, id, signal).await
+    }
+
+    async fn limit(&self, session: &dyn Session, id: &ProcessId, limits: &Limits) -> Result<()> {
+        control::limit(session, id, limits).await
     }
 
     async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()> {

@@ -12,6 +12,10 @@ use std::path::{Component, Path, PathBuf};
 use super::directory::RunRecord;
 use crate::{Error, MachineId, Result};
 
+/// The time over which a processor quota is counted, in microseconds, and the least quota that the kernel takes.
+const PERIOD: u64 = 100_000;
+const LEAST_QUOTA: u64 = 1_000;
+
 /// One mounted hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Hierarchy {
@@ -76,6 +80,34 @@ impl Groups {
         }
         Ok(())
     }
+}
+
+/// Bounds the time of whatever runs in a machine's own groups, in thousandths of a processor; `None` lifts the bound.
+/// Answers whether there is a group that could be bounded.
+pub(crate) fn bound_cpu(groups: &[PathBuf], id: &MachineId, milli: Option<u64>) -> io::Result<bool> {
+    let own = format!("infranetes-{id}");
+    let quota = milli.map(|milli| (milli * PERIOD / 1000).max(LEAST_QUOTA));
+    let mut bounded = false;
+    for group in groups.iter().filter(|path| path.ends_with(&own)) {
+        let (unified, apart) = (group.join("cpu.max"), group.join("cpu.cfs_quota_us"));
+        if let (true, Some(above)) =
+            (quota.is_some() && group.join("cgroup.controllers").exists(), group.parent())
+            && !unified.exists()
+        {
+            // Refused where processes are in the group above; then there is nothing to bound by.
+            let _ = fs::write(above.join("cgroup.subtree_control"), "+cpu");
+        }
+        if unified.exists() {
+            let quota = quota.map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+            fs::write(unified, format!("{quota} {PERIOD}"))?;
+            bounded = true;
+        } else if apart.exists() {
+            fs::write(group.join("cpu.cfs_period_us"), PERIOD.to_string())?;
+            fs::write(apart, quota.map_or_else(|| "-1".to_owned(), |quota| quota.to_string()))?;
+            bounded = true;
+        }
+    }
+    Ok(bounded)
 }
 
 /// Removes groups, the last first. One that has gone or is in use by somebody else is left alone.

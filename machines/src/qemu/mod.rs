@@ -35,6 +35,7 @@ mod provider;
 mod qmp;
 mod ready;
 mod recovery;
+mod resize;
 mod seed;
 mod stall;
 mod validate;

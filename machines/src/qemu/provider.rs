@@ -11,7 +11,7 @@ use super::force::release_cgroups;
 use super::watcher::ANSWER;
 use super::{Qemu, config, disk, launch, process, seed, validate};
 use crate::{
-    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Result, StopMode, Usage,
+    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Resize, Result, StopMode, Usage,
 };
 
 #[async_trait]
@@ -183,6 +183,10 @@ impl Provider for Qemu {
             Some(meter) => meter.measure().await.map(Some),
             None => Ok(None),
         }
+    }
+
+    fn resizing(&self) -> Option<&dyn Resize> {
+        Some(self)
     }
 
     fn console(&self, id: &MachineId) -> Option<Console> {

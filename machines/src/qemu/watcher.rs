@@ -45,6 +45,8 @@ pub(crate) struct Told {
     resets: u32,
     /// How often it came to stand still because a write found no space.
     pub(crate) stalls: u32,
+    /// How often its balloon has changed.
+    balloon: u32,
     end: Option<Cause>,
 }
 
@@ -88,12 +90,14 @@ impl Attached {
                 last_reset = Some(Instant::now());
             }
             let stalls = event == "BLOCK_IO_ERROR" && data["action"] == "stop";
+            let balloon = event == "BALLOON_CHANGE";
             let end = end_of(event, data);
             told.send_if_modified(|told| {
                 told.resets = told.resets.saturating_add(u32::from(counts));
                 told.stalls = told.stalls.wrapping_add(u32::from(stalls));
+                told.balloon = told.balloon.wrapping_add(u32::from(balloon));
                 told.end = told.end.or(end);
-                counts || stalls || end.is_some()
+                counts || stalls || balloon || end.is_some()
             });
         };
         let failed = |error| directory.failed("cannot talk to its monitor", error);
@@ -162,6 +166,11 @@ impl Watcher {
     /// Whether the machine's end was told.
     pub(crate) fn is_over(&self) -> bool {
         self.task.is_finished()
+    }
+
+    /// What its events tell from now on.
+    pub(crate) fn told(&self) -> watch::Receiver<Told> {
+        self.telling.subscribe()
     }
 
     /// Forces the machine off. The watch records that, unless it knows another reason already, and ends the process;

@@ -10,6 +10,7 @@ mod isolation;
 mod life;
 mod recovery;
 mod refusals;
+mod resize;
 mod sector;
 mod stage;
 mod usage;

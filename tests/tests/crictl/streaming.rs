@@ -56,6 +56,7 @@ fn what_runs_in_a_guest_is_spoken_with() {
     for transport in TRANSPORTS {
         machine.a_process_is_joined(transport, &image, text(&files.pod));
     }
+    machine.its_limits_change(&image, text(&files.pod));
     machine.our_own_command_line_speaks_too(&binary);
     machine.the_console_has_several_viewers();
     machine.ports_of_the_guest_are_reached();
@@ -223,6 +224,35 @@ impl Machine<'_> {
         assert_eq!(told["status"]["exitCode"], 3, "{transport}: {told}");
         assert_eq!(self.crictl.call(&["logs", &id]), "heard one\nheard two\nover", "{transport}");
         self.crictl.call(&["rm", &id]);
+    }
+
+    /// `crictl update`, of a process and of the machine.
+    fn its_limits_change(&self, image: &str, pod: &str) {
+        let config = json!({
+            "metadata": { "name": "limited", "attempt": 0 },
+            "image": { "image": image },
+            "command": ["sleep", "1000"],
+            "linux": {},
+        });
+        let file = self.node.dir().join("limited.json");
+        std::fs::write(&file, config.to_string()).expect("a file in the node's folder");
+        let id = self.crictl.call(&["create", "--no-pull", &self.pod, text(&file), pod]);
+        self.crictl.call(&["start", &id]);
+        let limits = ["--cpu-period", "100000", "--cpu-quota", "30000", "--memory", "67108864"];
+        self.crictl.call(&[&["update"], &limits[..], &[&id]].concat());
+        let told = |id: &str| self.crictl.json(&["inspect", id])["status"]["resources"]["linux"].clone();
+        let linux = told(&id);
+        assert_eq!((&linux["cpuQuota"], &linux["memoryLimitInBytes"]), (&json!("30000"), &json!("67108864")));
+        let group = format!("/sys/fs/cgroup/infranetes/{id}");
+        let kept = self.asks(&format!("cat {group}/cpu.max {group}/memory.max"));
+        assert_eq!(kept, "30000 100000\n67108864");
+        self.crictl.call(&["rm", "-f", &id]);
+        self.crictl.call(&["update", "--memory", "268435456", &self.id]);
+        assert_eq!(told(&self.id)["memoryLimitInBytes"], "268435456");
+        assert_ne!(self.asks("grep '^balloon_inflate ' /proc/vmstat"), "balloon_inflate 0");
+        let refused = self.crictl.attempt(&["update", "--memory", "1099511627776", &self.id]);
+        assert!(refused.as_ref().is_err_and(|error| error.contains("make its pod anew")), "{refused:?}");
+        assert_eq!(told(&self.id)["memoryLimitInBytes"], "268435456");
     }
 
     fn the_console_has_several_viewers(&self) {

@@ -24,6 +24,6 @@ mod streaming;
 mod streams;
 mod telemetry;
 mod traces;
-mod unimplemented;
+mod update;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

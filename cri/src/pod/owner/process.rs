@@ -186,6 +186,10 @@ impl Owner {
     /// Hears what a process's task tells.
     pub(super) async fn told(&mut self, told: Told) -> Result<()> {
         let Told { container, what } = told;
+        if let What::Updated(result, updated, reply) = what {
+            let _ = reply.send(self.updated(&container, result, updated).await);
+            return Ok(());
+        }
         if let What::Cleaned(result, reply) = what {
             let result = match (result, self.containers.get(&container).cloned()) {
                 (Ok(()), Some(record)) => self.undo_container(&record).await,
@@ -214,7 +218,7 @@ impl Owner {
                 let kept = self.keep_message(&record, &exit).await;
                 self.end_process(&container, &stop::process_exit(&exit, kept)).await
             }
-            What::Cleaned(..) => unreachable!("it was answered above"),
+            What::Cleaned(..) | What::Updated(..) => unreachable!("it was answered above"),
         }
     }
 
@@ -407,7 +411,7 @@ impl Owner {
 
 impl Owner {
     /// What the guest is asked to run. A limit that the machine itself keeps is none for the guest.
-    fn spec(&self, record: &ContainerRecord) -> Result<ProcessSpec> {
+    pub(super) fn spec(&self, record: &ContainerRecord) -> Result<ProcessSpec> {
         let process = record.process().ok_or_else(|| Error::invalid("the container is no process"))?;
         let ProcessRecord {
             argv,

@@ -29,6 +29,7 @@ use transports::Session;
 
 use crate::error::{Error, Result};
 use crate::logs::ProcessLog;
+use crate::store::Resources;
 use task::Task;
 pub(super) use task::guest_of;
 
@@ -90,6 +91,17 @@ pub(super) enum What {
     Lost(String),
     /// What was left of it in the guest is gone, or why not. Whoever asked for that is answered by the owner.
     Cleaned(Result<()>, oneshot::Sender<Result<()>>),
+    /// It, or its pod, may use this from now on, or why not. Whoever asked for that is answered by the owner.
+    Updated(Result<()>, Updated, oneshot::Sender<Result<()>>),
+}
+
+/// What is in force after an update.
+#[derive(Debug)]
+pub(super) enum Updated {
+    /// Of the container.
+    Container(Resources),
+    /// Of its pod.
+    Pod(Resources),
 }
 
 /// What is asked of a task.

@@ -173,10 +173,10 @@ macro_rules! contract {
         $crate::contract!(@all clauses);
     };
     (@tests $make:path: clauses) => {
-        $crate::contract!(@tests $make: exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold);
+        $crate::contract!(@tests $make: exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
     };
     (@all clauses) => {
-        $crate::contract!(@all exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold);
+        $crate::contract!(@all exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
     };
     (@tests $make:path: $($clause:ident),*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

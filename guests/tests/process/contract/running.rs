@@ -145,3 +145,43 @@ pub async fn limits_hold(place: &Place) {
         ""
     );
 }
+
+pub async fn limits_change(place: &Place) {
+    let limit = async |spec: &ProcessSpec, limits: Limits| {
+        timeout(PATIENCE, place.guest.limit(&*place.session, &spec.id, &limits)).await.unwrap()
+    };
+    let none = Limits::default();
+    // It holds more than 8 MB, and says in which group it is.
+    let mut spec =
+        script("change", "x=$(head -c 8000000 /dev/zero | tr '\\0' x); echo ready; read -r line; echo $line");
+    spec.stdin = StdinMode::Kept;
+    let error = limit(&spec, none).await.unwrap_err();
+    assert!(matches!(error, guests::Error::Ended(_)), "nothing runs yet: {error}");
+    place.start(&spec).await;
+    let mut stream = place.follow(&spec, None).await;
+    while !matches!(next(&mut stream).await, Event::Output { stream: Stream::Stdout, .. }) {}
+    limit(&spec, none).await.expect("what changes nothing always succeeds");
+    let some = Limits { milli_cpus: Some(250), memory_bytes: Some(64 << 20), pids: Some(30) };
+    let files = "for f in cpu.max memory.max pids.max; do cat /sys/fs/cgroup/infranetes/change/$f \\
+        /sys/fs/cgroup/system.slice/infranetes-change.service/main/$f 2>/dev/null; done";
+    match limit(&spec, some).await {
+        Ok(()) => {
+            assert_eq!(place.sh(files).await, "25000 100000\n67108864\n30");
+            // What the process holds is not taken from it.
+            let error = limit(&spec, Limits { memory_bytes: Some(4 << 20), ..some }).await.unwrap_err();
+            assert!(matches!(&error, guests::Error::Unsupported(why) if why.contains("holds")), "{error}");
+            limit(&spec, none).await.unwrap();
+            assert_eq!(place.sh(files).await, "max 100000\nmax\nmax");
+        }
+        // Without control groups each is named that cannot be kept.
+        Err(error) => assert!(
+            matches!(&error, guests::Error::Unsupported(why) if why.contains("the guest cannot limit")),
+            "{error}"
+        ),
+    }
+    beside::write(place, &spec, "alive\n").await;
+    let told = read(&mut stream).await;
+    assert_eq!((told.exit.code, &told.stdout[..]), (0, "alive\n"), "{told:?}");
+    assert!(limit(&spec, none).await.is_err(), "it has ended");
+    place.remove(&spec).await;
+}
