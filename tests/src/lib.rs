@@ -16,6 +16,7 @@ mod namespace;
 mod node;
 mod process;
 mod registry;
+pub mod specs;
 
 pub use daemon::Daemon;
 pub use inventory::Inventory;

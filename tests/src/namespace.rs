@@ -8,7 +8,7 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -69,6 +69,14 @@ impl Namespace {
             TcpListener::bind(address)
         });
         bound.join().map_err(|_| anyhow!("the thread panicked"))?.context("cannot listen in the namespace")
+    }
+
+    /// Gives it a list of hosts of its own, in which these names mean its loopback. The list is kept in `file`.
+    pub fn resolve_to_loopback(&self, names: &[&str], file: &Path) -> Result<()> {
+        let list = format!("127.0.0.1 localhost {}\n", names.join(" "));
+        std::fs::write(file, list).with_context(|| format!("cannot write {}", file.display()))?;
+        run(self.command("mount").arg("--bind").arg(file).arg("/etc/hosts"))?;
+        Ok(())
     }
 }
 

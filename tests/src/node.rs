@@ -14,6 +14,8 @@ use crate::registry::Registry;
 
 /// The port of the node's registry.
 const REGISTRY_PORT: u16 = 5000;
+/// The port of the registry where it stands in for others, which are named without one.
+const PLAIN_PORT: u16 = 80;
 
 /// How long a daemon that must not start may take to say so.
 const SECOND_DAEMON: Duration = Duration::from_secs(30);
@@ -25,6 +27,8 @@ pub struct Options {
     pub binary: PathBuf,
     /// The registry's content; none for a node without a registry.
     pub registry: Option<PathBuf>,
+    /// The hosts of other registries that it stands in for: on this node their names mean it, over plain HTTP.
+    pub stands_for: Vec<String>,
     /// Further configuration, as TOML: top-level keys, then sections. A `[network]` section replaces the node's own.
     pub config: String,
     /// Whether the node has QEMU and the built-in bridge; otherwise nothing runs and nothing is wired.
@@ -37,6 +41,7 @@ impl Options {
         Ok(Self {
             binary: from_env("INFRANETES_BIN")?,
             registry: Some(from_env("INFRANETES_REGISTRY")?),
+            stands_for: vec![],
             config: String::new(),
             machines: true,
         })
@@ -75,8 +80,13 @@ impl Node {
         let name =
             dir.path().file_name().map(|name| name.to_string_lossy().replace('.', "")).unwrap_or_default();
         let namespace = Namespace::create(&format!("node-{name}"))?;
+        if !options.stands_for.is_empty() {
+            let names: Vec<&str> = options.stands_for.iter().map(String::as_str).collect();
+            namespace.resolve_to_loopback(&names, &dir.path().join("hosts"))?;
+        }
+        let port = if options.stands_for.is_empty() { REGISTRY_PORT } else { PLAIN_PORT };
         let registry = match &options.registry {
-            Some(store) => Some(Registry::start(&namespace, REGISTRY_PORT, store, dir.path())?),
+            Some(store) => Some(Registry::start(&namespace, port, store, dir.path())?),
             None => None,
         };
         let node = Self { daemon: None, registry, namespace, options, dir };
@@ -92,9 +102,11 @@ impl Node {
         if !self.options.config.contains("[network]") {
             let _ = write!(parts, "[network]\nmode = \"{mode}\"\n");
         }
+        let own = format!("127.0.0.1:{REGISTRY_PORT}");
+        let plain: Vec<&String> = self.options.stands_for.iter().chain([&own]).collect();
         format!(
-            "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\n{}\n{parts}[images]\nplain-http = \
-             [\"127.0.0.1:{REGISTRY_PORT}\"]\n",
+            "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\n{}\n{parts}[images]\n\
+             plain-http = {plain:?}\n",
             self.options.config
         )
     }

@@ -52,8 +52,13 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     demo::build()?;
     let store = registry::store(&guests)?;
     let step = Step::begin("starting the node");
-    let mut node =
-        Node::start(Options { binary: tree::daemon(), registry: Some(store), config, machines: true })?;
+    let mut node = Node::start(Options {
+        binary: tree::daemon(),
+        registry: Some(store),
+        stands_for: vec![],
+        config,
+        machines: true,
+    })?;
     step.end("it serves");
     let before = node.inventory()?;
 

@@ -18,10 +18,12 @@ const PORT: u16 = 5000;
 /// The form of what is pushed; another one makes all content anew.
 const FORM: &str = "containerDisk with labels, 1";
 
-/// The folder of a registry that has these guests as `guests/NAME:latest`; the guests are built if need be.
+/// The folder of a registry that has these guests under the names that they are published as; they are built if need be.
 pub(crate) fn store(names: &[&str]) -> Result<PathBuf> {
     let images = names.iter().map(|name| guest::build(name)).collect::<Result<Vec<_>>>()?;
-    let key = images.iter().fold(Key::new().add(FORM), |key, image| key.add(image.content()));
+    let key = images
+        .iter()
+        .fold(Key::new().add(FORM), |key, image| key.add(image.content()).add(image.published()));
     let name = if names.len() == guest::NAMES.len() { "all".to_owned() } else { names.join("-") };
     let folder = cache::keep("registries", &name, key, |folder| {
         let work = tempfile::tempdir().context("cannot make a folder for the registry")?;

@@ -47,6 +47,7 @@ pub(crate) fn command(_: &Arguments) -> Result<ExitCode> {
     let node = Node::start(Options {
         binary: tree::daemon(),
         registry: Some(store),
+        stands_for: vec![],
         // A slow machine boots within the step that starts it, too.
         config: "[timeouts]\nstart-wait-seconds = 110\n".to_owned(),
         machines: true,

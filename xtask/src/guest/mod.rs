@@ -10,6 +10,7 @@ mod check;
 mod facts;
 mod http;
 mod layer;
+mod published;
 mod push;
 mod recipe;
 
@@ -22,6 +23,8 @@ use crate::{progress, setup, tree};
 
 /// The guests, in the order in which they are built: what boots fastest first.
 pub(crate) const NAMES: [&str; 5] = ["mini", "dropbear", "systemd", "sysvinit", "cloud"];
+/// The guest that stands in for the container images of critest.
+pub(crate) const CRITEST: &str = "critest";
 
 /// Arguments of `cargo xtask guest`.
 #[derive(clap::Args)]
@@ -31,19 +34,21 @@ pub(crate) const NAMES: [&str; 5] = ["mini", "dropbear", "systemd", "sysvinit", 
   systemd   a legacy machine: systemd, OpenSSH, a web service that logs to the journal; DHCP
   sysvinit  System V init, password only, dhclient, SATA and e1000 drivers; /var/log/messages
   cloud     as the distribution's cloud images are, with cloud-init
+  critest   what stands in for the container images of critest; built if it is named
 
 Examples:
   cargo xtask guest mini
   cargo xtask guest --check mini dropbear
   cargo xtask guest --push 127.0.0.1:5000")]
 pub(crate) struct Arguments {
-    /// The guests to build; all of them if none is named.
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+    /// The guests to build; all but critest if none is named.
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES.into_iter().chain([CRITEST])))]
     names: Vec<String>,
     /// Boot each one and log in to it.
     #[arg(long)]
     check: bool,
-    /// Push them as containerDisks to a registry that speaks plain HTTP, as `HOST:PORT/guests/NAME:latest`.
+    /// Push them as containerDisks to a registry that speaks plain HTTP, as `HOST:PORT/guests/NAME:latest`; critest under
+    /// the names that it stands in for.
     #[arg(long, value_name = "HOST:PORT")]
     push: Option<String>,
 }
@@ -64,6 +69,11 @@ impl Image {
     /// What tells it from an image of the same name and other content.
     pub(crate) fn content(&self) -> String {
         self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The names under which it is published, and what is said there.
+    pub(crate) fn published(&self) -> String {
+        format!("{:?}", published::of(&self.name))
     }
 
     /// A file that belongs to it.
@@ -106,8 +116,8 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
 
 /// The image of a guest, built if it is not in the cache.
 pub(crate) fn build(name: &str) -> Result<Image> {
-    if !NAMES.contains(&name) {
-        bail!("there is no guest {name}: the guests are {}", NAMES.join(", "));
+    if !NAMES.contains(&name) && name != CRITEST {
+        bail!("there is no guest {name}: the guests are {} and {CRITEST}", NAMES.join(", "));
     }
     let folder = recipe::build(name)?;
     link(name, &folder)?;

@@ -45,7 +45,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     packages(groups)?;
     if groups.contains(&Group::Test) {
         deny()?;
-        if crictl()?.is_none() {
+        if crictl()?.is_none() || critest()?.is_none() {
             progress::line(go::ABSENT);
         }
     }
@@ -73,6 +73,11 @@ pub(crate) fn deny() -> Result<PathBuf> {
 /// The program `crictl`, built once; `None` where there is no Go that could build it.
 pub(crate) fn crictl() -> Result<Option<PathBuf>> {
     go::crictl()
+}
+
+/// The folder with the program `critest.test` and its runner `ginkgo`, built once; `None` where there is no Go.
+pub(crate) fn critest() -> Result<Option<PathBuf>> {
+    go::critest()
 }
 
 /// The Go that is new enough to build our tools, if there is one.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check there is, one closing summary line.
 //!
 //! ```text
-//!   lint -> unit -> contract -> e2e -> faults -> N passed, N failed, N skipped
+//!   lint -> unit -> contract -> e2e -> faults -> critest -> N passed, N failed, N skipped
 //! ```
 //!
 //! Happy path: what the chosen tiers need is installed, and built before the first that needs it; then each tier runs and
@@ -10,7 +10,8 @@
 //!
 //! Tests find what was built for them in their environment: `INFRANETES_GUESTS` is a folder with `NAME/NAME.qcow2` and what
 //! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
-//! `INFRANETES_CRICTL` the program `crictl` where there is one.
+//! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
+//! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls.
 
 mod excuse;
 mod lint;
@@ -34,6 +35,7 @@ use tier::Tier;
   contract  each crate on real parts: SSH servers, QEMU, a registry
   e2e       the daemon, end to end, on real machines
   faults    the daemon killed, the network cut, the guest hung
+  critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml
 
 Examples:
   cargo xtask test                        everything, as CI runs it
@@ -58,7 +60,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     let mut tiers = if arguments.tiers.is_empty() { Tier::all() } else { arguments.tiers.clone() };
     tiers.sort();
     let mut groups = vec![setup::Group::Build, setup::Group::Test];
-    if tiers.iter().any(|tier| tier.needs_guests()) {
+    if tiers.iter().any(|tier| tier.needs_machines()) {
         groups.extend([setup::Group::Guest, setup::Group::Run]);
     }
     setup::packages(&groups)?;
@@ -85,6 +87,8 @@ struct Environment {
     built: bool,
     registry: Option<PathBuf>,
     crictl: Option<PathBuf>,
+    /// The folder of its programs, and of the registry with its images.
+    critest: Option<(PathBuf, PathBuf)>,
 }
 
 impl Environment {
@@ -98,11 +102,17 @@ impl Environment {
             )?;
             self.built = true;
         }
-        if tier.needs_guests() && self.registry.is_none() {
+        if tier.needs_machines() && tier != Tier::Critest && self.registry.is_none() {
             self.registry = Some(registry::store(&guest::NAMES)?);
         }
-        if tier.needs_daemon() && self.crictl.is_none() {
+        if tier.needs_daemon() && tier != Tier::Critest && self.crictl.is_none() {
             self.crictl = setup::crictl()?;
+        }
+        if tier == Tier::Critest && self.critest.is_none() {
+            self.critest = match setup::critest()? {
+                Some(programs) => Some((programs, registry::store(&[guest::CRITEST])?)),
+                None => None,
+            };
         }
         Ok(())
     }
@@ -114,6 +124,9 @@ impl Environment {
         }
         if let Some(crictl) = &self.crictl {
             command.env("INFRANETES_CRICTL", crictl);
+        }
+        if let Some((programs, registry)) = &self.critest {
+            command.env("INFRANETES_CRITEST", programs).env("INFRANETES_CRITEST_REGISTRY", registry);
         }
     }
 }

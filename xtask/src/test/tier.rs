@@ -24,21 +24,23 @@ pub(super) enum Tier {
     E2e,
     /// The daemon under faults.
     Faults,
+    /// The daemon before the conformance program of the CRI.
+    Critest,
 }
 
 impl Tier {
     pub(super) fn all() -> Vec<Self> {
-        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults]
+        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest]
     }
 
     /// Whether its tests boot machines.
-    pub(super) fn needs_guests(self) -> bool {
-        matches!(self, Self::Contract | Self::E2e | Self::Faults)
+    pub(super) fn needs_machines(self) -> bool {
+        matches!(self, Self::Contract | Self::E2e | Self::Faults | Self::Critest)
     }
 
     /// Whether its tests run the daemon.
     pub(super) fn needs_daemon(self) -> bool {
-        matches!(self, Self::E2e | Self::Faults)
+        matches!(self, Self::E2e | Self::Faults | Self::Critest)
     }
 
     /// Runs the tier and counts its results.
@@ -82,9 +84,13 @@ impl Tier {
                 }
                 targets
             }
-            Self::E2e | Self::Faults => programs(&tree::root().join("tests/tests"))?,
+            Self::E2e | Self::Faults | Self::Critest => programs(&tree::root().join("tests/tests"))?,
         };
-        targets.retain(|target| (self == Self::Faults) == target.starts_with("fault"));
+        targets.retain(|target| match self {
+            Self::Faults => target.starts_with("fault"),
+            Self::Critest => target == "critest",
+            _ => !target.starts_with("fault") && target != "critest",
+        });
         let arguments: Vec<_> =
             targets.into_iter().flat_map(|target| ["--test".to_owned(), target]).collect();
         Ok(if arguments.is_empty() { vec![] } else { vec![arguments] })

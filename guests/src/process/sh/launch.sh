@@ -9,6 +9,13 @@ refuse() {
   printf '%s\n' "$*" >"$d/refused"
   exit 69
 }
+# Whether a setpriv that is more than busybox's takes these options: `t`. A busybox that prefers its own is passed by.
+can_setpriv() {
+  for t in setpriv /usr/bin/setpriv; do
+    if "$t" "$@" true 2>/dev/null; then return; fi
+  done
+  return 1
+}
 cd "$d" && . ./functions
 u=$(id -u) own=$(id -g) asked=$groups
 { echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
@@ -44,7 +51,7 @@ if [ "$u" != 0 ]; then
     refuse "a process of another user or group needs a session with root's rights, or sudo without a password"
   fi
 elif [ "$uid:$gid:$groups" != "0:$own:" ]; then
-  if t=$(command -v setpriv) && setpriv --reuid "$uid" --regid "$gid" --clear-groups true 2>/dev/null; then
+  if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups; then
     if [ -n "$groups" ]; then set -- --groups "$groups" -- "$@"; else set -- --clear-groups -- "$@"; fi
     set -- "$t" --reuid "$uid" --regid "$gid" "$@"
   elif t=$(command -v chroot) && chroot --userspec="$uid:$gid" --groups="$groups" / true 2>/dev/null; then
@@ -62,7 +69,7 @@ util-linux, or chroot of coreutils"
   fi
 fi
 if [ -n "$privileges" ]; then
-  if t=$(command -v setpriv) && setpriv --no-new-privs true 2>/dev/null; then
+  if can_setpriv --no-new-privs; then
     set -- "$t" --no-new-privs -- "$@"
   else
     refuse "a process without new privileges needs setpriv in the guest"
