@@ -7,7 +7,7 @@
 //! | `privileged` | harmless: the process has its machine for itself, and the node is out of its reach |
 //! | `capabilities` | harmless: they are those of the user, within its machine |
 //! | `seccomp`, `apparmor`: `RuntimeDefault`, `Unconfined` | harmless: the machine is the boundary |
-//! | `seccomp`, `apparmor`: `Localhost` | refused: the profile is a file of the node |
+//! | `seccomp`, `apparmor`: `Localhost` | refused: the profile is a file of the node; where `privileged`, not looked at |
 //! | `selinux_options` | harmless: labels of the node, which the machine itself carries |
 //! | `readonly_rootfs` | refused: the root is the machine's, shared by the pod's containers |
 //! | `masked_paths`, `readonly_paths` | harmless: they protect a node's kernel, the guest has its own |
@@ -34,9 +34,9 @@ pub fn user(context: LinuxContainerSecurityContext) -> Result<(ProcessUser, bool
         readonly_rootfs,
         seccomp,
         apparmor,
+        privileged,
         // See the table above.
         capabilities: _,
-        privileged: _,
         selinux_options: _,
         masked_paths: _,
         readonly_paths: _,
@@ -50,8 +50,11 @@ pub fn user(context: LinuxContainerSecurityContext) -> Result<(ProcessUser, bool
              remove it: each pod has a fresh root anyway",
         ));
     }
-    profile("seccompProfile", seccomp.as_ref())?;
-    profile("appArmorProfile", apparmor.as_ref())?;
+    // A privileged container has no profile, whatever it names: so it is on any runtime.
+    if !privileged {
+        profile("seccompProfile", seccomp.as_ref())?;
+        profile("appArmorProfile", apparmor.as_ref())?;
+    }
     let uid = number(run_as_user, "run_as_user")?;
     let gid = number(run_as_group, "run_as_group")?;
     let name = Some(run_as_username).filter(|name| !name.is_empty());
@@ -151,7 +154,9 @@ mod tests {
             seccomp: Some(of_type(ProfileType::Localhost)),
             ..Default::default()
         };
-        assert!(refusal(context).contains("seccompProfile \"p.json\""));
+        assert!(refusal(context.clone()).contains("seccompProfile \"p.json\""));
+        let privileged = LinuxContainerSecurityContext { privileged: true, ..context };
+        assert!(user(privileged).is_ok(), "it would have no profile anyway");
         let context = LinuxContainerSecurityContext {
             apparmor: Some(of_type(ProfileType::Localhost)),
             ..Default::default()
