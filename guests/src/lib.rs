@@ -1,7 +1,7 @@
 //! What an operating system understands, in terms of a [`transports::Session`].
 //!
 //! So far: reading the guest's own log ([`log`]), running processes in it ([`process`]), asking it for figures
-//! ([`figures`]) and to shut down ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a
+//! ([`figures`]), setting sysctls of its kernel ([`sysctl`]) and asking it to shut down ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a
 //! machine or a pod is. Everything that comes from the guest is bounded.
 
 mod error;
@@ -10,5 +10,6 @@ pub mod log;
 pub mod process;
 mod script;
 pub mod shutdown;
+pub mod sysctl;
 
 pub use error::{Error, Result};

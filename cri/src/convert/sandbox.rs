@@ -65,6 +65,7 @@ pub fn record(config: PodSandboxConfig, given: Given, allowed_annotations: &[Str
         annotations,
         log_directory,
         dns: Dns { servers, searches, options },
+        sysctls,
         ports: port_mappings
             .into_iter()
             .map(port_mapping)

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
 use super::process::Family;
+use super::settings::Settings;
 use super::stop::GaveUp;
 use crate::logs::LogTask;
 
@@ -34,6 +35,8 @@ pub(super) struct Live {
     pub(super) family: Family,
     /// The trace of its boot, until the guest has answered.
     pub(super) boot: Option<tracing::Span>,
+    /// The guest being given the pod's sysctls, before it is told to have answered.
+    pub(super) settings: Option<Settings>,
     /// The container's log.
     pub(super) log: LogTask,
     /// When a caller no longer waits for the first answer.
@@ -82,6 +85,8 @@ pub(super) enum Happened {
     Force,
     /// It is time for the link to try again.
     TryAgain,
+    /// The guest of this session has what the pod asks for, or cannot.
+    Set(Arc<dyn Session>, guests::Result<()>),
 }
 
 impl Live {
@@ -94,11 +99,18 @@ impl Live {
             }
         };
         let machine_change = changed(&mut self.machine);
+        let set = async {
+            match &mut self.settings {
+                Some(settings) => settings.done().await,
+                None => std::future::pending().await,
+            }
+        };
         let stop = self.stop;
         tokio::select! {
             biased;
             state = machine_change => Happened::Machine(state),
             state = link_change => Happened::Link(state),
+            (session, outcome) = set => Happened::Set(session, outcome),
             () = at(stop.map(|plan| plan.force)) => Happened::Force,
             () = at(stop.and_then(|plan| plan.power_button)) => Happened::PowerButton,
             () = at(self.start_wait) => Happened::StartWaitOver,

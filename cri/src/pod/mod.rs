@@ -31,6 +31,7 @@ mod recover;
 mod registry;
 mod request;
 mod seed;
+mod settings;
 mod size;
 mod stop;
 mod view;

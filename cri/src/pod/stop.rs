@@ -7,6 +7,7 @@
 //! | the guest's kernel panicked | 134 | `GuestPanic` |
 //! | it did not answer within its boot deadline | 124 | `GuestBootTimeout` |
 //! | it answered and was not the guest that was expected | 126 | `GuestIdentityMismatch` |
+//! | it could not be given what the pod asks for (a sysctl) | 128 | `StartError` |
 //! | the grace period was over and it was forced off | 137 | `Killed` |
 //! | its process ended without a word | 255 | `MachineLost` |
 //! | it could not be started at all | 128 | `StartError` |
@@ -30,6 +31,8 @@ pub(super) enum GaveUp {
     BootTimeout(String),
     /// The guest is not the one that was expected; the text says how that was seen.
     IdentityMismatch(String),
+    /// The guest cannot be made what the pod asks for; the text says what and why.
+    Unfit(String),
 }
 
 /// The exit of a container whose machine has ended: by itself, or because the daemon gave it up.
@@ -45,6 +48,7 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>) -> ExitRecord {
             "GuestIdentityMismatch",
             format!("the guest is not the one that was expected: {why}; correct the image's `host-keys`"),
         ),
+        (Some(GaveUp::Unfit(why)), _) => (128, START_ERROR, why.clone()),
         (None, Cause::PoweredOff) => (0, "Completed", ended.message.clone()),
         (None, Cause::Reset) => (1, "GuestReset", ended.message.clone()),
         (None, Cause::Panicked) => (134, "GuestPanic", ended.message.clone()),

@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 
 /// The longest host name.
 const LONGEST_HOSTNAME: usize = 64;
+/// The most sysctls of a pod, and the longest name or value of one in bytes: all of them fit one command.
+const MOST_SYSCTLS: usize = 32;
+const LONGEST_SYSCTL: usize = 128;
 
 /// A guest is a machine of its own: it cannot live in the node's namespaces, and needs no user namespace.
 pub fn namespaces(options: &NamespaceOption) -> Result<()> {
@@ -29,14 +32,24 @@ pub fn namespaces(options: &NamespaceOption) -> Result<()> {
     }
 }
 
-/// The node's kernel is not the guest's.
+/// Sysctls are those of the guest's own kernel, and it says whether it has them: here only their form counts.
 pub fn sysctls(sysctls: &BTreeMap<String, String>) -> Result<()> {
-    match sysctls.keys().next() {
-        None => Ok(()),
-        Some(name) => Err(Error::invalid(format!(
-            "sysctl {name} cannot be set for a virtual machine yet; set it inside the image"
-        ))),
+    if sysctls.len() > MOST_SYSCTLS {
+        return Err(Error::invalid(format!("{} sysctls are more than {MOST_SYSCTLS}", sysctls.len())));
     }
+    for (name, value) in sysctls {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || ['_', '-', '.', '/'].contains(&c);
+        let has_parts = name.split(['.', '/']).all(|part| !part.is_empty());
+        if !has_parts || name.len() > LONGEST_SYSCTL || !name.chars().all(allowed) {
+            return Err(Error::invalid(format!("sysctl {name:?} is not a name such as net.core.somaxconn")));
+        }
+        if value.len() > LONGEST_SYSCTL || value.contains(char::is_control) {
+            return Err(Error::invalid(format!(
+                "the value of sysctl {name} is longer than {LONGEST_SYSCTL} bytes or has a control character"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A cgroup is named from the root of its hierarchy and stays below it.
@@ -106,7 +119,19 @@ mod tests {
         assert!(hostname("a b".into(), "x").unwrap_err().to_string().contains("\"a b\""));
         assert!(hostname("\n".into(), "x").is_err());
         assert!(cgroup_parent("/a/../b").unwrap_err().to_string().contains("`..`"));
-        let sysctl = BTreeMap::from([("kernel.x".to_owned(), "1".to_owned())]);
-        assert!(sysctls(&sysctl).unwrap_err().to_string().contains("kernel.x"));
+    }
+
+    #[test]
+    fn sysctls_are_names_and_values() {
+        let checked = |name: &str, value: &str| {
+            sysctls(&BTreeMap::from([(name.to_owned(), value.to_owned())])).map_err(|error| error.to_string())
+        };
+        for name in ["kernel.shm_rmid_forced", "net.ipv4.conf.eth0/100.forwarding"] {
+            assert_eq!(checked(name, "1 2\u{20}3"), Ok(()));
+        }
+        for name in ["", ".x", "a..b", "../a", "a b", "a.b;c"] {
+            assert!(checked(name, "1").unwrap_err().contains("is not a name"), "{name}");
+        }
+        assert!(checked("a.b", "1\n2").unwrap_err().contains("value of sysctl a.b"));
     }
 }

@@ -38,6 +38,9 @@ pub struct PodRecord {
     pub log_directory: String,
     /// Name resolution.
     pub dns: Dns,
+    /// Sysctls of the guest's kernel.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     /// Ports of the node that lead to the pod.
     pub ports: Vec<PortMapping>,
     /// The cgroup that the machine joins.

@@ -106,8 +106,14 @@ async fn a_reset_may_go_on_in_place() {
 
 async fn reset_in_place() {
     let annotation = ("infranetes.io/on-reset".to_owned(), "continue".to_owned());
-    let mut pod = Pod::ready("", |config| config.annotations = BTreeMap::from([annotation])).await;
+    let ask = |config: &mut PodSandboxConfig| {
+        config.annotations = BTreeMap::from([annotation]);
+        sysctl(config, "kernel.shm_rmid_forced", "1");
+    };
+    let mut pod = Pod::ready("", ask).await;
     let (id, _) = pod.restart().await;
+    let set = ["cat", "/proc/sys/kernel/shm_rmid_forced"];
+    assert_eq!(pod.client.output(&id, &set).await, "1", "the pod's sysctl is set when the container runs");
     let boot = pod.client.output(&id, &["cat", BOOT_ID]).await;
     let machine = pod.machines();
     let _ = pod.client.exec(&id, &["reboot", "-f"], 5).await;
@@ -120,11 +126,39 @@ async fn reset_in_place() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     assert_eq!(again.exit_code, 0);
+    // It is set once more, soon after the guest's first answer.
+    while pod.client.output(&id, &set).await != "1" {
+        assert!(Instant::now() < deadline, "the pod's sysctl is not set after a reset");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let status = pod.client.status(&id).await.unwrap();
     assert_eq!(status.state, i32::from(ContainerState::ContainerRunning));
     assert_eq!(pod.machines(), machine, "the machine is the same one");
     pod.client.stop(&id, 0).await.unwrap();
     ended(&pod.client.status(&id).await.unwrap(), 137, "Killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_take_a_sysctl_does_not_run() {
+    crate::within(120, unfit()).await;
+}
+
+async fn unfit() {
+    let mut pod = Pod::ready("", |config| sysctl(config, "kernel.no_such_thing", "1")).await;
+    let mut config = container("machine", &pod.image);
+    config.log_path = "machine/0.log".into();
+    let id = pod.client.create_with(&pod.id, config).await.unwrap();
+    // Whether the call waits for the end or not: the end tells why.
+    let _ = pod.client.start(&id).await;
+    let status = pod.client.wait_for_end(&id, 60).await;
+    ended(&status, 128, "StartError");
+    assert!(status.message.contains("its kernel has no kernel/no_such_thing"), "{}", status.message);
+    assert_eq!(pod.machines(), Vec::<i32>::new());
+}
+
+fn sysctl(config: &mut PodSandboxConfig, name: &str, value: &str) {
+    let linux = config.linux.get_or_insert_default();
+    linux.sysctls = BTreeMap::from([(name.to_owned(), value.to_owned())]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

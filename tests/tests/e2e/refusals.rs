@@ -64,8 +64,8 @@ async fn a_pod_that_a_machine_cannot_be_is_refused() {
         (with_namespaces(&node, |o| o.ipc = host), &["hostIPC is not possible", "remove it"]),
         (with_namespaces(&node, |o| o.userns_options = user), &["hostUsers: false", "remove it"]),
         (
-            linux(|l| l.sysctls = BTreeMap::from([("net.core.somaxconn".into(), "9".into())])),
-            &["sysctl net.core.somaxconn", "inside the image"],
+            linux(|l| l.sysctls = BTreeMap::from([("net.core..somaxconn".into(), "9".into())])),
+            &["sysctl \"net.core..somaxconn\"", "is not a name"],
         ),
         (linux(|l| l.cgroup_parent = "/kubepods/../../x".into()), &["cgroup_parent", "without `..`"]),
         (

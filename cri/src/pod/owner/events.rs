@@ -1,17 +1,19 @@
 //! What happens to a running machine, and what the owner does about it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use machines::{Ended, MachineState, StopMode};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use transports::{Identity, LinkState};
+use transports::{Identity, LinkState, Session};
 
 use super::end::lost;
 use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
+use crate::pod::settings::Settings;
 use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
 use crate::telemetry;
@@ -66,6 +68,13 @@ impl Owner {
                 }
                 Ok(())
             }
+            Happened::Set(session, outcome) => {
+                live.settings = None;
+                match outcome {
+                    Ok(()) => self.answered(record, session).await,
+                    Err(error) => self.give_up(record, GaveUp::Unfit(error.to_string())).await,
+                }
+            }
             Happened::PowerButton => {
                 if let Some(plan) = &mut live.stop {
                     plan.power_button = None;
@@ -82,25 +91,37 @@ impl Owner {
         }
     }
 
-    async fn link_changed(&mut self, mut record: ContainerRecord, state: LinkState) -> Result<()> {
+    /// The guest is there and as the pod asks for.
+    async fn answered(&mut self, mut record: ContainerRecord, session: Arc<dyn Session>) -> Result<()> {
+        let Some(live) = self.live.as_mut() else { return Ok(()) };
+        telemetry::session_opened(record.answered, record.started_at);
+        if let (true, Some(Identity::Pinned(keys))) =
+            (record.facts.trust_on_first_use == Some(true), session.identity())
+        {
+            record.proven_identity = keys;
+        }
+        live.sessions.send_replace(Some(session));
+        live.boot_deadline = None;
+        live.boot = None;
+        live.rebooting_until = None;
+        live.mismatch = None;
+        live.patience.reset();
+        self.runs(record, true).await
+    }
+
+    async fn link_changed(&mut self, record: ContainerRecord, state: LinkState) -> Result<()> {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
-            LinkState::Ready(session) => {
-                telemetry::session_opened(record.answered, record.started_at);
-                if let (true, Some(Identity::Pinned(keys))) =
-                    (record.facts.trust_on_first_use == Some(true), session.identity())
-                {
-                    record.proven_identity = keys;
-                }
-                live.sessions.send_replace(Some(session));
-                live.boot_deadline = None;
-                live.boot = None;
-                live.rebooting_until = None;
-                live.mismatch = None;
-                live.patience.reset();
-                self.runs(record, true).await
+            LinkState::Ready(session)
+                if !self.pod.sysctls.is_empty() && (!record.answered || live.rebooting_until.is_some()) =>
+            {
+                // The boot's deadline goes on: it has answered once it is as the pod asks for.
+                live.settings = Some(Settings::begin(session, self.pod.sysctls.clone()));
+                Ok(())
             }
+            LinkState::Ready(session) => self.answered(record, session).await,
             LinkState::Connecting { .. } | LinkState::Closed => {
+                live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
                 Ok(())
             }
@@ -108,6 +129,7 @@ impl Owner {
                 // A guest may show another key before its first boot has installed the expected one. Nothing secret was
                 // sent, so it is asked again until it is given up.
                 tracing::warn!(container = record.id, %error, "the guest is not the one that was expected");
+                live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
                 live.mismatch = Some(error.to_string());
                 live.try_again = Some(Instant::now() + live.patience.next_wait());

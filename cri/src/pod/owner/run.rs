@@ -99,6 +99,7 @@ impl Owner {
             sessions,
             family: Family::default(),
             boot: boots.then(|| tracing::debug_span!("boot", container = record.id)),
+            settings: None,
             log,
             stop: None,
             gave_up: None,
