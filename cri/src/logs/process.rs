@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use guests::process::Offset;
 use serde::{Deserialize, Serialize};
 use transports::Stream;
@@ -47,8 +47,8 @@ struct Checkpoint {
 /// One stream on its way into the file.
 #[derive(Debug, Default)]
 struct Side {
-    /// The beginning of a line.
-    held: Vec<u8>,
+    /// The beginning of a line. Its lines are split off without copying what is after them.
+    held: BytesMut,
     /// How many bytes the file has already that come again.
     known: u64,
 }
@@ -62,18 +62,14 @@ impl Side {
     }
 
     /// The next whole line, or a part of one that is too long.
-    fn next(&mut self) -> Option<(Vec<u8>, bool)> {
+    fn next(&mut self) -> Option<(BytesMut, bool)> {
         let window = &self.held[..self.held.len().min(MAX_TEXT_BYTES + 1)];
         if let Some(end) = window.iter().position(|byte| *byte == b'\n') {
-            let rest = self.held.split_off(end + 1);
-            let mut text = std::mem::replace(&mut self.held, rest);
+            let mut text = self.held.split_to(end + 1);
             text.truncate(end);
             return Some((text, false));
         }
-        (window.len() > MAX_TEXT_BYTES).then(|| {
-            let rest = self.held.split_off(MAX_TEXT_BYTES);
-            (std::mem::replace(&mut self.held, rest), true)
-        })
+        (window.len() > MAX_TEXT_BYTES).then(|| (self.held.split_to(MAX_TEXT_BYTES), true))
     }
 }
 
@@ -171,7 +167,7 @@ impl ProcessLog {
             return Ok(None);
         }
         let Some(file) = &self.file else { return Ok(self.offset.clone()) };
-        let held = self.sides.each_ref().map(|side| side.held.clone());
+        let held = self.sides.each_ref().map(|side| side.held.to_vec());
         let known = self.sides.each_ref().map(|side| side.known);
         let (inode, size) = (file.inode()?, file.size());
         let checkpoint = Checkpoint { offset: self.offset.clone(), held, known, inode, size };

@@ -17,6 +17,8 @@
 
 mod stopper;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -22,6 +22,9 @@ const START: Duration = Duration::from_secs(90);
 const ASK: Duration = Duration::from_secs(60);
 /// How old the checkpoint may become while output comes.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// How much output may come before the checkpoint is stored: far less than a guest keeps unreleased, or a process that
+/// prints fast would wait for the clock.
+const CHECKPOINT_BYTES: usize = 1 << 20;
 /// How long a process that has ended waits for room for its last lines.
 const LAST_LINES: Duration = Duration::from_secs(5);
 /// The bounds of the backoff.
@@ -46,6 +49,8 @@ pub(super) struct Task {
     finish: Option<Instant>,
     /// When the checkpoint is stored, where there is something new.
     save_at: Option<Instant>,
+    /// How many bytes of output came since the checkpoint was last stored.
+    unsaved: usize,
 }
 
 /// Ends the stopper with the task.
@@ -94,6 +99,7 @@ impl Task {
             stop: None,
             finish: None,
             save_at: None,
+            unsaved: 0,
         }
     }
 
@@ -212,7 +218,11 @@ impl Task {
                         tracing::warn!(container = self.container, %error, "the container's log waits");
                         done!(self.wait_for_room().await);
                     }
-                    self.save_at.get_or_insert_with(|| Instant::now() + CHECKPOINT_EVERY);
+                    self.unsaved += data.len();
+                    let save_within =
+                        if self.unsaved < CHECKPOINT_BYTES { CHECKPOINT_EVERY } else { Duration::ZERO };
+                    let due = Instant::now() + save_within;
+                    self.save_at = Some(self.save_at.map_or(due, |earlier| earlier.min(due)));
                 }
                 Ok(Some(Ok(Event::Exited(exit)))) => return Done::With(Ok(exit)),
                 Ok(Some(Err(error))) => return Done::With(Err(error)),
@@ -323,6 +333,7 @@ impl Task {
     /// Stores the checkpoint; answers up to where the guest may forget.
     fn save(&mut self) -> Option<guests::process::Offset> {
         self.save_at = None;
+        self.unsaved = 0;
         let saved = self.log.save().inspect_err(|error| {
             tracing::warn!(container = self.container, %error, "the log's place is not kept");
         });

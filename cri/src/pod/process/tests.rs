@@ -1,0 +1,128 @@
+//! The log of a process that prints as fast as it is read, through a real SSH server, while the log is rotated as the
+//! kubelet does: every line once, in order.
+
+#[path = "../../../../transports/tests/servers/mod.rs"]
+mod servers;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use guests::process::{Limits, ProcessId, ProcessSpec, StdinMode, User};
+use servers::Server;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval, timeout};
+use transports::{Session, Ssh, SshOptions, Transport};
+
+use super::{Process, ProcessConfig, Told, What};
+use crate::logs::ProcessLog;
+
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_mins(4);
+/// A log is rotated at this size, in bytes.
+const ROTATED_AT: u64 = 1 << 20;
+/// The lines of each stream.
+const LINES: [usize; 2] = [400_000, 40_000];
+
+/// A private `/run`, so that the guest begins with nothing and has no systemd.
+const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd";
+
+fn spec() -> ProcessSpec {
+    let words = "a line as long as those of a program often are";
+    let [out, err] = LINES;
+    let script = format!("seq -f '%.0f {words}' {err} >&2 & seq -f '%.0f {words}' {out}; wait");
+    ProcessSpec {
+        id: ProcessId::new("loud").unwrap(),
+        argv: ["sh", "-c", &script].map(str::to_owned).into(),
+        env: Vec::new(),
+        working_dir: None,
+        user: User::default(),
+        stdin: StdinMode::Closed,
+        tty: false,
+        limits: Limits::default(),
+        no_new_privileges: false,
+        message_path: None,
+        stop_signal: None,
+    }
+}
+
+/// Checks that the next lines of each stream in a file follow those before.
+fn count(file: &Path, told: &mut [usize; 2]) {
+    for line in std::fs::read_to_string(file).unwrap().lines() {
+        let mut words = line.split(' ').skip(1);
+        let stream = usize::from(words.next() == Some("stderr"));
+        assert_eq!(words.next(), Some("F"), "{line}");
+        let number: usize = words.next().and_then(|word| word.parse().ok()).expect("a numbered line");
+        told[stream] += 1;
+        assert_eq!(number, told[stream], "in {} of stream {stream}", file.display());
+        assert!(line.ends_with(" of a program often are"), "{line}");
+    }
+}
+
+/// The exit code of a process that is started and ends.
+async fn ended(told: &mut mpsc::Receiver<Told>) -> i32 {
+    loop {
+        match told.recv().await.expect("its end is told").what {
+            What::Started(_) => {}
+            What::Exited(exit) => return exit.code,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotated_under_load_every_line_comes_once() {
+    let server = Server::openssh_in(FRESH, "");
+    let session: Arc<dyn Session> =
+        Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap().into();
+    let sessions = watch::Sender::new(Some(session));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.log");
+    let log = ProcessLog::open(Some(path.clone()), folder.path().join("checkpoint")).unwrap();
+    let (sender, mut told) = mpsc::channel(4);
+    let config = ProcessConfig {
+        container: "loud".into(),
+        spec: spec(),
+        started: false,
+        tried: false,
+        sessions: sessions.subscribe(),
+        family: Arc::default(),
+        log,
+        start_wait: None,
+    };
+    let began = Instant::now();
+    let process = Process::spawn(config, sender);
+
+    let mut rotated = Vec::new();
+    let mut look = interval(Duration::from_millis(5));
+    let all = async {
+        let end = ended(&mut told);
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                code = &mut end => return code,
+                _ = look.tick() => {}
+            }
+            if std::fs::metadata(&path).is_ok_and(|file| file.len() >= ROTATED_AT) {
+                let old = path.with_extension(format!("log.{}", rotated.len()));
+                std::fs::rename(&path, &old).unwrap();
+                rotated.push(old);
+                // A process that has just ended has nobody to ask.
+                let _ = process.reopen().await;
+            }
+        }
+    };
+    let code = timeout(PATIENCE, all).await.expect("it ends in time");
+    let took = began.elapsed();
+    assert_eq!(code, 0);
+    assert!(rotated.len() >= 3, "rotated {} times only", rotated.len());
+    let mut counted = [0; 2];
+    let rotations = rotated.len();
+    for file in rotated.iter().map(PathBuf::as_path).chain(path.exists().then_some(&*path)) {
+        count(file, &mut counted);
+    }
+    assert_eq!(counted, LINES);
+    let rate = f64::from(u32::try_from(LINES[0] + LINES[1]).unwrap()) / took.as_secs_f64();
+    let text = format!("{rate:.0} lines a second, {rotations} rotations\n");
+    std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).unwrap();
+}
