@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   exec  commands on a warm session          beside OpenSSH's `ControlMaster`, on one server on loopback
-//!   list  the CRI's calls at many pods        on the null provider and the null network
+//!   list  the CRI's calls at many pods        on the null provider and the null network, with what the daemon costs
 //!   boot  RunPodSandbox to the first answer   beside a bare QEMU and a loop of ssh, on the same image
 //! ```
 //!
@@ -13,6 +13,7 @@ mod boot;
 #[path = "../../tests/e2e/client.rs"]
 #[allow(dead_code, clippy::unused_async, reason = "it is what the end-to-end tests need")]
 mod client;
+mod cost;
 mod exec;
 mod figures;
 mod list;
@@ -36,7 +37,7 @@ struct Plan {
 impl Plan {
     fn from_arguments() -> Result<Self> {
         let mut plan =
-            Self { json: PathBuf::from("target/bench.json"), only: None, boots: 5, rounds: 20, pods: 200 };
+            Self { json: PathBuf::from("target/bench.json"), only: None, boots: 5, rounds: 20, pods: 1000 };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));

@@ -24,7 +24,7 @@ const GUEST: &str = "mini";
 #[derive(clap::Args)]
 #[command(after_help = "Parts:
   exec  commands on a warm session, beside OpenSSH's ControlMaster, on one server on loopback
-  list  the CRI's calls at many pods, without machines and network
+  list  the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot  RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
 
 Examples:
@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Pods to list.
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pods: u16,
 }
 

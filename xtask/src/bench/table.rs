@@ -34,15 +34,29 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
         lines.push(format!("at {} pods{:16}{:>10}{:>13}", figures["list"]["pods"], "", "p50", "p99"));
         for (name, call) in calls {
             let (p50, p99) = (number(&call["p50_ms"]), number(&call["p99_ms"]));
-            lines.push(format!("  {name:24}{p50:>10.2} ms{p99:>10.2} ms"));
+            let goal = call["goal_p99_ms_at_most"].as_f64();
+            let verdict = goal.map(|goal| format!("   (goal ≤ {goal:.0} ms: {})", verdict(p99 <= goal)));
+            lines.push(format!("  {name:24}{p50:>10.2} ms{p99:>10.2} ms{}", verdict.unwrap_or_default()));
+        }
+        for (what, unit, figure) in
+            [("polled: of a processor", "%", "core_percent"), ("memory", "MB", "resident_mb")]
+        {
+            let value = number(&figures["list"][figure]);
+            let goal = number(&figures["list"][format!("goal_{figure}_at_most")]);
+            let verdict = verdict(value <= goal);
+            lines.push(format!("  {what:24}{value:>10.2} {unit:12}   (goal ≤ {goal:.1} {unit}: {verdict})"));
         }
     }
     lines
 }
 
 fn compared(what: &str, ours: &str, peer: &str, named: &str, ratio: f64, goal: &str, met: bool) -> String {
-    let verdict = if met { "met" } else { "missed" };
+    let verdict = verdict(met);
     format!("{what:26}{ours:>10}   {named} {peer}   ratio {ratio:.2} (goal {goal}: {verdict})")
+}
+
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
 }
 
 #[cfg(test)]
@@ -57,6 +71,13 @@ mod tests {
             "exec": {"ours_per_second": 100.0, "controlmaster_per_second": 50.0, "ratio": 2.0, "goal_at_least": 3.0},
             "boot": {"ours_seconds": 8.0, "bare_seconds": 8.0, "ratio": 1.0, "goal_at_most": 1.1},
         }));
+        let list = json!({"pods": 1000, "core_percent": 0.5, "goal_core_percent_at_most": 1.0, "resident_mb": 60.0,
+            "goal_resident_mb_at_most": 55.0, "calls": {"both lists": {"p50_ms": 1.0, "p99_ms": 1.9,
+            "goal_p99_ms_at_most": 2.0}}});
+        let of_list = lines(&json!({ "list": list })).join("\n");
+        for wanted in ["(goal ≤ 2 ms: met)", "(goal ≤ 1.0 %: met)", "(goal ≤ 55.0 MB: missed)"] {
+            assert!(of_list.contains(wanted), "{of_list}");
+        }
         assert!(told[0].contains("ratio 1.00 (goal ≤ 1.10: met)"), "{told:?}");
         assert!(told[1].contains("ratio 2.00 (goal ≥ 3.00: missed)"), "{told:?}");
     }
