@@ -24,8 +24,9 @@ const ROTATED_AT: u64 = 1 << 20;
 /// The lines of each stream.
 const LINES: [usize; 2] = [400_000, 40_000];
 
-/// A private `/run`, so that the guest begins with nothing and has no systemd.
-const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd";
+/// A private `/run`, so that the guest begins with nothing and has no systemd; no control groups, for those of this machine
+/// would be shared.
+const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd\numount -R /sys/fs/cgroup\nmount --bind /dev/null /proc/filesystems";
 
 fn spec() -> ProcessSpec {
     let words = "a line as long as those of a program often are";
