@@ -41,11 +41,8 @@ pub(crate) async fn session(
 /// The container, once a command in it finds it there: after a slow boot its process is only then being started. The
 /// caller's patience is spent as in [`session`].
 pub(crate) async fn begun(pods: &Pods, id: &str, timeout: Option<Duration>) -> Result<ContainerView> {
-    let (_, container) = pods.container(id)?;
-    if container.is_begun() || !container.is_live() {
-        return Ok(container);
-    }
-    let patience = timeout.unwrap_or_else(|| container.boot_time_left() + SILENCE);
+    let (_, booting) = pods.container(id)?;
+    let patience = timeout.unwrap_or_else(|| booting.boot_time_left() + SILENCE);
     let container = pods.container_begun(id, patience).await?;
     if container.is_begun() || !container.is_live() {
         return Ok(container);

@@ -95,9 +95,11 @@ pub fn rpc_span(request: &Request<()>) -> Span {
         rpc.method = method,
         rpc.grpc.status_code = tracing::field::Empty,
     );
-    let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
-    // Nobody traces: there is nothing to be a part of.
-    let _ = span.set_parent(parent);
+    if !span.is_disabled() {
+        let parent = TraceContextPropagator::new().extract(&Headers(request.headers()));
+        // Only the log has this span: there is nothing to be a part of.
+        let _ = span.set_parent(parent);
+    }
     span
 }
 

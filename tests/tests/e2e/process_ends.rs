@@ -2,22 +2,12 @@
 
 use std::time::Duration;
 
-use proto::runtime::v1::{ContainerConfig, ContainerMetadata, PodSandboxState};
-use tokio::time::{Instant, sleep};
+use proto::runtime::v1::{ContainerConfig, ContainerMetadata};
+use tokio::time::sleep;
 use tonic::Code;
 
-use crate::client::{Client, container};
+use crate::client::container;
 use crate::processes::{Pod, told};
-
-/// Waits until a pod is not ready any more.
-async fn spent(client: &mut Client, pod: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let ready = i32::from(PodSandboxState::SandboxReady);
-    while client.pod_status(pod).await.unwrap().state == ready {
-        assert!(Instant::now() < deadline, "the pod is still ready");
-        sleep(Duration::from_millis(50)).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_waits_for_the_process_that_it_runs_beside() {
@@ -55,9 +45,8 @@ async fn early() {
     let started = tokio::spawn(async move { other.start(&id).await });
     pod.client.wait_for(&app, 10, |status| status.started_at > 0).await;
     // A daemon that was killed cannot know whether the guest was told.
-    tokio::task::block_in_place(|| pod.node.kill_and_restart_daemon()).unwrap();
+    pod.restart_daemon().await;
     started.abort();
-    pod.client = Client::connect(&pod.node.socket()).await;
     pod.client.stop(&app, 30).await.unwrap();
     let ended = pod.client.status(&app).await.unwrap();
     assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "Killed"), "{}", ended.message);
@@ -87,13 +76,12 @@ async fn silent() {
     let (mut stopper, id) = (pod.client.clone(), app.clone());
     let stopping = tokio::spawn(async move { stopper.stop(&id, 1).await });
     sleep(Duration::from_secs(5)).await;
-    tokio::task::block_in_place(|| pod.node.kill_and_restart_daemon()).unwrap();
+    pod.restart_daemon().await;
     stopping.abort();
-    pod.client = Client::connect(&pod.node.socket()).await;
     pod.client.stop(&app, 1).await.unwrap();
     let ended = pod.client.status(&app).await.unwrap();
     assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "Killed"), "{}", ended.message);
-    spent(&mut pod.client, &pod.id.clone()).await;
+    pod.is_spent().await;
     pod.remove().await;
 }
 
@@ -116,7 +104,7 @@ async fn made_again() {
     let error = pod.client.create_with(&pod.id, next).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
     assert!(error.message().contains("makes a new pod"), "{error}");
-    spent(&mut pod.client, &pod.id.clone()).await;
+    pod.is_spent().await;
     let ended = pod.client.status(&init).await.unwrap();
     assert_eq!((ended.exit_code, ended.reason.as_str()), (0, "Completed"), "what it did it has done");
     pod.client.stop_pod(&pod.id).await.unwrap();
@@ -129,6 +117,6 @@ async fn made_again() {
     pod.client.wait_for_end(&init, 60).await;
     let machine = pod.client.create(&pod.id, "machine", &pod.image).await.unwrap();
     pod.client.remove(&machine).await.unwrap();
-    spent(&mut pod.client, &pod.id.clone()).await;
+    pod.is_spent().await;
     pod.remove().await;
 }

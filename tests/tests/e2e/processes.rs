@@ -51,6 +51,22 @@ impl Pod {
         self.node.pod_logs().join(self.name).join(name).join("0.log")
     }
 
+    /// Kills the daemon and starts it again.
+    pub(crate) async fn restart_daemon(&mut self) {
+        tokio::task::block_in_place(|| self.node.kill_and_restart_daemon()).unwrap();
+        self.client = Client::connect(&self.node.socket()).await;
+    }
+
+    /// Waits until the pod is not ready any more.
+    pub(crate) async fn is_spent(&mut self) {
+        let not_ready = i32::from(PodSandboxState::SandboxNotready);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while self.client.pod_status(&self.id).await.unwrap().state != not_ready {
+            assert!(tokio::time::Instant::now() < deadline, "the pod is still ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Ends the pod; nothing of it is left on the node.
     pub(crate) async fn remove(mut self) {
         self.client.stop_pod(&self.id).await.unwrap();
@@ -169,8 +185,7 @@ async fn taken_over() {
     pod.client.wait_for_end(&init, 60).await;
     // Killed between the two, the daemon still knows the machine.
     let machine = pod.client.create(&pod.id, "machine", &pod.image).await.unwrap();
-    tokio::task::block_in_place(|| pod.node.kill_and_restart_daemon()).unwrap();
-    pod.client = Client::connect(&pod.node.socket()).await;
+    pod.restart_daemon().await;
     pod.client.start(&machine).await.unwrap();
     assert_eq!(pod.client.output(&machine, &["cat", "/run/prepared"]).await, "prepared");
     let log = pod.log("machine");
@@ -207,12 +222,7 @@ async fn lost() {
         let ended = pod.client.wait_for_end(id, 60).await;
         assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "MachineEnded"), "{}", ended.message);
     }
-    let not_ready = i32::from(PodSandboxState::SandboxNotready);
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while pod.client.pod_status(&pod.id).await.unwrap().state != not_ready {
-        assert!(tokio::time::Instant::now() < deadline, "the pod is still ready");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    pod.is_spent().await;
     let again = pod.script("again", "true");
     let error = pod.client.create_with(&pod.id, again).await.unwrap_err();
     assert_eq!(error.code(), Code::FailedPrecondition, "{error}");
@@ -238,8 +248,7 @@ async fn killed() {
     for _ in 0..KILLS {
         let wait = rand::rng().random_range(0..800);
         tokio::time::sleep(Duration::from_millis(wait)).await;
-        tokio::task::block_in_place(|| pod.node.kill_and_restart_daemon()).unwrap();
-        pod.client = Client::connect(&pod.node.socket()).await;
+        pod.restart_daemon().await;
     }
     for (name, id) in &ids {
         let status = pod.client.status(id).await.unwrap();

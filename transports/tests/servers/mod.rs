@@ -88,17 +88,7 @@ impl Server {
             .spawn()
             .unwrap();
         let (host_key, apart) = (bare(&host.public_openssh), prepare.is_some());
-        Self {
-            folder,
-            address,
-            host_key,
-            client_key: client,
-            user: "root".into(),
-            legacy_algorithms: Vec::new(),
-            child,
-            apart,
-        }
-        .answering()
+        Self::running(folder, address, host_key, client, child, apart)
     }
 
     /// Dropbear.
@@ -143,17 +133,20 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self {
-            folder,
-            address,
-            host_key,
-            client_key: client,
-            user: "root".into(),
-            legacy_algorithms: Vec::new(),
-            child,
-            apart: false,
-        }
-        .answering()
+        Self::running(folder, address, host_key, client, child, false)
+    }
+
+    /// A server that was started, once it answers.
+    fn running(
+        folder: TempDir,
+        address: SocketAddr,
+        host_key: String,
+        client_key: KeyPair,
+        child: Child,
+        apart: bool,
+    ) -> Self {
+        let (user, legacy_algorithms) = ("root".into(), Vec::new());
+        Self { folder, address, host_key, client_key, user, legacy_algorithms, child, apart }.answering()
     }
 
     /// Waits until it answers.
