@@ -76,7 +76,8 @@ pub async fn a_terminal_is_resized(guest: Guest) {
 
 pub async fn ctrl_c_reaches_the_foreground(guest: Guest) {
     let session = guest.session().await;
-    let script = "trap 'echo caught; exit 3' INT; echo ready; sleep 1000";
+    // A child that the shell is just forking may lose the signal with its traps, and is waited for: it must not be long.
+    let script = "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 1; done";
     let mut terminal = open(&*session, script, Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("ready").await;
