@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   exec  commands on a warm session          beside OpenSSH's `ControlMaster`, on one server on loopback
+//!   streams  bytes of a command, of a port    beside `ssh` and `ssh -L`, on one server on loopback
 //!   list  the CRI's calls at many pods        on the null provider and the null network, with what the daemon costs
 //!   boot  RunPodSandbox to the first answer   beside a bare QEMU and a loop of ssh, on the same image
 //! ```
@@ -18,6 +19,7 @@ mod exec;
 mod figures;
 mod list;
 mod sshd;
+mod streams;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -78,6 +80,12 @@ async fn main() -> Result<()> {
         document.insert(
             "exec".into(),
             Box::pin(exec::measure(plan.rounds)).await.context("cannot measure exec")?,
+        );
+    }
+    if plan.wants("streams") {
+        document.insert(
+            "streams".into(),
+            Box::pin(streams::measure(plan.rounds)).await.context("cannot measure streams")?,
         );
     }
     if plan.wants("list") {

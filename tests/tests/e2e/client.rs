@@ -30,7 +30,9 @@ impl Client {
             let socket = socket.clone();
             async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        let channel = Endpoint::from_static("http://localhost").connect_with_connector_lazy(connector);
+        // As the library of the kubelet does: what may be under way grows with what the connection carries.
+        let endpoint = Endpoint::from_static("http://localhost").http2_adaptive_window(true);
+        let channel = endpoint.connect_with_connector_lazy(connector);
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20),
             images: ImageServiceClient::new(channel),

@@ -23,9 +23,10 @@ const GUEST: &str = "mini";
 /// Arguments of `cargo xtask bench`.
 #[derive(clap::Args)]
 #[command(after_help = "Parts:
-  exec  commands on a warm session, beside OpenSSH's ControlMaster, on one server on loopback
-  list  the CRI's calls at many pods, and what the daemon costs then, without machines and network
-  boot  RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
+  exec     commands on a warm session, beside OpenSSH's ControlMaster, on one server on loopback
+  streams  bytes of a command and of a port, beside ssh and ssh -L, on one server on loopback
+  list     the CRI's calls at many pods, and what the daemon costs then, without machines and network
+  boot     RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
 
 Examples:
   cargo xtask bench
@@ -36,7 +37,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "list", "boot"])]
+    #[arg(long, value_parser = ["exec", "streams", "list", "boot"])]
     only: Option<String>,
     /// Boots of each kind.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

@@ -30,6 +30,23 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             ratio >= goal,
         ));
     }
+    if let Some(streams) = figures.get("streams") {
+        let goal = number(&streams["goal_at_least"]);
+        for (figure, what, peer) in
+            [("exec", "streaming exec", "ssh"), ("port_forward", "port-forward", "ssh -L")]
+        {
+            let ratio = number(&streams[figure]["ratio"]);
+            lines.push(compared(
+                what,
+                &format!("{:.0} MB/s", number(&streams[figure]["ours_mb_per_second"])),
+                &format!("{:.0} MB/s", number(&streams[figure]["peer_mb_per_second"])),
+                peer,
+                ratio,
+                &format!("≥ {goal:.2}"),
+                ratio >= goal,
+            ));
+        }
+    }
     if let Some(calls) = figures["list"]["calls"].as_object() {
         lines.push(format!("at {} pods{:16}{:>10}{:>13}", figures["list"]["pods"], "", "p50", "p99"));
         for (name, call) in calls {
