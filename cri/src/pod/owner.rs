@@ -2,6 +2,9 @@
 //!
 //! It serves one request at a time and, between requests, what happens to the machine. It waits for nothing that a
 //! guest decides: a boot, a shutdown and a silence all come back to it as events with deadlines.
+//!
+//! Whatever it does is boxed: a node has many owners, nearly all of them waiting, and a task is as large as the largest
+//! thing that it may ever do in place.
 
 mod adopt;
 mod create;
@@ -71,7 +74,7 @@ impl Owner {
         let (requests, inbox) = mpsc::channel(WAITING_REQUESTS);
         let (answer, created) = oneshot::channel();
         tokio::spawn(async move {
-            let result = owner.create_pod().instrument(span).await;
+            let result = Box::pin(owner.create_pod()).instrument(span).await;
             // What could be undone is gone; what could not is shown as not ready, and removed by the kubelet.
             let gone = owner.pod.phase == PodPhase::Creating;
             if gone {
@@ -79,7 +82,7 @@ impl Owner {
                 let _ = answer.send(result);
             } else {
                 let _ = answer.send(result);
-                owner.serve(inbox).await;
+                Box::pin(owner.serve(inbox)).await;
             }
         });
         (Handle { requests, view }, created)
@@ -136,20 +139,20 @@ impl Owner {
             };
             match next {
                 Next::Happened(happened) => {
-                    let handled = self.handle(happened).await;
+                    let handled = Box::pin(self.handle(happened)).await;
                     self.settle_later(handled);
                 }
                 Next::Told(told) => {
-                    let handled = self.told(told).await;
+                    let handled = Box::pin(self.told(told)).await;
                     self.settle_later(handled);
                 }
                 Next::Settle => {
                     self.settle_at = None;
-                    let settled = self.settle().await;
+                    let settled = Box::pin(self.settle()).await;
                     self.settle_later(settled);
                 }
                 Next::Request(Some((Request::RemovePod(reply), span))) => {
-                    let result = self.remove_pod().instrument(span).await;
+                    let result = Box::pin(self.remove_pod()).instrument(span).await;
                     let gone = result.is_ok();
                     if gone {
                         inbox.close();
@@ -159,7 +162,7 @@ impl Owner {
                         return;
                     }
                 }
-                Next::Request(Some((request, span))) => self.answer(request).instrument(span).await,
+                Next::Request(Some((request, span))) => Box::pin(self.answer(request)).instrument(span).await,
                 Next::Request(None) => return,
             }
         }
