@@ -2,10 +2,10 @@
 //!
 //! | field | what is done |
 //! |---|---|
-//! | `run_as_user`, `run_as_username`, `run_as_group`, `supplemental_groups` | honoured |
+//! | `run_as_user`, `run_as_username`, `run_as_group`, `supplemental_groups` and their policy | honoured |
 //! | `no_new_privs` | honoured where the guest has `setpriv`, else the start is refused |
 //! | `privileged` | harmless: the process has its machine for itself, and the node is out of its reach |
-//! | `capabilities` | harmless: they are those of the user, within its machine |
+//! | `capabilities` | what is dropped is, where the guest has `setpriv`, else the start is refused; else they are all of root's |
 //! | `seccomp`, `apparmor`: `RuntimeDefault`, `Unconfined` | harmless: the machine is the boundary |
 //! | `seccomp`, `apparmor`: `Localhost` | refused: the profile is a file of the node; where `privileged`, not looked at |
 //! | `selinux_options` | harmless: labels of the node, which the machine itself carries |
@@ -13,30 +13,44 @@
 //! | `masked_paths`, `readonly_paths` | harmless: they protect a node's kernel, the guest has its own |
 //! | `namespace_options` | of the pod: network, IPC and processes are those of the machine |
 
+use guests::process::Capabilities;
 use proto::runtime::v1::security_profile::ProfileType;
-use proto::runtime::v1::{Int64Value, LinuxContainerSecurityContext, SecurityProfile};
+use proto::runtime::v1::{
+    Capability, Int64Value, LinuxContainerSecurityContext, SecurityProfile, SupplementalGroupsPolicy,
+};
 
 use crate::error::{Error, Result};
 use crate::sandbox::policy::namespaces;
 use crate::store::ProcessUser;
 
-/// Whom the process runs as, and whether it can gain no privileges.
-pub fn user(context: LinuxContainerSecurityContext) -> Result<(ProcessUser, bool)> {
+/// What holds for the process.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Security {
+    /// Whom it runs as.
+    pub user: ProcessUser,
+    /// Which capabilities it can have.
+    pub capabilities: Capabilities,
+    /// Whether it can gain no privileges.
+    pub no_new_privileges: bool,
+}
+
+/// What a context means.
+pub fn security(context: LinuxContainerSecurityContext) -> Result<Security> {
     #[allow(deprecated, reason = "an old kubelet's field has to be named to be ignored knowingly")]
     let LinuxContainerSecurityContext {
         run_as_user,
         run_as_group,
         run_as_username,
         supplemental_groups,
-        supplemental_groups_policy: _, // the image's own groups of the user are looked up in the guest
+        supplemental_groups_policy,
         no_new_privs,
         namespace_options,
         readonly_rootfs,
         seccomp,
         apparmor,
         privileged,
+        capabilities,
         // See the table above.
-        capabilities: _,
         selinux_options: _,
         masked_paths: _,
         readonly_paths: _,
@@ -62,7 +76,22 @@ pub fn user(context: LinuxContainerSecurityContext) -> Result<(ProcessUser, bool
         return Err(Error::invalid("runAsGroup without runAsUser; name the user too"));
     }
     let groups = supplemental_groups.into_iter().map(|group| id(group, "supplemental_groups"));
-    Ok((ProcessUser { uid, name, gid, groups: groups.collect::<Result<_>>()? }, no_new_privs))
+    let groups = groups.collect::<Result<_>>()?;
+    let strict = match SupplementalGroupsPolicy::try_from(supplemental_groups_policy) {
+        Ok(SupplementalGroupsPolicy::Merge) => false,
+        Ok(SupplementalGroupsPolicy::Strict) => true,
+        Err(_) => {
+            return Err(Error::invalid(format!(
+                "supplementalGroupsPolicy {supplemental_groups_policy} is not known; use Merge or Strict"
+            )));
+        }
+    };
+    let Capability { add_capabilities: add, drop_capabilities: drop, add_ambient_capabilities: _ } =
+        capabilities.unwrap_or_default();
+    // A privileged container keeps what it names, too.
+    let capabilities = if privileged { Capabilities::default() } else { Capabilities { add, drop } };
+    let user = ProcessUser { uid, name, gid, groups, strict };
+    Ok(Security { user, capabilities, no_new_privileges: no_new_privs })
 }
 
 fn profile(field: &str, profile: Option<&SecurityProfile>) -> Result<()> {
@@ -92,10 +121,10 @@ fn id(value: i64, field: &str) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proto::runtime::v1::{Capability, NamespaceMode, NamespaceOption, SeLinuxOption};
+    use proto::runtime::v1::{NamespaceMode, NamespaceOption, SeLinuxOption};
 
     fn refusal(context: LinuxContainerSecurityContext) -> String {
-        user(context).expect_err("it must be refused").to_string()
+        security(context).expect_err("it must be refused").to_string()
     }
 
     fn of_type(profile_type: ProfileType) -> SecurityProfile {
@@ -108,13 +137,16 @@ mod tests {
             run_as_user: Some(Int64Value { value: 1000 }),
             run_as_group: Some(Int64Value { value: 0 }),
             supplemental_groups: vec![5, 6],
+            supplemental_groups_policy: SupplementalGroupsPolicy::Strict.into(),
             no_new_privs: true,
             ..Default::default()
         };
-        let wanted = ProcessUser { uid: Some(1000), name: None, gid: Some(0), groups: vec![5, 6] };
-        assert_eq!(user(context).unwrap(), (wanted, true));
+        let user =
+            ProcessUser { uid: Some(1000), name: None, gid: Some(0), groups: vec![5, 6], strict: true };
+        let wanted = Security { user, no_new_privileges: true, ..Security::default() };
+        assert_eq!(security(context).unwrap(), wanted);
         let named = LinuxContainerSecurityContext { run_as_username: "app".into(), ..Default::default() };
-        assert_eq!(user(named).unwrap().0.name.as_deref(), Some("app"));
+        assert_eq!(security(named).unwrap().user.name.as_deref(), Some("app"));
     }
 
     #[test]
@@ -135,7 +167,6 @@ mod tests {
     fn what_the_machine_makes_needless_is_harmless() {
         let context = LinuxContainerSecurityContext {
             privileged: true,
-            capabilities: Some(Capability { drop_capabilities: vec!["ALL".into()], ..Default::default() }),
             seccomp: Some(of_type(ProfileType::RuntimeDefault)),
             apparmor: Some(of_type(ProfileType::Unconfined)),
             selinux_options: Some(SeLinuxOption { r#type: "t".into(), ..Default::default() }),
@@ -143,7 +174,22 @@ mod tests {
             readonly_paths: vec!["/proc/sys".into()],
             ..Default::default()
         };
-        assert_eq!(user(context).unwrap(), (ProcessUser::default(), false));
+        assert_eq!(security(context).unwrap(), Security::default());
+    }
+
+    #[test]
+    fn capabilities_are_dropped_but_from_the_privileged() {
+        let drop_capabilities = vec!["ALL".to_owned()];
+        let context = LinuxContainerSecurityContext {
+            capabilities: Some(Capability {
+                drop_capabilities: drop_capabilities.clone(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(security(context.clone()).unwrap().capabilities.drop, drop_capabilities);
+        let privileged = LinuxContainerSecurityContext { privileged: true, ..context };
+        assert_eq!(security(privileged).unwrap().capabilities, Capabilities::default());
     }
 
     #[test]
@@ -156,7 +202,7 @@ mod tests {
         };
         assert!(refusal(context.clone()).contains("seccompProfile \"p.json\""));
         let privileged = LinuxContainerSecurityContext { privileged: true, ..context };
-        assert!(user(privileged).is_ok(), "it would have no profile anyway");
+        assert!(security(privileged).is_ok(), "it would have no profile anyway");
         let context = LinuxContainerSecurityContext {
             apparmor: Some(of_type(ProfileType::Localhost)),
             ..Default::default()

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use guests::process::Identity;
 use proto::runtime::v1::{
     Container, ContainerConfig, ContainerMetadata, ContainerResources, ContainerState, ContainerStatus,
-    ImageSpec, LinuxContainerConfig, Mount as MountMessage,
+    ContainerUser, ImageSpec, LinuxContainerConfig, LinuxContainerUser, Mount as MountMessage,
 };
 
 use super::{named, required, resources};
-use crate::container::{policy, process, security};
+use crate::container::security::{self, Security};
+use crate::container::{policy, process};
 use crate::error::Result;
 use crate::pod::NewContainer;
 use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, ProcessRecord};
@@ -48,7 +50,8 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
     let process = if argv.is_empty() {
         None
     } else {
-        let (user, no_new_privileges) = security::user(security_context.unwrap_or_default())?;
+        let Security { user, capabilities, no_new_privileges } =
+            security::security(security_context.unwrap_or_default())?;
         Some(ProcessRecord {
             argv: process::argv(argv)?,
             env: process::env(envs)?,
@@ -56,6 +59,7 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
             user,
             stdin: process::stdin(stdin, stdin_once),
             tty,
+            capabilities,
             no_new_privileges,
             message_path: process::message_path(&annotations)?,
             stop_signal: process::stop_signal(stop_signal)?,
@@ -92,6 +96,14 @@ fn mount(message: MountMessage) -> Mount {
         image_sub_path: _,
     } = message;
     Mount { container_path, host_path, readonly, selinux_relabel, propagation }
+}
+
+/// Whom a process runs as.
+fn user(identity: &Identity) -> ContainerUser {
+    let Identity { uid, gid, groups } = identity;
+    let supplemental_groups = groups.iter().map(|&group| group.into()).collect();
+    let linux = LinuxContainerUser { uid: (*uid).into(), gid: (*gid).into(), supplemental_groups };
+    ContainerUser { linux: Some(linux) }
 }
 
 /// A container as lists show it.
@@ -134,7 +146,7 @@ pub fn status(record: &ContainerRecord, pod: &PodRecord) -> ContainerStatus {
             windows: None,
         }),
         image_id: record.image_id.clone(),
-        user: None,
+        user: record.identity.as_ref().map(user),
         stop_signal: 0,
     }
 }

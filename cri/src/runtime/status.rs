@@ -39,7 +39,7 @@ pub async fn status(node: &Node, request: StatusRequest) -> Result<StatusRespons
         status: Some(RuntimeStatus { conditions }),
         info,
         runtime_handlers: context.config.handlers.keys().map(handler).collect(),
-        features: Some(RuntimeFeatures::default()),
+        features: Some(RuntimeFeatures { supplemental_groups_policy: true, ..RuntimeFeatures::default() }),
     })
 }
 

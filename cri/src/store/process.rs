@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use guests::process::Capabilities;
 use serde::{Deserialize, Serialize};
 
 /// A process that a container runs in the machine of its pod.
@@ -19,6 +20,9 @@ pub struct ProcessRecord {
     pub stdin: ProcessStdin,
     /// Whether it has a terminal.
     pub tty: bool,
+    /// The capabilities that it can have.
+    #[serde(default)]
+    pub capabilities: Capabilities,
     /// Whether it and its children can gain no privileges.
     pub no_new_privileges: bool,
     /// Where in the guest it leaves its last words.
@@ -38,6 +42,9 @@ pub struct ProcessUser {
     pub gid: Option<u32>,
     /// Further groups.
     pub groups: Vec<u32>,
+    /// Whether the groups that the guest gives the user are left out.
+    #[serde(default)]
+    pub strict: bool,
 }
 
 /// What a process reads.
@@ -55,8 +62,18 @@ pub enum ProcessStdin {
 
 impl fmt::Debug for ProcessRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { argv, env, working_dir, user, stdin, tty, no_new_privileges, message_path, stop_signal } =
-            self;
+        let Self {
+            argv,
+            env,
+            working_dir,
+            user,
+            stdin,
+            tty,
+            capabilities,
+            no_new_privileges,
+            message_path,
+            stop_signal,
+        } = self;
         let names: Vec<&str> = env.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("ProcessRecord")
             .field("argv", argv)
@@ -65,6 +82,7 @@ impl fmt::Debug for ProcessRecord {
             .field("user", user)
             .field("stdin", stdin)
             .field("tty", tty)
+            .field("capabilities", capabilities)
             .field("no_new_privileges", no_new_privileges)
             .field("message_path", message_path)
             .field("stop_signal", stop_signal)
@@ -85,6 +103,7 @@ mod tests {
             user: ProcessUser::default(),
             stdin: ProcessStdin::Closed,
             tty: false,
+            capabilities: Capabilities::default(),
             no_new_privileges: false,
             message_path: None,
             stop_signal: None,

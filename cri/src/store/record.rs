@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use guests::process::Identity;
 use machines::MachineId;
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,9 @@ pub struct ContainerRecord {
     /// Whether the guest has answered once, or the process was seen to have been started.
     #[serde(default)]
     pub answered: bool,
+    /// Whom its process runs as, once that was seen.
+    #[serde(default)]
+    pub identity: Option<Identity>,
     /// When a stop that was asked for is over; nanoseconds since 1970.
     #[serde(default)]
     pub stop_by: Option<i64>,

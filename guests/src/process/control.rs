@@ -6,7 +6,7 @@ use bytes::Bytes;
 use transports::{Bounds, Command, Exit, Session, Stdin, capture, quote};
 
 use super::spec::{Limits, ProcessId, ProcessSpec, StdinMode};
-use super::{MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
+use super::{Identity, MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
 use crate::{Error, Result, script};
 
 /// How long a script may take: to see that something does not end takes a minute.
@@ -162,9 +162,14 @@ fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         ["A"] => Ok(ProcessState::Absent),
-        ["R", pid, at] => Ok(ProcessState::Running {
+        ["R", pid, at, ref who @ ..] => Ok(ProcessState::Running {
             pid: pid.parse().map_err(|_| malformed())?,
             started_at: time(at).ok_or_else(malformed)?,
+            identity: match who {
+                // Started by an earlier version of this program.
+                [] | [""] => None,
+                told => Some(identity(told).ok_or_else(malformed)?),
+            },
         }),
         ["X", ..] => {
             let (exit, length) = exit(&words[1..]).ok_or_else(malformed)?;
@@ -173,6 +178,13 @@ fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
         }
         _ => Err(malformed()),
     }
+}
+
+/// Whom it runs as in `UID GID GROUP,GROUP,...`.
+fn identity(words: &[&str]) -> Option<Identity> {
+    let [uid, gid, groups] = words else { return None };
+    let groups = groups.split(',').map(|group| group.parse().ok()).collect::<Option<_>>()?;
+    Some(Identity { uid: uid.parse().ok()?, gid: gid.parse().ok()?, groups })
 }
 
 /// A time in seconds since 1970.
@@ -233,7 +245,13 @@ mod tests {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let read = |text: &str| answer(&id(), text.as_bytes());
         assert_eq!(read("A\n").unwrap(), ProcessState::Absent);
-        assert_eq!(read("R 77 1700000000\n").unwrap(), ProcessState::Running { pid: 77, started_at: at });
+        assert_eq!(
+            read("R 77 1700000000\n").unwrap(),
+            ProcessState::Running { pid: 77, started_at: at, identity: None }
+        );
+        let identity = Some(Identity { uid: 1, gid: 2, groups: vec![2, 3] });
+        let state = ProcessState::Running { pid: 77, started_at: at, identity };
+        assert_eq!(read("R 77 1700000000 1 2 2,3\n").unwrap(), state);
         let exit = ProcessExit { code: 137, signal: Some(9), oom: true, at, message: "by\ne".into() };
         assert_eq!(read("X 137 1 1700000000 4\nby\nexit").unwrap(), ProcessState::Exited(exit));
         assert!(
@@ -244,6 +262,8 @@ mod tests {
         for bad in [
             "B\n",
             "R\n",
+            "R 1 1 0\n",
+            "R 1 1 0 0 x\n",
             "R x 1\n",
             "R 1 -1\n",
             "R 1 99999999999999999\n",

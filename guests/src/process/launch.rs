@@ -75,6 +75,8 @@ pub(super) fn render(spec: &ProcessSpec, script: &str) -> String {
         ("uid", number(user.uid)),
         ("gid", number(user.gid)),
         ("groups", groups.join(",")),
+        ("strict", if user.strict { "1".into() } else { String::new() }),
+        ("capabilities", spec.capabilities.words()),
         ("workdir", working_dir.clone().unwrap_or_else(|| "/".into())),
         ("message", spec.message_path.clone().unwrap_or_default()),
         ("privileges", if spec.no_new_privileges { "1".into() } else { String::new() }),

@@ -30,6 +30,7 @@
 //! exits with that code itself. What the guest's own server ignores (`INT` and `QUIT`, where a script started it with `&`),
 //! every process of it ignores: no shell can undo that.
 
+mod capabilities;
 mod control;
 mod launch;
 mod posix;
@@ -38,6 +39,7 @@ mod stdio;
 mod stream;
 mod systemd;
 
+pub use capabilities::Capabilities;
 pub use posix::Posix;
 pub use spec::{Limits, ProcessId, ProcessSpec, StdinMode, User};
 pub use stdio::{end_stdin, inside, resize, stdin};
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use transports::Session;
 
 use crate::{Error, Result};
@@ -63,9 +66,22 @@ pub enum ProcessState {
         pid: u32,
         /// When it began, by the guest's clock, to the second.
         started_at: SystemTime,
+        /// Whom it began as; none where an earlier version of this program started it.
+        identity: Option<Identity>,
     },
     /// It has ended.
     Exited(ProcessExit),
+}
+
+/// Whom a process runs as, by the numbers of its guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The user.
+    pub uid: u32,
+    /// The primary group.
+    pub gid: u32,
+    /// All groups, the primary one among them.
+    pub groups: Vec<u32>,
 }
 
 /// How a process ended.

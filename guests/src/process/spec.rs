@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::capabilities::Capabilities;
 use crate::{Error, Result};
 
 /// Names a process in its guest: 1 to 63 characters of `a-z`, `0-9` and `-`, not beginning with `-`.
@@ -70,6 +71,8 @@ pub struct ProcessSpec {
     pub tty: bool,
     /// What it may use.
     pub limits: Limits,
+    /// Which of root's capabilities it and its children can have.
+    pub capabilities: Capabilities,
     /// Whether it can never gain rights, by a set-user-id program for one.
     pub no_new_privileges: bool,
     /// An absolute path that is emptied at the start and read when it has ended.
@@ -102,6 +105,8 @@ pub struct User {
     pub gid: Option<u32>,
     /// Further groups, beside those that the guest's lists give the user.
     pub groups: Vec<u32>,
+    /// Whether those that the guest's lists give the user are left out.
+    pub strict: bool,
 }
 
 /// The standard input of a process.
@@ -157,7 +162,7 @@ impl ProcessSpec {
                 return bad(format!("user name {name:?} of process {} is no user's name", self.id));
             }
         }
-        Ok(())
+        self.capabilities.check(&self.id)
     }
 }
 

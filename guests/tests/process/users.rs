@@ -57,7 +57,14 @@ async fn a_user_without_rights_runs_what_is_its_own() {
         spec.user = User { uid: Some(1), ..User::default() };
         let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
         assert!(matches!(&error, Error::Unsupported(why) if why.contains("sudo")), "{error}");
+        spec.user = User { strict: true, ..User::default() };
+        let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
+        assert!(matches!(&error, Error::Unsupported(why) if why.contains("sudo")), "{error}");
         spec.user = User::default();
+        spec.capabilities.drop = vec!["ALL".into()];
+        let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
+        assert!(matches!(&error, Error::Unsupported(why) if why.contains("sudo")), "{error}");
+        spec.capabilities.drop.clear();
         spec.limits = Limits { memory_bytes: Some(1 << 26), ..Limits::default() };
         let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
         assert!(matches!(&error, Error::Unsupported(why) if why.contains("sudo")), "{error}");
@@ -73,6 +80,11 @@ async fn a_user_with_sudo_runs_as_anybody() {
     assert_eq!(place.run(&spec).await.stdout, "1234\n1235\n");
     spec.user = User::default();
     assert_eq!(place.run(&spec).await.stdout, "0\n0\n");
+    spec.argv[2] = "id -G".into();
+    for (strict, groups) in [(false, "4242 4343\n"), (true, "4242\n")] {
+        spec.user = User { name: Some("plain".into()), strict, ..User::default() };
+        assert_eq!(place.run(&spec).await.stdout, groups, "strict: {strict}");
+    }
 }
 
 /// A user who may become anybody.

@@ -143,6 +143,7 @@ impl Owner {
             phase: ContainerPhase::Creating,
             started_at: None,
             answered: false,
+            identity: None,
             stop_by: None,
             proven_identity: Vec::new(),
             exit: None,

@@ -205,8 +205,9 @@ impl Owner {
             return Ok(());
         };
         match what {
-            What::Started(since) => {
+            What::Started(since, identity) => {
                 record.answered = true;
+                record.identity = identity;
                 record.started_at = Some(since);
                 self.runs_now(record).await
             }
@@ -420,6 +421,7 @@ impl Owner {
             user,
             stdin,
             tty,
+            capabilities,
             no_new_privileges,
             message_path,
             stop_signal,
@@ -432,7 +434,13 @@ impl Owner {
             argv,
             env,
             working_dir,
-            user: User { uid: user.uid, name: user.name, gid: user.gid, groups: user.groups },
+            user: User {
+                uid: user.uid,
+                name: user.name,
+                gid: user.gid,
+                groups: user.groups,
+                strict: user.strict,
+            },
             stdin: match stdin {
                 ProcessStdin::Closed => StdinMode::Closed,
                 ProcessStdin::Once => StdinMode::Once,
@@ -444,6 +452,7 @@ impl Owner {
                 memory_bytes: record.resources.memory_bytes.filter(|limit| *limit < memory),
                 pids: None,
             },
+            capabilities,
             no_new_privileges,
             message_path,
             stop_signal,

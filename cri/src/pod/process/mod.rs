@@ -23,7 +23,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::process::{Guest, ProcessExit, ProcessSpec};
+use guests::process::{Guest, Identity, ProcessExit, ProcessSpec};
 use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -80,7 +80,7 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) enum What {
     /// It runs, or ran; since then, in nanoseconds since 1970.
-    Started(i64),
+    Started(i64, Option<Identity>),
     /// It still has not started, and its caller no longer waits.
     Waits,
     /// It cannot be started in this guest.

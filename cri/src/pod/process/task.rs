@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use guests::process::{Event, Guest, OutputStream, ProcessExit, ProcessSpec, ProcessState};
+use guests::process::{Event, Guest, Identity, OutputStream, ProcessExit, ProcessSpec, ProcessState};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -148,10 +148,10 @@ impl Task {
             };
         if !self.started {
             match done!(self.start(&guest, &session).await) {
-                Ok(since) => {
+                Ok((since, identity)) => {
                     self.started = true;
                     self.start_wait = None;
-                    self.tell(What::Started(nanos(since))).await;
+                    self.tell(What::Started(nanos(since), identity)).await;
                 }
                 Err(error) if error.retryable() => return Done::With(Err(error)),
                 Err(error) => return Done::With(Ok(What::Failed(error.to_string()))),
@@ -184,7 +184,7 @@ impl Task {
         &mut self,
         guest: &Arc<dyn Guest>,
         session: &Arc<dyn Session>,
-    ) -> Done<guests::Result<SystemTime>> {
+    ) -> Done<guests::Result<(SystemTime, Option<Identity>)>> {
         let stopped = self.stop.is_some();
         self.tried = true;
         let (guest, session, spec) = (guest.clone(), session.clone(), self.spec.clone());
@@ -196,8 +196,8 @@ impl Task {
         });
         Done::With(match done!(started.await) {
             Ok(ProcessState::Absent) if stopped => return Done::NeverBegan,
-            Ok(ProcessState::Running { started_at, .. }) => Ok(started_at),
-            Ok(ProcessState::Exited(exit)) => Ok(exit.at),
+            Ok(ProcessState::Running { started_at, identity, .. }) => Ok((started_at, identity)),
+            Ok(ProcessState::Exited(exit)) => Ok((exit.at, None)),
             Ok(ProcessState::Absent) => {
                 Err(guests::Error::Ended("the guest forgot the process at once".into()))
             }

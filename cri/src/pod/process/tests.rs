@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::process::{Limits, ProcessId, ProcessSpec, StdinMode, User};
+use guests::process::{Capabilities, Limits, ProcessId, ProcessSpec, StdinMode, User};
 use servers::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
@@ -41,6 +41,7 @@ fn spec() -> ProcessSpec {
         stdin: StdinMode::Closed,
         tty: false,
         limits: Limits::default(),
+        capabilities: Capabilities::default(),
         no_new_privileges: false,
         message_path: None,
         stop_signal: None,
@@ -64,7 +65,7 @@ fn count(file: &Path, told: &mut [usize; 2]) {
 async fn ended(told: &mut mpsc::Receiver<Told>) -> i32 {
     loop {
         match told.recv().await.expect("its end is told").what {
-            What::Started(_) => {}
+            What::Started(..) => {}
             What::Exited(exit) => return exit.code,
             other => panic!("{other:?}"),
         }

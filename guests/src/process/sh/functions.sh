@@ -138,10 +138,10 @@ report() {
   tries=0
   until tell_exit; do
     P=
-    { read -r P t at <pid; } 2>/dev/null
+    { read -r P t at who <pid; } 2>/dev/null
     if supervised; then
       if [ -n "$at" ]; then
-        echo "R $P $at"
+        echo "R $P $at $who"
         return
       fi
     elif [ -n "$S" ] || [ "$tries" -ge 10 ]; then

@@ -1,5 +1,5 @@
-# Becomes the program, with the arguments that it will have. Before this: what is asked (user uid gid groups workdir message
-# privileges), `d` the private directory, `id`, `inside` where it is one more process beside the main one; after it: the
+# Becomes the program, with the arguments that it will have. Before this: what is asked (user uid gid groups strict
+# capabilities workdir message privileges), `d` the private directory, `id`, `inside` where it is one more process beside the main one; after it: the
 # environment. File descriptor 3 as in the supervisor.
 refuse() {
   if [ -n "$inside" ]; then
@@ -17,7 +17,7 @@ can_setpriv() {
   return 1
 }
 cd "$d" && . ./functions
-u=$(id -u) own=$(id -g) asked=$groups
+u=$(id -u) own=$(id -g) held=$(id -G) asked=$groups
 { echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
 if [ -e cgroups ]; then
   while read -r c; do
@@ -38,19 +38,31 @@ listed() {
 }
 set -f
 listed
-if [ -n "$user" ]; then
+if [ -n "$user" ] && [ -z "$strict" ]; then
   for g in $(id -G "$user" 2>/dev/null); do
     if [ "$g" != "$gid" ]; then groups=$groups${groups:+,}$g; fi
   done
 fi
 
 # The prefix that makes the program's process be of that user.
-shell=$(command -v sh)
+shell=$(command -v sh) all=$gid${groups:+,$groups}
 if [ "$u" != 0 ]; then
-  if [ "$uid:$gid:$asked" != "$u:$own:" ]; then
+  all=$(echo $held | tr ' ' ',')
+  if [ "$uid:$gid:$asked" != "$u:$own:" ] || { [ -n "$strict" ] && [ "$held" != "$own" ]; }; then
     refuse "a process of another user or group needs a session with root's rights, or sudo without a password"
   fi
-elif [ "$uid:$gid:$groups" != "0:$own:" ]; then
+  if [ -n "$capabilities" ]; then
+    refuse "capabilities are dropped by root only: log in as root, or allow sudo without a password"
+  fi
+elif [ -n "$capabilities" ]; then
+  if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups --bounding-set "$capabilities" --inh-caps=-all; then
+    set -- --bounding-set "$capabilities" --inh-caps=-all -- "$@"
+    if [ -n "$groups" ]; then set -- --groups "$groups" "$@"; else set -- --clear-groups "$@"; fi
+    set -- "$t" --reuid "$uid" --regid "$gid" "$@"
+  else
+    refuse "the guest cannot drop capabilities ($capabilities): it needs setpriv of util-linux, which knows them"
+  fi
+elif [ "$uid:$gid:$groups" != "0:$own:" ] || { [ -n "$strict" ] && [ "$held" != "$own" ]; }; then
   if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups; then
     if [ -n "$groups" ]; then set -- --groups "$groups" -- "$@"; else set -- --clear-groups -- "$@"; fi
     set -- "$t" --reuid "$uid" --regid "$gid" "$@"
@@ -93,8 +105,8 @@ fi
 if [ -z "$inside" ]; then
   at=$(date +%s)
   began $$
-  echo "$$ $T $at" >"$d/pid"
-  echo "R $$ $at" >&3
+  echo "$$ $T $at $uid $gid $all" >"$d/pid"
+  echo "R $$ $at $uid $gid $all" >&3
   exec 3>&-
 fi
 set +f

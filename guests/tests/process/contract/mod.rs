@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use guests::process::{
-    self, Event, Guest, Limits, Offset, OutputStream, ProcessExit, ProcessId, ProcessSpec, ProcessState,
-    StdinMode, User,
+    self, Capabilities, Event, Guest, Limits, Offset, OutputStream, ProcessExit, ProcessId, ProcessSpec,
+    ProcessState, StdinMode, User,
 };
 use tokio::time::timeout;
 use transports::{Bounds, Captured, Command, Session, Ssh, SshOptions, Stdin, Stream, Transport, capture};
@@ -153,6 +153,7 @@ pub fn spec(id: &str, argv: &[&str]) -> ProcessSpec {
         stdin: StdinMode::Closed,
         tty: false,
         limits: Limits::default(),
+        capabilities: Capabilities::default(),
         no_new_privileges: false,
         message_path: None,
         stop_signal: None,
@@ -173,10 +174,10 @@ macro_rules! contract {
         $crate::contract!(@all clauses);
     };
     (@tests $make:path: clauses) => {
-        $crate::contract!(@tests $make: exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
+        $crate::contract!(@tests $make: exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, capabilities_are_dropped, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
     };
     (@all clauses) => {
-        $crate::contract!(@all exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
+        $crate::contract!(@all exit_codes, signals_are_told_and_end_it, words_and_values_survive, environment_is_what_is_asked, directory_user_and_groups, capabilities_are_dropped, a_start_happens_once, megabytes_arrive_once_across_cuts, an_unread_process_waits_and_goes_on, removal_ends_all_that_it_started, messages_are_read, standard_input_once_and_kept, a_terminal, another_program_inside, a_killed_supervisor_is_told, late_followers_join, limits_hold, limits_change);
     };
     (@tests $make:path: $($clause:ident),*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -85,16 +85,21 @@ pub async fn directory_user_and_groups(place: &Place) {
     let base = place.sh("[ -w /tmp ] && echo /tmp || echo /dev/shm").await;
     let folder = format!("{base}/infra test's dir {:016x}", rand::random::<u64>());
     spec.working_dir = Some(folder.clone());
-    spec.user = User { uid: Some(65534), gid: Some(4321), groups: vec![77, 88], name: None };
+    spec.user = User { uid: Some(65534), gid: Some(4321), groups: vec![77, 88], ..User::default() };
     let told = place.guest.start(&*place.session, &spec).await;
     match told {
-        Ok(_) => {
+        Ok(state) => {
+            let ProcessState::Running { identity: Some(identity), .. } = state else { panic!("{state:?}") };
+            assert_eq!((identity.uid, identity.gid), (65534, 4321));
             let told = read(&mut place.follow(&spec, None).await).await;
             let lines: Vec<&str> = told.stdout.lines().collect();
             assert_eq!(lines[..3], [&folder, "65534", "4321"], "{told:?}");
-            let mut groups: Vec<&str> = lines[3].split(' ').collect();
+            let mut groups: Vec<u32> = lines[3].split(' ').map(|group| group.parse().unwrap()).collect();
             groups.sort_unstable();
-            assert!(["4321", "77", "88"].iter().all(|group| groups.contains(group)), "{groups:?}");
+            assert!([4321, 77, 88].iter().all(|group| groups.contains(group)), "{groups:?}");
+            let mut said = identity.groups;
+            said.sort_unstable();
+            assert_eq!(said, groups, "what is told of it is what it is");
             assert_eq!(lines[5..], ["out"], "a process of another user opens its own output again: {told:?}");
             place.remove(&spec).await;
         }
@@ -118,6 +123,25 @@ pub async fn directory_user_and_groups(place: &Place) {
     assert!(matches!(&error, guests::Error::Unsupported(why) if why.contains("no-such-user")), "{error}");
     assert_eq!(place.state(&spec).await, ProcessState::Absent);
     place.sh(&format!("rm -rf \"{folder}\"")).await;
+}
+
+pub async fn capabilities_are_dropped(place: &Place) {
+    let mut spec = script("caps", "grep -E 'Cap(Bnd|Eff)' /proc/self/status");
+    spec.capabilities.drop = vec!["ALL".into()];
+    spec.capabilities.add = vec!["NET_BIND_SERVICE".into()];
+    match place.guest.start(&*place.session, &spec).await {
+        Ok(_) => {
+            let told = read(&mut place.follow(&spec, None).await).await;
+            assert_eq!(told.stdout, "CapEff:\t0000000000000400\nCapBnd:\t0000000000000400\n", "{told:?}");
+            place.remove(&spec).await;
+        }
+        // Nothing was started where the guest cannot.
+        Err(guests::Error::Unsupported(why)) => {
+            assert!(why.contains("setpriv of util-linux"), "{why}");
+            assert_eq!(place.state(&spec).await, ProcessState::Absent);
+        }
+        Err(error) => panic!("{error}"),
+    }
 }
 
 pub async fn limits_hold(place: &Place) {
