@@ -115,7 +115,7 @@ impl Attachment {
     }
 
     /// The DNS servers and search domains of a guest: its own, or else the network's.
-    pub(super) fn resolution<'a>(&'a self, guest: &'a GuestIdentity) -> (&'a [IpAddr], &'a [String]) {
+    pub fn resolution<'a>(&'a self, guest: &'a GuestIdentity) -> (&'a [IpAddr], &'a [String]) {
         let servers = if guest.servers.is_empty() { &self.dns.nameservers } else { &guest.servers };
         let domain = std::slice::from_ref(&self.dns.domain);
         let network = match (&self.dns.search[..], self.dns.domain.as_str()) {

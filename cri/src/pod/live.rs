@@ -35,7 +35,7 @@ pub(super) struct Live {
     pub(super) family: Family,
     /// The trace of its boot, until the guest has answered.
     pub(super) boot: Option<tracing::Span>,
-    /// The guest being given the pod's sysctls, before it is told to have answered.
+    /// The guest being given what its pod asks for, before it is told to have answered.
     pub(super) settings: Option<Settings>,
     /// The container's log.
     pub(super) log: LogTask,

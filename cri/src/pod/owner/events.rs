@@ -13,7 +13,7 @@ use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
-use crate::pod::settings::Settings;
+use crate::pod::settings::{Asked, Settings};
 use crate::pod::stop::{self, GaveUp};
 use crate::store::{ContainerPhase, ContainerRecord};
 use crate::telemetry;
@@ -112,14 +112,15 @@ impl Owner {
     async fn link_changed(&mut self, record: ContainerRecord, state: LinkState) -> Result<()> {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
-            LinkState::Ready(session)
-                if !self.pod.sysctls.is_empty() && (!record.answered || live.rebooting_until.is_some()) =>
-            {
+            LinkState::Ready(session) => {
+                let booted = !record.answered || live.rebooting_until.is_some();
+                let Some(asked) = Asked::of(&self.pod).filter(|_| booted) else {
+                    return self.answered(record, session).await;
+                };
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
-                live.settings = Some(Settings::begin(session, self.pod.sysctls.clone()));
+                live.settings = Some(Settings::begin(session, asked));
                 Ok(())
             }
-            LinkState::Ready(session) => self.answered(record, session).await,
             LinkState::Connecting { .. } | LinkState::Closed => {
                 live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
