@@ -26,6 +26,6 @@ pub async fn exec(node: &Node, request: ExecRequest) -> Result<ExecResponse> {
     if tty && session.terminals().is_none() {
         return Err(Error::invalid("the guest's protocol has no terminals; run the command without tty"));
     }
-    let container = container.record.id;
+    let container = container.record.id.clone();
     Ok(ExecResponse { url: node.streaming.url(Request::Exec { container, command: cmd, wanted })? })
 }

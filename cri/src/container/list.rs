@@ -13,7 +13,7 @@ use crate::store::ContainerRecord;
 pub fn list(node: &Node, request: ListContainersRequest) -> Result<ListContainersResponse> {
     let filter = request.filter.unwrap_or_default();
     let views = node.pods.views();
-    let records = views.iter().flat_map(|view| view.containers.values()).map(|each| &each.record);
+    let records = views.iter().flat_map(|view| view.containers.values()).map(|each| each.record.as_ref());
     let containers = records.filter(|record| matches(&filter, record)).map(container::item).collect();
     Ok(ListContainersResponse { containers })
 }

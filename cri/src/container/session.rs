@@ -40,7 +40,7 @@ pub(crate) async fn session(
 
 /// The container, once a command in it finds it there: after a slow boot its process is only then being started. The
 /// caller's patience is spent as in [`session`].
-pub(crate) async fn begun(pods: &Pods, id: &str, timeout: Option<Duration>) -> Result<ContainerView> {
+pub(crate) async fn begun(pods: &Pods, id: &str, timeout: Option<Duration>) -> Result<Arc<ContainerView>> {
     let (_, booting) = pods.container(id)?;
     let patience = timeout.unwrap_or_else(|| booting.boot_time_left() + SILENCE);
     let container = pods.container_begun(id, patience).await?;

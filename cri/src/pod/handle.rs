@@ -36,7 +36,7 @@ impl Handle {
                 Error::not_found("pod", id)
             }
         };
-        self.requests.send((request(reply), tracing::Span::current())).await.map_err(|_| gone())?;
+        self.requests.send(Box::new((request(reply), tracing::Span::current()))).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }

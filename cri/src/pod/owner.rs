@@ -48,12 +48,12 @@ const LAST_LINES: Duration = Duration::from_secs(5);
 pub(super) struct Owner {
     context: Arc<Context>,
     pod: PodRecord,
-    containers: BTreeMap<String, ContainerRecord>,
+    containers: BTreeMap<String, Arc<ContainerRecord>>,
     live: Option<Live>,
     /// The processes that are followed, by container.
     processes: BTreeMap<String, Process>,
-    /// What they tell.
-    told: (mpsc::Sender<Told>, mpsc::Receiver<Told>),
+    /// What they tell; boxed, for the queue holds room for many.
+    told: (mpsc::Sender<Box<Told>>, mpsc::Receiver<Box<Told>>),
     dhcp: Option<DhcpGuard>,
     /// Whether a change of what something may use is being carried out.
     updating: bool,
@@ -95,7 +95,7 @@ impl Owner {
         containers: Vec<ContainerRecord>,
     ) -> (Self, watch::Receiver<Arc<View>>) {
         let containers: BTreeMap<_, _> =
-            containers.into_iter().map(|record| (record.id.clone(), record)).collect();
+            containers.into_iter().map(|record| (record.id.clone(), Arc::new(record))).collect();
         let (view, seen) = watch::channel(Arc::new(View { pod: pod.clone(), containers: BTreeMap::new() }));
         let owner = Self {
             context,
@@ -132,9 +132,9 @@ impl Owner {
                 }
             };
             let next = tokio::select! {
-                request = inbox.recv() => Next::Request(request),
+                asked = inbox.recv() => Next::Request(asked.map(|asked| *asked)),
                 happened = happened => Next::Happened(happened),
-                Some(told) = self.told.1.recv() => Next::Told(told),
+                Some(told) = self.told.1.recv() => Next::Told(*told),
                 () = at(self.settle_at) => Next::Settle,
             };
             match next {
@@ -223,7 +223,7 @@ impl Owner {
                 rebooting_until: live.and_then(|live| live.rebooting_until),
                 console: provider.and_then(|provider| provider.console(&record.machine)),
             };
-            (record.id.clone(), container)
+            (record.id.clone(), Arc::new(container))
         });
         let view = Arc::new(View { pod: self.pod.clone(), containers: containers.collect() });
         let before = self.view.send_replace(Arc::clone(&view));
@@ -240,19 +240,28 @@ impl Owner {
     /// Makes a container's record durable, then visible.
     async fn save(&mut self, record: ContainerRecord) -> Result<()> {
         self.context.store.put_container(&record).await?;
-        self.containers.insert(record.id.clone(), record);
+        self.containers.insert(record.id.clone(), Arc::new(record));
         self.publish();
         Ok(())
     }
 
+    fn each(&self) -> impl Iterator<Item = &ContainerRecord> {
+        self.containers.values().map(AsRef::as_ref)
+    }
+
+    /// A container's record, to be changed and saved.
+    fn recorded(&self, id: &str) -> Option<ContainerRecord> {
+        self.containers.get(id).map(|record| record.as_ref().clone())
+    }
+
     fn container(&self, id: &str) -> Result<ContainerRecord> {
-        self.containers.get(id).cloned().ok_or_else(|| Error::not_found("container", id))
+        self.recorded(id).ok_or_else(|| Error::not_found("container", id))
     }
 }
 
 /// What the owner turns to next.
 enum Next {
-    Request(Option<Asked>),
+    Request(Option<(Request, tracing::Span)>),
     Happened(super::live::Happened),
     Told(Told),
     Settle,
@@ -272,7 +281,7 @@ impl Owner {
 
     /// The containers as they are recorded.
     pub(super) fn records(&self) -> Vec<ContainerRecord> {
-        self.containers.values().cloned().collect()
+        self.each().cloned().collect()
     }
 
     /// Whether the pod's network is still on the node.

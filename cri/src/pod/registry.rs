@@ -42,7 +42,7 @@ impl Pods {
     }
 
     /// A container by its id or the unique beginning of it, with its pod.
-    pub fn container(&self, id: &str) -> Result<(Arc<View>, ContainerView)> {
+    pub fn container(&self, id: &str) -> Result<(Arc<View>, Arc<ContainerView>)> {
         let (handle, id) = self.find_container(id)?;
         let view = handle.view.borrow().clone();
         let container = view.containers.get(&id).cloned();
@@ -50,7 +50,7 @@ impl Pods {
     }
 
     /// One container, once it is begun or will never be; as it is after `patience` where that takes longer.
-    pub async fn container_begun(&self, id: &str, patience: Duration) -> Result<ContainerView> {
+    pub async fn container_begun(&self, id: &str, patience: Duration) -> Result<Arc<ContainerView>> {
         let (handle, id) = self.find_container(id)?;
         let mut seen = handle.view.clone();
         let settled = seen.wait_for(|view| {
@@ -217,7 +217,10 @@ fn one<T>(kind: &str, id: &str, mut found: impl Iterator<Item = T>) -> Result<Op
 async fn wait(handle: &Handle, id: &str, wanted: impl Fn(&ContainerView) -> bool) -> Result<()> {
     let gone = || Error::not_found("container", id);
     let mut view = handle.view.clone();
-    let view = view.wait_for(|view| view.containers.get(id).is_none_or(&wanted)).await.map_err(|_| gone())?;
+    let view = view
+        .wait_for(|view| view.containers.get(id).is_none_or(|container| wanted(container)))
+        .await
+        .map_err(|_| gone())?;
     if view.containers.contains_key(id) { Ok(()) } else { Err(gone()) }
 }
 

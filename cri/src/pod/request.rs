@@ -34,8 +34,8 @@ pub(super) enum Request {
     RemovePod(Reply),
 }
 
-/// A request, and the span of who asks.
-pub(super) type Asked = (Request, tracing::Span);
+/// A request, and the span of who asks. Boxed, for each owner holds room for many.
+pub(super) type Asked = Box<(Request, tracing::Span)>;
 
 /// What becomes of a limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

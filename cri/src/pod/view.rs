@@ -18,14 +18,14 @@ pub struct View {
     /// Its record.
     pub pod: PodRecord,
     /// Its containers by id; the machine of a pod of processes is none that anyone asked for, and not among them.
-    pub containers: BTreeMap<String, ContainerView>,
+    pub containers: BTreeMap<String, Arc<ContainerView>>,
 }
 
 /// A container at one moment.
 #[derive(Debug, Clone)]
 pub struct ContainerView {
     /// Its record.
-    pub record: ContainerRecord,
+    pub record: Arc<ContainerRecord>,
     /// The way to its guest, while its machine runs.
     pub link: Option<Link>,
     /// Whether its guest has answered once.

@@ -33,7 +33,7 @@ use crate::store::PodPhase;
 /// The container whose figures a pod's machine are: the one that is the machine, else the first of those that run in
 /// it, so that nothing is counted twice.
 pub fn measured(view: &View) -> Option<&ContainerView> {
-    let live = || view.containers.values().filter(|each| each.is_live());
+    let live = || view.containers.values().map(AsRef::as_ref).filter(|each| each.is_live());
     live().find(|each| each.record.is_machine()).or_else(|| live().min_by_key(|each| each.record.created_at))
 }
 

@@ -29,6 +29,9 @@ use crate::error::{Error, Result};
 const PODS: TableDefinition<&str, &[u8]> = TableDefinition::new("pods");
 const CONTAINERS: TableDefinition<&str, &[u8]> = TableDefinition::new("containers");
 
+/// What of the file is kept in memory: it is read at the start, and else only written.
+const CACHE_BYTES: usize = 1 << 20;
+
 /// The database. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -154,7 +157,7 @@ impl Shared {
         let mut attempt = || {
             let database = match held.take() {
                 Some(database) => database,
-                None => Database::create(&self.path)?,
+                None => Database::builder().set_cache_size(CACHE_BYTES).create(&self.path)?,
             };
             let done = work(&database)?;
             *held = Some(database);

@@ -17,7 +17,7 @@ use crate::store::{ContainerPhase, ContainerRecord, Role};
 impl Owner {
     /// The hidden machine of the pod's processes.
     pub(super) fn host(&self) -> Option<ContainerRecord> {
-        self.containers.values().find(|record| matches!(record.role, Role::Host)).cloned()
+        self.each().find(|record| matches!(record.role, Role::Host)).cloned()
     }
 
     /// Whether a machine runs, or shall, whatever its container has come to.
@@ -52,7 +52,7 @@ impl Owner {
         let adopted = |record: &ContainerRecord| {
             record.id != host.id && record.is_machine() && record.machine == host.machine
         };
-        if self.containers.values().any(adopted) { self.forget_host(&host).await } else { Ok(()) }
+        if self.each().any(adopted) { self.forget_host(&host).await } else { Ok(()) }
     }
 
     async fn forget_host(&mut self, host: &ContainerRecord) -> Result<()> {

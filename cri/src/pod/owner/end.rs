@@ -92,7 +92,7 @@ impl Owner {
 
     /// Stops and removes a container. One that does not exist is a success.
     pub(super) async fn remove_container(&mut self, id: &str) -> Result<()> {
-        let Some(mut record) = self.containers.get(id).cloned() else { return Ok(()) };
+        let Some(mut record) = self.recorded(id) else { return Ok(()) };
         if self.machine_runs(&record) {
             self.end(record).await?;
             record = self.container(id)?;

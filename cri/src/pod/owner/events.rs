@@ -27,7 +27,11 @@ impl Owner {
     /// Handles one thing that happened to the live container.
     pub(super) async fn handle(&mut self, happened: Happened) -> Result<()> {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
-        let record = self.containers.get(&live.container).cloned().expect("a live container has a record");
+        let record = self
+            .containers
+            .get(&live.container)
+            .map(|record| record.as_ref().clone())
+            .expect("a live container has a record");
         match happened {
             Happened::Machine(MachineState::Running { resets }) => {
                 if live.link.is_none() && record.phase == ContainerPhase::Starting {

@@ -100,29 +100,29 @@ impl Owner {
 
     /// The machine that a process runs in.
     fn machine_of(&self, process: &ContainerRecord) -> Option<&ContainerRecord> {
-        self.containers.values().find(|record| record.is_machine() && record.machine == process.machine)
+        self.each().find(|record| record.is_machine() && record.machine == process.machine)
     }
 
     /// The machine that processes can be run in.
     fn machine_for_processes(&self) -> Option<&ContainerRecord> {
-        self.containers.values().find(|record| {
+        self.each().find(|record| {
             record.is_machine() && (record.phase == ContainerPhase::Created || is_live(record.phase))
         })
     }
 
     /// Whether a machine runs, or shall.
     pub(in crate::pod) fn has_live_machine(&self) -> bool {
-        self.containers.values().any(|record| self.machine_runs(record))
+        self.each().any(|record| self.machine_runs(record))
     }
 
     /// Whether the pod had processes and has lost the machine that they ran in.
     pub(super) fn is_spent(&self) -> bool {
-        let processes = self.containers.values().any(|record| !record.is_machine());
+        let processes = self.each().any(|record| !record.is_machine());
         let ended = |record: &ContainerRecord| {
             record.phase == ContainerPhase::Exited && (processes || matches!(record.role, Role::Host))
         };
         self.machine_for_processes().is_none()
-            && self.containers.values().any(|record| record.is_machine() && ended(record))
+            && self.each().any(|record| record.is_machine() && ended(record))
     }
 
     /// What a container is told that comes to a spent pod.
@@ -191,7 +191,7 @@ impl Owner {
             return Ok(());
         }
         if let What::Cleaned(result, reply) = what {
-            let result = match (result, self.containers.get(&container).cloned()) {
+            let result = match (result, self.recorded(&container)) {
                 (Ok(()), Some(record)) => self.undo_container(&record).await,
                 (result, _) => result,
             };
@@ -199,9 +199,7 @@ impl Owner {
             let _ = reply.send(result);
             return Ok(());
         }
-        let Some(mut record) =
-            self.containers.get(&container).cloned().filter(|record| is_live(record.phase))
-        else {
+        let Some(mut record) = self.recorded(&container).filter(|record| is_live(record.phase)) else {
             return Ok(());
         };
         match what {
@@ -296,8 +294,7 @@ impl Owner {
     pub(super) async fn end_processes(&mut self, machine: &ContainerRecord, exit: &ExitRecord) -> Result<()> {
         let of_machine =
             |record: &&ContainerRecord| !record.is_machine() && record.machine == machine.machine;
-        let ids: Vec<String> =
-            self.containers.values().filter(of_machine).map(|record| record.id.clone()).collect();
+        let ids: Vec<String> = self.each().filter(of_machine).map(|record| record.id.clone()).collect();
         let mut words = Vec::new();
         {
             let followed = ids.iter().filter_map(|id| self.processes.get(id));
@@ -306,7 +303,7 @@ impl Owner {
             loop {
                 tokio::select! {
                     biased;
-                    Some(told) = self.told.1.recv() => words.push(told),
+                    Some(told) = self.told.1.recv() => words.push(*told),
                     _ = &mut finished => break,
                 }
             }
@@ -337,7 +334,7 @@ impl Owner {
     /// Records the end of a process that runs, or shall.
     pub(super) async fn end_process(&mut self, id: &str, exit: &ExitRecord) -> Result<()> {
         self.processes.remove(id);
-        let Some(mut record) = self.containers.get(id).cloned().filter(|record| is_live(record.phase)) else {
+        let Some(mut record) = self.recorded(id).filter(|record| is_live(record.phase)) else {
             return Ok(());
         };
         record.phase = ContainerPhase::Exited;
@@ -367,7 +364,7 @@ impl Owner {
                 let (told, container) = (self.told.0.clone(), id.to_owned());
                 tokio::spawn(async move {
                     let what = What::Cleaned(cleaning.await, reply);
-                    let _ = told.send(Told { container, what }).await;
+                    let _ = told.send(Box::new(Told { container, what })).await;
                 });
             }
             Ok(None) => drop(reply.send(self.remove_container(id).await)),
@@ -377,7 +374,7 @@ impl Owner {
 
     /// The work in the guest that comes before a process's record is forgotten; none where the guest holds nothing.
     async fn begin_cleaning(&mut self, id: &str) -> Result<Option<impl Future<Output = Result<()>> + use<>>> {
-        let Some(mut record) = self.containers.get(id).cloned().filter(|record| !record.is_machine()) else {
+        let Some(mut record) = self.recorded(id).filter(|record| !record.is_machine()) else {
             return Ok(None);
         };
         if is_live(record.phase) {

@@ -57,7 +57,7 @@ impl Owner {
                 let told = self.told.0.clone();
                 tokio::spawn(async move {
                     let what = What::Updated(work.await, updated, reply);
-                    let _ = told.send(Told { container, what }).await;
+                    let _ = told.send(Box::new(Told { container, what })).await;
                 });
             }
             Ok(None) => drop(reply.send(Ok(()))),
@@ -135,7 +135,7 @@ impl Owner {
         self.is_free()?;
         self.attachment()?;
         pod.resources = resources;
-        let machines = || self.containers.values().filter(|record| record.is_machine());
+        let machines = || self.each().filter(|record| record.is_machine());
         let running = machines().find(|record| self.machine_runs(record));
         let concerned = |record: &&ContainerRecord| {
             record.resources.or(resources) != record.resources.or(self.pod.resources)

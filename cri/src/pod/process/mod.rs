@@ -126,7 +126,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Begins, or goes on from the log's checkpoint.
-    pub(super) fn spawn(config: ProcessConfig, told: mpsc::Sender<Told>) -> Self {
+    pub(super) fn spawn(config: ProcessConfig, told: mpsc::Sender<Box<Told>>) -> Self {
         let (asks, asked) = mpsc::channel(WAITING_ASKS);
         let task = tokio::spawn(Task::new(config, told, asked).run()).abort_handle();
         Self { asks, task }

@@ -39,7 +39,7 @@ pub(super) struct Task {
     family: Family,
     log: ProcessLog,
     start_wait: Option<Instant>,
-    told: mpsc::Sender<Told>,
+    told: mpsc::Sender<Box<Told>>,
     asked: mpsc::Receiver<Ask>,
     /// Whether a start was ever sent to the guest.
     tried: bool,
@@ -83,7 +83,11 @@ macro_rules! done {
 }
 
 impl Task {
-    pub(super) fn new(config: ProcessConfig, told: mpsc::Sender<Told>, asked: mpsc::Receiver<Ask>) -> Self {
+    pub(super) fn new(
+        config: ProcessConfig,
+        told: mpsc::Sender<Box<Told>>,
+        asked: mpsc::Receiver<Ask>,
+    ) -> Self {
         let ProcessConfig { container, spec, started, tried, sessions, family, log, start_wait } = config;
         Self {
             container,
@@ -358,7 +362,7 @@ impl Task {
 
     async fn tell(&self, what: What) {
         // The owner may be ending.
-        let _ = self.told.send(Told { container: self.container.clone(), what }).await;
+        let _ = self.told.send(Box::new(Told { container: self.container.clone(), what })).await;
     }
 }
 

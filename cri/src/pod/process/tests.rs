@@ -62,7 +62,7 @@ fn count(file: &Path, told: &mut [usize; 2]) {
 }
 
 /// The exit code of a process that is started and ends.
-async fn ended(told: &mut mpsc::Receiver<Told>) -> i32 {
+async fn ended(told: &mut mpsc::Receiver<Box<Told>>) -> i32 {
     loop {
         match told.recv().await.expect("its end is told").what {
             What::Started(..) => {}
