@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::Group::{self, Build, Guest, Run, Test};
+use super::Group::{self, Build, Guest, Peer, Run, Test};
 use crate::{progress, run};
 
 /// A package, for whom, and why.
@@ -38,11 +38,11 @@ const PACKAGES: &[Package] = &[
     package("openssh-client", &[Guest, Run, Test], "makes keys, and is a peer in tests"),
     package("qemu-system-x86", &[Run, Test], "runs the machines"),
     package("ovmf", &[Run, Test], "UEFI firmware for the images that ask for it"),
-    package("iproute2", &[Run, Test], "makes network namespaces and their links"),
-    package("containernetworking-plugins", &[Run, Test], "wires pods: bridge, host-local, portmap"),
-    package("iptables", &[Run, Test], "the CNI's portmap and masquerading call it"),
+    package("iproute2", &[Run, Test, Peer], "makes network namespaces and their links"),
+    package("containernetworking-plugins", &[Run, Test, Peer], "wires pods: bridge, host-local, portmap"),
+    package("iptables", &[Run, Test, Peer], "the CNI's portmap and masquerading call it"),
     package("nftables", &[Run, Test], "the same on newer systems"),
-    package("docker-registry", &[Run, Test], "the local registry that images are pulled from"),
+    package("docker-registry", &[Run, Test, Peer], "the local registry that images are pulled from"),
     package("curl", &[Run], "the demo asks the guest's web service"),
     package("sshpass", &[Run, Test], "password logins by the plain SSH client"),
     package("openssh-server", &[Test], "a real SSH server for the transport's tests"),
@@ -53,8 +53,9 @@ const PACKAGES: &[Package] = &[
     package("socat", &[Test], "a connection that can be cut, in tests"),
     package("jq", &[Test], "reads JSON in tests"),
     package("skopeo", &[Test], "an independent client of registries"),
-    package("util-linux", &[Run, Test], "enters namespaces, sets privileges"),
+    package("util-linux", &[Run, Test, Peer], "enters namespaces, sets privileges"),
     package("sudo", &[Test], "a guest's user that may become root"),
+    package("runc", &[Peer], "runs the containers of containerd"),
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),
 ];
 

@@ -1,4 +1,11 @@
-//! Programs written in Go, built from a module of our own where Go is present.
+//! Programs written in Go, built from modules of our own where Go is present.
+//!
+//! ```text
+//!   go/MODULE/{go.mod,go.sum} -> go build -> tools/NAME-HASH
+//! ```
+//!
+//! Happy path: they are in the cache, by what the module's two files say. Failure paths: no Go that is new enough is no error
+//! here, and each caller says what it leaves out; a build that fails shows its last lines.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,11 +15,43 @@ use anyhow::{Context, Result};
 use crate::cache::{self, Key};
 use crate::{run, tree};
 
-/// The oldest Go that builds the module.
+/// The oldest Go that builds the modules.
 const OLDEST: (u32, u32) = (1, 26);
 
 /// What is said where it is not.
-pub(super) const ABSENT: &str = "Go 1.26 or newer is not installed: what needs crictl or critest is left out";
+pub(super) const ABSENT: &str =
+    "Go 1.26 or newer is not installed: what needs crictl, critest or containerd is left out";
+
+/// A module of ours, which names the version of what is built.
+struct Module {
+    /// Its folder below `go/`.
+    folder: &'static str,
+    /// The module whose programs are built, as `go.mod` requires it.
+    required: &'static str,
+    /// What people call that.
+    title: &'static str,
+    /// The variable that the programs tell their version from.
+    version: &'static str,
+    /// Parts that are chosen by name, separated by commas.
+    tags: &'static str,
+}
+
+const CRI_TOOLS: Module = Module {
+    folder: "cri-tools",
+    required: "sigs.k8s.io/cri-tools",
+    title: "cri-tools",
+    version: "sigs.k8s.io/cri-tools/pkg/version.Version",
+    tags: "",
+};
+
+const CONTAINERD: Module = Module {
+    folder: "containerd",
+    required: "github.com/containerd/containerd/v2",
+    title: "containerd",
+    version: "github.com/containerd/containerd/v2/version.Version",
+    // Snapshotters that nobody asks for here; without them no C library is needed.
+    tags: "no_btrfs,no_devmapper,no_zfs",
+};
 
 /// A program that is built: how `go` is asked for it, its package, and its name.
 struct Program {
@@ -25,7 +64,7 @@ struct Program {
 pub(super) fn crictl() -> Result<Option<PathBuf>> {
     const CRICTL: Program =
         Program { verb: &["build"], package: "sigs.k8s.io/cri-tools/cmd/crictl", name: "crictl" };
-    Ok(build("crictl", &[CRICTL])?.map(|folder| folder.join("crictl")))
+    Ok(build("crictl", &CRI_TOOLS, &[CRICTL])?.map(|folder| folder.join("crictl")))
 }
 
 /// The folder with `critest.test` of the version that the module names, and `ginkgo` that runs it; `None` without a Go that
@@ -35,46 +74,69 @@ pub(super) fn critest() -> Result<Option<PathBuf>> {
         Program { verb: &["test", "-c"], package: "sigs.k8s.io/cri-tools/cmd/critest", name: "critest.test" },
         Program { verb: &["build"], package: "github.com/onsi/ginkgo/v2/ginkgo", name: "ginkgo" },
     ];
-    build("critest", &PROGRAMS)
+    build("critest", &CRI_TOOLS, &PROGRAMS)
 }
 
-/// The folder with programs of the module, built once.
-fn build(title: &str, programs: &[Program]) -> Result<Option<PathBuf>> {
+/// The folder with `containerd` of the version that the module names, and its shim for runc; `None` without a Go that is new
+/// enough.
+pub(super) fn containerd() -> Result<Option<PathBuf>> {
+    const PROGRAMS: [Program; 2] = [
+        Program {
+            verb: &["build"],
+            package: "github.com/containerd/containerd/v2/cmd/containerd",
+            name: "containerd",
+        },
+        Program {
+            verb: &["build"],
+            package: "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2",
+            name: "containerd-shim-runc-v2",
+        },
+    ];
+    build("containerd", &CONTAINERD, &PROGRAMS)
+}
+
+/// The folder with programs of a module, built once.
+fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<PathBuf>> {
     let Some(go) = find() else { return Ok(None) };
-    let module = tree::xtask().join("go/cri-tools");
+    let place = tree::xtask().join("go").join(module.folder);
     let read = |name: &str| {
-        std::fs::read_to_string(module.join(name))
-            .with_context(|| format!("cannot read {name} of {}", module.display()))
+        std::fs::read_to_string(place.join(name))
+            .with_context(|| format!("cannot read {name} of {}", place.display()))
     };
     let requirements = read("go.mod")?;
-    let version = requirements
-        .lines()
-        .find_map(|line| line.trim_start_matches("require").trim().strip_prefix("sigs.k8s.io/cri-tools "))
-        .context("the module names no version of cri-tools")?
-        .to_owned();
+    let version = required(&requirements, module.required)
+        .with_context(|| format!("{} names no version of {}", place.display(), module.title))?;
     let key = Key::new().add(&requirements).add(read("go.sum")?);
-    let folder = cache::keep("tools", title, key, |folder| {
+    let folder = cache::keep("tools", name, key, |folder| {
         for program in programs {
             let mut command = Command::new(&go);
             command
                 .args(program.verb)
-                .arg("-ldflags")
-                .arg(format!("-s -w -X sigs.k8s.io/cri-tools/pkg/version.Version={version}"))
+                .args(["-tags", module.tags, "-ldflags"])
+                .arg(format!("-s -w -X {}={version}", module.version))
                 .arg("-o")
                 .arg(folder.join(program.name))
                 .arg(program.package)
-                .current_dir(&module)
+                .current_dir(&place)
                 .env("CGO_ENABLED", "0")
                 .env("GOFLAGS", "-trimpath -buildvcs=false -mod=readonly");
             if std::env::var_os("HOME").is_none() {
                 let root = cache::root()?.join("go");
                 command.env("GOPATH", root.join("path")).env("GOCACHE", root.join("build"));
             }
-            run::step(&format!("building {} of cri-tools {version}", program.name), &mut command)?;
+            run::step(&format!("building {} of {} {version}", program.name, module.title), &mut command)?;
         }
         Ok(())
     })?;
     Ok(Some(folder))
+}
+
+/// The version of a module that a `go.mod` requires.
+fn required<'a>(requirements: &'a str, module: &str) -> Option<&'a str> {
+    requirements.lines().find_map(|line| {
+        let mut words = line.trim_start_matches("require").split_whitespace();
+        (words.next() == Some(module)).then(|| words.next())?
+    })
 }
 
 /// A Go that is new enough: the one on the path, else where its own installer puts it.
@@ -95,7 +157,18 @@ fn new_enough(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::new_enough;
+    use super::{new_enough, required};
+
+    #[test]
+    fn the_version_that_a_module_names_is_found() {
+        let of = |text| required(text, "example.org/a/v2");
+        assert_eq!(of("go 1.26\n\nrequire example.org/a/v2 v2.3.7\n"), Some("v2.3.7"));
+        assert_eq!(
+            of("require (\n\texample.org/a v1.0.0\n\texample.org/a/v2 v2.0.0 // indirect\n)\n"),
+            Some("v2.0.0")
+        );
+        assert_eq!(of("require example.org/b v1.0.0\n"), None);
+    }
 
     #[test]
     fn versions_are_compared_by_number() {

@@ -28,12 +28,14 @@ pub(crate) enum Group {
     Run,
     /// Running the tests.
     Test,
+    /// Running containerd as the peer in tests and measurements; only if it is named.
+    Peer,
 }
 
 /// Arguments of `cargo xtask setup`.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// For what; for everything if nothing is named.
+    /// For what; for everything but the peer if nothing is named.
     #[arg(value_enum)]
     groups: Vec<Group>,
 }
@@ -48,6 +50,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         if crictl()?.is_none() || critest()?.is_none() {
             progress::line(go::ABSENT);
         }
+    }
+    if groups.contains(&Group::Peer) && containerd()?.is_none() {
+        progress::line(go::ABSENT);
     }
     progress::line("everything needed is installed");
     Ok(ExitCode::SUCCESS)
@@ -78,6 +83,11 @@ pub(crate) fn crictl() -> Result<Option<PathBuf>> {
 /// The folder with the program `critest.test` and its runner `ginkgo`, built once; `None` where there is no Go.
 pub(crate) fn critest() -> Result<Option<PathBuf>> {
     go::critest()
+}
+
+/// The folder with the program `containerd` and its shim, built once; `None` where there is no Go.
+pub(crate) fn containerd() -> Result<Option<PathBuf>> {
+    go::containerd()
 }
 
 /// The Go that is new enough to build our tools, if there is one.
