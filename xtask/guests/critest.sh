@@ -1,6 +1,6 @@
 # critest: what the containers are to critest that this project runs: busybox with the few further programs and users that its
 # specs ask for, a web server on port 80, dropbear. It boots as fast as an image with a boot loader can.
-# parts: say packages kernel disk access busybox
+# parts: say packages kernel disk access busybox upstream
 
 fetch_packages "$PWD/debs" dropbear-bin busybox-static util-linux "$(kernel_package)"
 say "unpacking"
@@ -13,19 +13,8 @@ copy_program "$PWD/from" "$PWD/root" usr/sbin/dropbear
 rm root/bin/setpriv
 copy_program "$PWD/from" "$PWD/root" usr/bin/setpriv
 
-# Users and groups of the images that stand in for others.
-cat >> root/etc/passwd <<'X'
-www-data:x:33:33:www-data:/var/www:/bin/sh
-default-user:x:1000:1000:default-user:/tmp:/bin/sh
-X
-cat >> root/etc/group <<'X'
-www-data:x:33:
-default-user:x:1000:
-group-defined-in-image:x:50000:default-user
-X
-# Programs that the distribution's busybox leaves out.
-printf '#!/bin/sh\npidof "$@" | tr " " "\\n"\n' > root/bin/pgrep
-printf '#!/bin/sh\ncat /proc/sysvipc/shm\n' > root/bin/ipcs
+upstream_users "$PWD/root"
+upstream_programs "$PWD/root"
 # Limits need control groups.
 cat > root/etc/syslog <<'X'
 #!/bin/sh
@@ -36,7 +25,7 @@ cat > root/etc/application <<'X'
 #!/bin/sh
 logger -t httpd "serves /var/www on port 80"
 X
-chmod +x root/bin/pgrep root/bin/ipcs root/etc/syslog root/etc/application
+chmod +x root/etc/syslog root/etc/application
 # Nobody sits at the console.
 sed -i '/getty/d' root/etc/inittab
 

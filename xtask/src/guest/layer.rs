@@ -1,12 +1,14 @@
-//! The one layer of a containerDisk: a tar with `disk/NAME.qcow2`, the same bytes for the same disk always.
+//! The one layer of an image, the same bytes for the same content always: of a containerDisk a tar with `disk/NAME.qcow2`,
+//! of containers the tar of their root.
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
+
+use super::Image;
 
 /// The owner of the disk by the convention of containerDisks.
 const OWNER: u64 = 107;
@@ -24,20 +26,25 @@ impl Blob {
 }
 
 /// Writes the layer.
-pub(super) fn write(name: &str, disk: &Path, to: impl Write) -> Result<()> {
+pub(super) fn write(image: &Image, mut to: impl Write) -> Result<()> {
+    let path = image.file();
+    let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+    if image.is_root() {
+        io::copy(&mut file, &mut to).context("cannot write the layer")?;
+        return to.flush().context("cannot write the layer");
+    }
     let mut tar = Builder::new(to);
     let mut folder = header(EntryType::Directory, 0o555, 0);
     tar.append_data(&mut folder, "disk/", io::empty())?;
-    let file = File::open(disk).with_context(|| format!("cannot open {}", disk.display()))?;
     let mut entry = header(EntryType::Regular, 0o440, file.metadata()?.len());
-    tar.append_data(&mut entry, format!("disk/{name}.qcow2"), file)?;
+    tar.append_data(&mut entry, format!("disk/{}.qcow2", image.name), file)?;
     tar.into_inner().context("cannot write the layer")?.flush().context("cannot write the layer")
 }
 
 /// Digest and size of the layer.
-pub(super) fn measure(name: &str, disk: &Path) -> Result<Blob> {
+pub(super) fn measure(image: &Image) -> Result<Blob> {
     let mut counter = Counter { hash: Sha256::new(), size: 0 };
-    write(name, disk, &mut counter)?;
+    write(image, &mut counter)?;
     Ok(Blob { digest: format!("sha256:{}", hex::encode(counter.hash.finalize())), size: counter.size })
 }
 

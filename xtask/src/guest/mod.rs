@@ -3,8 +3,8 @@
 //! Happy path: an image is built by its recipe (`guests/NAME.sh`) from the packages of the host's own distribution, kept in
 //! the cache by the content of that recipe, and linked from `target/guests/NAME`. Beside `NAME.qcow2` stand
 //! `NAME.hostkey.pub` (the public host keys, where the image has its own), `NAME.key` (a key that logs in as root, where
-//! it takes one) and `NAME.facts` (its labels). Failure paths: a recipe that fails shows its last lines and leaves nothing
-//! in the cache.
+//! it takes one) and `NAME.facts` (its labels). The root of containers is built the same way, and is `NAME.tar`.
+//! Failure paths: a recipe that fails shows its last lines and leaves nothing in the cache.
 
 mod check;
 mod facts;
@@ -25,6 +25,10 @@ use crate::{progress, setup, tree};
 pub(crate) const NAMES: [&str; 5] = ["mini", "dropbear", "systemd", "sysvinit", "cloud"];
 /// The guest that stands in for the container images of critest.
 pub(crate) const CRITEST: &str = "critest";
+/// No guest: the root of the container images of critest, for a runtime that runs containers.
+pub(crate) const CONTAINERS: &str = "containers";
+/// What is built only if it is named.
+const NAMED: [&str; 2] = [CRITEST, CONTAINERS];
 
 /// Arguments of `cargo xtask guest`.
 #[derive(clap::Args)]
@@ -36,19 +40,22 @@ pub(crate) const CRITEST: &str = "critest";
   cloud     as the distribution's cloud images are, with cloud-init
   critest   what stands in for the container images of critest; built if it is named
 
+No guest, and built if it is named:
+  containers  the same container images for a runtime that runs containers
+
 Examples:
   cargo xtask guest mini
   cargo xtask guest --check mini dropbear
   cargo xtask guest --push 127.0.0.1:5000")]
 pub(crate) struct Arguments {
     /// The guests to build; all but critest if none is named.
-    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES.into_iter().chain([CRITEST])))]
+    #[arg(value_parser = clap::builder::PossibleValuesParser::new(NAMES.into_iter().chain(NAMED)))]
     names: Vec<String>,
     /// Boot each one and log in to it.
     #[arg(long)]
     check: bool,
-    /// Push them as containerDisks to a registry that speaks plain HTTP, as `HOST:PORT/guests/NAME:latest`; critest under
-    /// the names that it stands in for.
+    /// Push them as containerDisks to a registry that speaks plain HTTP, as `HOST:PORT/guests/NAME:latest`; critest and
+    /// containers under the names that they stand in for.
     #[arg(long, value_name = "HOST:PORT")]
     push: Option<String>,
 }
@@ -64,6 +71,16 @@ impl Image {
     /// The disk.
     pub(crate) fn disk(&self) -> PathBuf {
         self.beside("qcow2")
+    }
+
+    /// Whether it is the root of containers, and no machine's disk.
+    fn is_root(&self) -> bool {
+        self.name == CONTAINERS
+    }
+
+    /// What it consists of: the disk, or the tar of the root.
+    fn file(&self) -> PathBuf {
+        self.beside(if self.is_root() { "tar" } else { "qcow2" })
     }
 
     /// What tells it from an image of the same name and other content.
@@ -96,6 +113,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     };
     let mut groups = vec![setup::Group::Guest];
     if arguments.check {
+        if names.contains(&CONTAINERS) {
+            bail!("{CONTAINERS} is no guest and boots nowhere: leave it out of what is checked");
+        }
         groups.push(setup::Group::Run);
     }
     setup::packages(&groups)?;
@@ -109,15 +129,15 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     for image in &images {
-        progress::line(&format!("{} {}", image.name, image.disk().display()));
+        progress::line(&format!("{} {}", image.name, image.file().display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The image of a guest, built if it is not in the cache.
 pub(crate) fn build(name: &str) -> Result<Image> {
-    if !NAMES.contains(&name) && name != CRITEST {
-        bail!("there is no guest {name}: the guests are {} and {CRITEST}", NAMES.join(", "));
+    if !NAMES.contains(&name) && !NAMED.contains(&name) {
+        bail!("there is no guest {name}: there are {} and {}", NAMES.join(", "), NAMED.join(", "));
     }
     let folder = recipe::build(name)?;
     link(name, &folder)?;

@@ -1,12 +1,12 @@
 //! Under which names a guest stands in a registry, and what its image's configuration says there.
 //!
 //! A sample guest is `guests/NAME:latest`. The guest of critest stands in for all of the container images that critest pulls,
-//! by their upstream names: its specs name no others. Images that have to be different ones have the same disk and another
-//! title.
+//! by their upstream names: its specs name no others. So does the root of containers, for a runtime that runs containers.
+//! Images that have to be different ones have the same disk or root and another title.
 
-use super::CRITEST;
+use super::{CONTAINERS, CRITEST};
 
-/// One image of a registry: the same disk may be several.
+/// One image of a registry: the same disk or root may be several.
 #[derive(Debug)]
 pub(super) struct Published {
     /// The repository without a registry's host.
@@ -15,8 +15,10 @@ pub(super) struct Published {
     pub(super) tags: &'static [&'static str],
     /// The user that the image's configuration names.
     pub(super) user: Option<&'static str>,
-    /// What tells it from another image with the same disk.
+    /// What tells it from another image with the same disk or root.
     pub(super) title: Option<&'static str>,
+    /// What a container of it starts by itself; nothing where it is a machine, which boots.
+    pub(super) command: &'static [&'static str],
 }
 
 /// The repositories whose images may be one and the same, as containers of one pod: a machine has one image.
@@ -45,17 +47,44 @@ const OTHERS: &[(&str, &[&str], Option<&str>)] = &[
 
 const LATEST: &[&str] = &["latest"];
 
+/// The image that containerd makes the first container of each pod from, in the version that we build. An image of its own:
+/// critest counts the tags of the other `pause`.
+const SANDBOX: (&str, &[&str]) = ("pause", &["3.10.2"]);
+
 /// The images that a guest is published as.
 pub(super) fn of(guest: &str) -> Vec<Published> {
-    if guest != CRITEST {
-        let repository = super::push::repository(guest);
-        return vec![Published { repository, tags: LATEST, user: None, title: None }];
+    match guest {
+        CRITEST => upstream(),
+        CONTAINERS => {
+            let (repository, tags) = SANDBOX;
+            let mut images = upstream();
+            images.push(Published {
+                repository: repository.to_owned(),
+                tags,
+                user: None,
+                title: Some("sandbox"),
+                command: &[],
+            });
+            for image in &mut images {
+                image.command = command(&image.repository);
+            }
+            images
+        }
+        guest => {
+            let repository = super::push::repository(guest);
+            vec![Published { repository, tags: LATEST, user: None, title: None, command: &[] }]
+        }
     }
+}
+
+/// The images that critest pulls.
+fn upstream() -> Vec<Published> {
     let one = ONE.iter().map(|(repository, tag)| Published {
         repository: (*repository).to_owned(),
         tags: std::slice::from_ref(tag),
         user: None,
         title: None,
+        command: &[],
     });
     let others = OTHERS.iter().map(|(repository, tags, user)| Published {
         repository: (*repository).to_owned(),
@@ -63,8 +92,20 @@ pub(super) fn of(guest: &str) -> Vec<Published> {
         user: *user,
         // Tags of one repository may mean different images.
         title: Some(if tags[0] == "latest" { repository } else { tags[0] }),
+        command: &[],
     });
     one.chain(others).collect()
+}
+
+/// What a container of an image starts.
+fn command(repository: &str) -> &'static [&'static str] {
+    match repository {
+        // The name by which a spec looks for it.
+        "e2e-test-images/httpd" | "e2e-test-images/nginx" => &["sh", "/bin/serve", "master process"],
+        // The first process of a pod's containers: it reaps those that lose their parents.
+        "pause" => &["catatonit", "-P"],
+        _ => &["sh"],
+    }
 }
 
 #[cfg(test)]
@@ -85,5 +126,19 @@ mod tests {
         let others: Vec<_> = of(CRITEST).into_iter().filter(|image| image.title.is_some()).collect();
         let distinct: BTreeSet<_> = others.iter().map(|image| (image.title, image.user)).collect();
         assert_eq!((distinct.len(), others.len()), (OTHERS.len(), OTHERS.len()));
+    }
+
+    #[test]
+    fn containers_have_the_same_names_and_start_something() {
+        let names = |guest| -> BTreeSet<_> {
+            let tagged =
+                |image: Published| image.tags.iter().map(move |tag| (image.repository.clone(), *tag));
+            of(guest).into_iter().flat_map(tagged).collect()
+        };
+        let further: Vec<_> = names(CONTAINERS).difference(&names(CRITEST)).cloned().collect();
+        assert_eq!(further, [("pause".to_owned(), SANDBOX.1[0])]);
+        assert!(names(CRITEST).is_subset(&names(CONTAINERS)));
+        assert!(of(CONTAINERS).iter().all(|image| !image.command.is_empty()));
+        assert!(of(CRITEST).iter().all(|image| image.command.is_empty()));
     }
 }

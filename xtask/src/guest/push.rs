@@ -1,6 +1,6 @@
-//! Pushing an image as a containerDisk: an OCI image with one layer, whose labels are the image's facts.
+//! Pushing an image: an OCI image with one layer, whose labels are the image's facts. With a disk it is a containerDisk.
 //!
-//! The pushed image is the same, bit by bit, whenever the disk is. A blob that the registry has is not sent again.
+//! The pushed image is the same, bit by bit, whenever the disk or the root is. A blob that the registry has is not sent again.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -18,6 +18,8 @@ use crate::progress::Step;
 const LABEL_PREFIX: &str = "io.infranetes.";
 /// The label that tells an image from another one with the same disk.
 const TITLE: &str = "org.opencontainers.image.title";
+/// Where containers look for programs.
+const PATH: &str = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -29,15 +31,14 @@ pub(crate) fn repository(name: &str) -> String {
 
 /// Pushes an image to `registry` (`HOST:PORT`, plain HTTP) under all of its names.
 pub(crate) fn push(image: &Image, registry: &str) -> Result<()> {
-    let disk = image.disk();
-    let layer = layer::measure(&image.name, &disk)?;
+    let layer = layer::measure(image)?;
     let facts = facts::read(&image.beside("facts"))?;
     let mut first = None;
     for published in published::of(&image.name) {
         let step = Step::begin(&format!("pushing {registry}/{}", published.repository));
         let name = &published.repository;
         let at = Place { registry, name, other: first.as_deref() };
-        upload(at, &layer, &mut |to| layer::write(&image.name, &disk, to))?;
+        upload(at, &layer, &mut |to| layer::write(image, to))?;
         let config = serde_json::to_vec(&config(&facts, &published, &layer))?;
         let configured = Blob::of(&config);
         upload(at, &configured, &mut |to| to.write_all(&config).context("cannot send"))?;
@@ -64,6 +65,10 @@ fn config(facts: &BTreeMap<String, String>, published: &Published, layer: &Blob)
     let mut config = json!({ "Labels": labels });
     if let Some(user) = published.user {
         config["User"] = user.into();
+    }
+    if !published.command.is_empty() {
+        config["Cmd"] = json!(published.command);
+        config["Env"] = json!([PATH]);
     }
     json!({
         "architecture": "amd64",
