@@ -4,8 +4,9 @@
 //!   signal -> a flag -> whatever waits looks at it -> an error goes up -> everything made on the way is removed
 //! ```
 //!
-//! The commands run other programs in process groups of their own, so a Ctrl-C reaches this program alone, and what it
-//! has started ends in the order that it decides. A second Ctrl-C changes nothing: cleaning up is bounded in time.
+//! For programs with a `main` of their own: the commands of `xtask`, critest, measurements. They run other programs in process
+//! groups of their own, so a Ctrl-C reaches this program alone, and what it has started ends in the order that it decides. A
+//! second Ctrl-C changes nothing: cleaning up is bounded in time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -15,7 +16,7 @@ use anyhow::{Context, Result, bail};
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Begins to listen to signals.
-pub(crate) fn listen() -> Result<()> {
+pub fn listen() -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, ASKED.clone()).context("cannot listen to signals")?;
@@ -24,12 +25,12 @@ pub(crate) fn listen() -> Result<()> {
 }
 
 /// Whether the end was asked for.
-pub(crate) fn asked() -> bool {
+pub fn asked() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
 /// An error once the end was asked for.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     if asked() {
         bail!("interrupted");
     }

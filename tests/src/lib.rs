@@ -1,4 +1,5 @@
-//! A node for tests, demonstrations and measurements: a network namespace of its own with a registry and the daemon.
+//! A node for tests, demonstrations and measurements: a network namespace of its own with a registry and the daemon. The same
+//! place can have containerd instead, as the peer.
 //!
 //! ```text
 //!  Node::start: namespace -> registry (images in its store) -> configuration -> infranetes serve -> socket answers
@@ -10,17 +11,23 @@
 //!
 //! This is plain blocking code without a runtime, so that the two commands of the README can use it too.
 
+mod containerd;
+pub mod critest;
 mod daemon;
+pub mod interrupt;
 mod inventory;
 mod namespace;
 mod node;
+mod place;
 mod process;
 mod registry;
 pub mod specs;
 
+pub use containerd::Containerd;
 pub use daemon::Daemon;
 pub use inventory::Inventory;
 pub use namespace::Namespace;
 pub use node::{Node, Options};
+pub use place::Place;
 pub use process::Process;
 pub use registry::Registry;

@@ -78,6 +78,12 @@ impl Namespace {
         run(self.command("mount").arg("--bind").arg(file).arg("/etc/hosts"))?;
         Ok(())
     }
+
+    /// Gives it an empty folder of its own where the machine has `folder`.
+    pub(crate) fn hide(&self, folder: &Path) -> Result<()> {
+        run(self.command("mount").args(["-t", "tmpfs", "-o", "mode=711", "tmpfs"]).arg(folder))?;
+        Ok(())
+    }
 }
 
 impl Drop for Namespace {

@@ -5,17 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tempfile::TempDir;
 
+use crate::critest::REGISTRIES;
 use crate::daemon::Daemon;
 use crate::inventory::{self, Inventory};
 use crate::namespace::Namespace;
-use crate::registry::Registry;
-
-/// The port of the node's registry.
-const REGISTRY_PORT: u16 = 5000;
-/// The port of the registry where it stands in for others, which are named without one.
-const PLAIN_PORT: u16 = 80;
+use crate::place::{Place, REGISTRY_PORT};
 
 /// How long a daemon that must not start may take to say so.
 const SECOND_DAEMON: Duration = Duration::from_secs(30);
@@ -46,9 +41,22 @@ impl Options {
             machines: true,
         })
     }
+
+    /// A node that critest runs on, from the same environment.
+    pub fn for_critest() -> Result<Self> {
+        Ok(Self {
+            binary: from_env("INFRANETES_BIN")?,
+            registry: Some(from_env("INFRANETES_CRITEST_REGISTRY")?),
+            stands_for: REGISTRIES.map(str::to_owned).into(),
+            // A boot beside another one may take its time.
+            config: "[timeouts]\nstart-wait-seconds = 110\n".to_owned(),
+            machines: true,
+        })
+    }
 }
 
-fn from_env(name: &str) -> Result<PathBuf> {
+/// A path from the environment.
+pub(crate) fn from_env(name: &str) -> Result<PathBuf> {
     let value = std::env::var_os(name);
     value
         .map(PathBuf::from)
@@ -59,10 +67,8 @@ fn from_env(name: &str) -> Result<PathBuf> {
 #[derive(Debug)]
 pub struct Node {
     daemon: Option<Daemon>,
-    registry: Option<Registry>,
-    namespace: Namespace,
     options: Options,
-    dir: TempDir,
+    place: Place,
 }
 
 impl Node {
@@ -75,28 +81,15 @@ impl Node {
 
     /// Makes everything but the daemon.
     pub fn prepare(options: Options) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("infra-").tempdir()?;
-        traversable(dir.path())?;
-        let name =
-            dir.path().file_name().map(|name| name.to_string_lossy().replace('.', "")).unwrap_or_default();
-        let namespace = Namespace::create(&format!("node-{name}"))?;
-        if !options.stands_for.is_empty() {
-            let names: Vec<&str> = options.stands_for.iter().map(String::as_str).collect();
-            namespace.resolve_to_loopback(&names, &dir.path().join("hosts"))?;
-        }
-        let port = if options.stands_for.is_empty() { REGISTRY_PORT } else { PLAIN_PORT };
-        let registry = match &options.registry {
-            Some(store) => Some(Registry::start(&namespace, port, store, dir.path())?),
-            None => None,
-        };
-        let node = Self { daemon: None, registry, namespace, options, dir };
+        let place = Place::make(options.registry.as_deref(), &options.stands_for)?;
+        let node = Self { daemon: None, options, place };
         std::fs::write(node.config_path(), node.configuration())?;
         Ok(node)
     }
 
     /// The TOML that the daemon reads.
     fn configuration(&self) -> String {
-        let dir = self.dir.path().display();
+        let dir = self.dir().display();
         let (kind, mode) = if self.options.machines { ("qemu", "builtin") } else { ("null", "null") };
         let mut parts = format!("[providers.qemu]\nkind = \"{kind}\"\n");
         if !self.options.config.contains("[network]") {
@@ -114,7 +107,7 @@ impl Node {
     /// Starts the daemon (again) and waits until it serves.
     pub fn start_daemon(&mut self) -> Result<()> {
         self.daemon = Some(Daemon::start(
-            &self.namespace,
+            self.namespace(),
             &self.options.binary,
             &self.config_path(),
             &self.socket(),
@@ -131,9 +124,9 @@ impl Node {
 
     /// Starts a second daemon with the same configuration, which it should refuse; answers what it printed.
     pub fn start_second_daemon(&self) -> Result<String> {
-        let log = self.dir.path().join("second.log");
+        let log = self.dir().join("second.log");
         let mut second = Daemon::start_to_die(
-            &self.namespace,
+            self.namespace(),
             &self.options.binary,
             &self.config_path(),
             &self.socket(),
@@ -148,7 +141,7 @@ impl Node {
     /// Starts the daemon so that it dies at a step; says whether it came to serve.
     pub fn start_daemon_to_die_at(&mut self, step: &str) -> Result<bool> {
         let mut daemon = Daemon::start_to_die(
-            &self.namespace,
+            self.namespace(),
             &self.options.binary,
             &self.config_path(),
             &self.socket(),
@@ -168,39 +161,44 @@ impl Node {
         self.daemon.as_mut().expect("the daemon was started")
     }
 
+    /// Where it runs.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// The registry's `host:port`.
     pub fn registry(&self) -> &str {
-        self.registry.as_ref().map_or("", Registry::host)
+        self.place.registry()
     }
 
     /// The node's namespace.
     pub fn namespace(&self) -> &Namespace {
-        &self.namespace
+        self.place.namespace()
     }
 
     /// The node's own directory: everything that it writes is in it.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.place.dir()
     }
 
     /// The daemon's socket.
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("s")
+        self.place.socket()
     }
 
     /// The daemon's configuration.
     pub fn config_path(&self) -> PathBuf {
-        self.dir.path().join("infranetes.toml")
+        self.dir().join("infranetes.toml")
     }
 
     /// The daemon's own log.
     pub fn log(&self) -> PathBuf {
-        self.dir.path().join("infranetes.log")
+        self.dir().join("infranetes.log")
     }
 
     /// A directory for the logs of pods.
     pub fn pod_logs(&self) -> PathBuf {
-        self.dir.path().join("pod-logs")
+        self.dir().join("pod-logs")
     }
 
     /// What is on the node now.
@@ -224,13 +222,5 @@ impl Drop for Node {
         }
         self.daemon = None;
         inventory::clear(self);
-        self.registry = None;
     }
-}
-
-/// The machine's unprivileged user reaches its files below this directory.
-fn traversable(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o711))?;
-    Ok(())
 }

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::interrupt;
 
 /// A child with its output in a file.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ impl Process {
     ) -> Result<()> {
         let deadline = Instant::now() + patience;
         while !ready() {
+            interrupt::check()?;
             if !self.runs() {
                 bail!("{} ended before {what}; it printed:\n{}", self.name, self.printed());
             }
@@ -86,10 +89,20 @@ impl Process {
         let _ = self.child.wait();
     }
 
+    /// Ends it as `kill -9` does, and whatever it has started in its process group.
+    pub(crate) fn kill_group(&mut self) {
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(group) = group {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+        self.kill();
+    }
+
     /// Waits for its own end.
     pub fn wait_for_end(&mut self, patience: Duration) -> Result<std::process::ExitStatus> {
         let deadline = Instant::now() + patience;
         loop {
+            interrupt::check()?;
             if let Some(status) = self.child.try_wait()? {
                 return Ok(status);
             }

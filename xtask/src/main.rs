@@ -17,9 +17,9 @@
 mod bench;
 mod cache;
 mod clean;
+mod critest;
 mod demo;
 mod guest;
-mod interrupt;
 mod node;
 mod progress;
 mod registry;
@@ -31,6 +31,7 @@ mod tree;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tests::interrupt;
 
 /// Builds, tests and shows Infranetes.
 #[derive(Parser)]

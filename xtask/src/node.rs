@@ -10,10 +10,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use tests::{Node, Options};
+use tests::{Node, Options, interrupt};
 
 use crate::progress::{self, Step};
-use crate::{demo, guest, interrupt, registry, run, setup, tree};
+use crate::{demo, guest, registry, run, setup, tree};
 
 /// Arguments of `cargo xtask node`.
 #[derive(clap::Args)]

@@ -6,7 +6,7 @@
 //!
 //! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
 //! lines it wrote; one that is silent for longer than its limit is ended, and so is one that runs when a person asks for
-//! the end (see [`crate::interrupt`]), with all that it has started.
+//! the end (see [`tests::interrupt`]), with all that it has started.
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use tests::interrupt;
 
-use crate::interrupt;
 use crate::progress::{self, Step};
 
 /// How many lines a failing program's output is shown by.
@@ -27,8 +27,8 @@ const SHOWN: usize = 60;
 const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// How often a silent program is looked after.
 const LOOK: Duration = Duration::from_millis(200);
-/// How long a program that is to end may take.
-const END: Duration = Duration::from_secs(10);
+/// How long a program that is to end may take, with all that it has started and removes on its way.
+const END: Duration = Duration::from_secs(30);
 
 /// Runs a program as a step; each line it writes is the step's progress. An error if it fails.
 pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
@@ -100,7 +100,9 @@ impl Drop for Running {
         // A group that has ended by itself needs no end.
         let _ = kill_process_group(group, Signal::TERM);
         let asked = Instant::now();
-        while matches!(self.0.try_wait(), Ok(None)) && asked.elapsed() < END {
+        // `cargo` ends before the program that it runs.
+        let mut runs = || matches!(self.0.try_wait(), Ok(None)) || test_kill_process_group(group).is_ok();
+        while runs() && asked.elapsed() < END {
             pause();
         }
         let _ = kill_process_group(group, Signal::KILL);

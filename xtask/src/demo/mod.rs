@@ -56,7 +56,7 @@ pub(crate) fn command(_: &Arguments) -> Result<ExitCode> {
 
     let mut session = Session::new(node);
     let outcome = steps::all(&mut session);
-    if outcome.is_err() && !crate::interrupt::asked() {
+    if outcome.is_err() && !tests::interrupt::asked() {
         session.show_daemon_log();
     }
     session.clean_up();

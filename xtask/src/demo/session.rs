@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ::tests::Node;
+use ::tests::{Node, interrupt};
 use anyhow::{Result, bail};
 
 use crate::progress::{self, Step};
-use crate::{interrupt, run, tree};
+use crate::{run, tree};
 
 /// How many lines of a long output are shown at its beginning, and how many at its end.
 const ENDS: usize = 8;

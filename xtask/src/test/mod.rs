@@ -11,10 +11,12 @@
 //! Tests find what was built for them in their environment: `INFRANETES_GUESTS` is a folder with `NAME/NAME.qcow2` and what
 //! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
-//! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls.
+//! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
+//! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that.
 
 mod excuse;
 mod lint;
+mod runtime;
 mod tally;
 mod tier;
 
@@ -22,8 +24,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use tests::interrupt;
 
-use crate::{guest, interrupt, progress, registry, run, setup, tree};
+use crate::critest::Critest;
+use crate::{guest, progress, registry, run, setup, tree};
+use runtime::Runtime;
 use tally::Tally;
 use tier::Tier;
 
@@ -40,15 +45,19 @@ use tier::Tier;
 Examples:
   cargo xtask test                        everything, as CI runs it
   cargo xtask test --tier unit            one tier
-  cargo xtask test --tier contract quot   the contract tests whose names contain `quot`")]
+  cargo xtask test --tier contract quot   the contract tests whose names contain `quot`
+  cargo xtask test --runtime containerd   critest's same specs on containerd, which proves the harness")]
 pub(crate) struct Arguments {
     /// Run only this tier; may be given several times.
     #[arg(long = "tier", value_enum)]
     tiers: Vec<Tier>,
     /// Run only tests whose names contain this.
     filter: Option<String>,
+    /// Test this runtime; for containerd there is the tier critest alone.
+    #[arg(long, value_enum, default_value_t)]
+    runtime: Runtime,
     /// Run as CI does: every tier, whole.
-    #[arg(long, conflicts_with_all = ["tiers", "filter"])]
+    #[arg(long, conflicts_with_all = ["tiers", "filter", "runtime"])]
     ci: bool,
     /// Fetch the database of security advisories, to check the crates against it.
     #[arg(long)]
@@ -57,15 +66,16 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
-    let mut tiers = if arguments.tiers.is_empty() { Tier::all() } else { arguments.tiers.clone() };
+    let mut tiers = arguments.runtime.tiers(&arguments.tiers)?;
     tiers.sort();
     let mut groups = vec![setup::Group::Build, setup::Group::Test];
+    groups.extend(arguments.runtime.groups());
     if tiers.iter().any(|tier| tier.needs_machines()) {
         groups.extend([setup::Group::Guest, setup::Group::Run]);
     }
     setup::packages(&groups)?;
     let mut tally = Tally::default();
-    let mut environment = Environment::default();
+    let mut environment = Environment { runtime: arguments.runtime, ..Environment::default() };
     for tier in tiers {
         interrupt::check()?;
         if tier == Tier::Lint {
@@ -84,11 +94,11 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
 /// What tests find in their environment. Made when the first tier needs it: what fails cheaply fails first.
 #[derive(Default)]
 struct Environment {
+    runtime: Runtime,
     built: bool,
     registry: Option<PathBuf>,
     crictl: Option<PathBuf>,
-    /// The folder of its programs, and of the registry with its images.
-    critest: Option<(PathBuf, PathBuf)>,
+    critest: Option<Critest>,
 }
 
 impl Environment {
@@ -109,10 +119,8 @@ impl Environment {
             self.crictl = setup::crictl()?;
         }
         if tier == Tier::Critest && self.critest.is_none() {
-            self.critest = match setup::critest()? {
-                Some(programs) => Some((programs, registry::store(&[guest::CRITEST])?)),
-                None => None,
-            };
+            let peer = self.runtime == Runtime::Containerd;
+            self.critest = Critest::build(!peer, peer)?;
         }
         Ok(())
     }
@@ -125,8 +133,8 @@ impl Environment {
         if let Some(crictl) = &self.crictl {
             command.env("INFRANETES_CRICTL", crictl);
         }
-        if let Some((programs, registry)) = &self.critest {
-            command.env("INFRANETES_CRITEST", programs).env("INFRANETES_CRITEST_REGISTRY", registry);
+        if let Some(critest) = &self.critest {
+            critest.apply(command);
         }
     }
 }

@@ -1,0 +1,252 @@
+//! containerd as the peer: what is said of a runtime is held against it.
+//!
+//! ```text
+//!  start: place -> folders of its own where it knows no others -> configuration -> containerd -> socket answers
+//!  drop:  containerd ends -> containers that are left -> their shims -> empty control groups -> place
+//! ```
+//!
+//! Happy path: whoever used it has removed all pods, and nothing is left to be ended. Failure paths: what is left is found by
+//! what runc and the command lines of the shims say of *this* containerd, never by a name alone. All mounts are in the place's
+//! mount namespace and go with it.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::critest::REGISTRIES;
+use crate::namespace::{Namespace, run};
+use crate::node::from_env;
+use crate::place::Place;
+use crate::process::{Process, pause};
+
+/// How long it may take from its start to its socket.
+const START: Duration = Duration::from_secs(60);
+/// How long it, or a shim, may take to end.
+const END: Duration = Duration::from_secs(20);
+/// Where it and its parts keep something whatever its configuration says.
+const FIXED: [&str; 2] = ["/run/containerd", "/var/lib/cni"];
+/// The namespace of the CRI's containers in it, and what their control groups are below.
+const CRI: &str = "k8s.io";
+
+/// A running containerd.
+#[derive(Debug)]
+pub struct Containerd {
+    process: Process,
+    /// The control groups of its containers that the machine had before.
+    groups: Vec<PathBuf>,
+    _hidden: Vec<Hidden>,
+    place: Place,
+}
+
+/// A folder of the machine that a namespace has one of its own in the place of. One that the machine did not have is removed
+/// when this is dropped, unless another containerd stands on it by then: a removal would take its mount away.
+#[derive(Debug)]
+struct Hidden {
+    folder: PathBuf,
+    lock: File,
+    made: bool,
+}
+
+impl Hidden {
+    fn hide(folder: &str, namespace: &Namespace) -> Result<Self> {
+        let folder = PathBuf::from(folder);
+        let made = !folder.exists();
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let lock = File::open(&folder)?;
+        lock.lock_shared().with_context(|| format!("cannot lock {}", folder.display()))?;
+        let hidden = Self { folder, lock, made };
+        namespace.hide(&hidden.folder)?;
+        Ok(hidden)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        if self.made && self.lock.try_lock().is_ok() {
+            let _ = fs::remove_dir(&self.folder);
+        }
+    }
+}
+
+impl Containerd {
+    /// The one that critest runs on, from the environment that `cargo xtask test --runtime containerd` sets; `None` without it.
+    pub fn for_critest() -> Result<Option<Self>> {
+        let Some(programs) = std::env::var_os("INFRANETES_CONTAINERD") else { return Ok(None) };
+        let registry = from_env("INFRANETES_CONTAINERD_REGISTRY")?;
+        Self::start(Path::new(&programs), &registry, &REGISTRIES.map(str::to_owned)).map(Some)
+    }
+
+    /// Starts the containerd of the folder `programs` and waits until it serves. A registry with the content `registry` stands
+    /// in for these hosts.
+    pub fn start(programs: &Path, registry: &Path, stands_for: &[String]) -> Result<Self> {
+        let place = Place::make(Some(registry), stands_for)?;
+        let groups = groups();
+        let hidden = FIXED.map(|folder| Hidden::hide(folder, place.namespace()));
+        let hidden = hidden.into_iter().collect::<Result<Vec<_>>>()?;
+        configure(&place)?;
+        let mut command = place.namespace().command(programs.join("containerd"));
+        command.arg("-c").arg(place.dir().join("containerd.toml"));
+        // Its shim is the one beside it, whatever the machine has.
+        let mut path = programs.as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        command.env("PATH", path);
+        let process = Process::start(command, "containerd", &place.dir().join("containerd.log"))?;
+        let mut containerd = Self { process, groups, _hidden: hidden, place };
+        let socket = containerd.place.socket();
+        containerd.process.wait_for("socket", START, || UnixStream::connect(&socket).is_ok())?;
+        Ok(containerd)
+    }
+
+    /// Where it runs.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its own log.
+    pub fn log(&self) -> PathBuf {
+        self.place.dir().join("containerd.log")
+    }
+
+    /// What pods have left, each as a line a person can read.
+    pub fn left(&self) -> Vec<String> {
+        let containers = self.containers().into_iter().map(|id| format!("container {id}"));
+        containers.chain(self.shims().into_iter().map(|pid| format!("shim {pid}"))).collect()
+    }
+
+    /// The containers that runc knows, running or not.
+    fn containers(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.runc()) else { return Vec::new() };
+        entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+
+    /// Where runc keeps what it knows.
+    fn runc(&self) -> PathBuf {
+        self.place.dir().join("runc").join(CRI)
+    }
+
+    /// The shims whose command line says that they belong to this containerd.
+    fn shims(&self) -> Vec<i32> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let address = self.place.socket();
+        let ours = |pid: &i32| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            let words: Vec<&str> = line.split('\0').collect();
+            words[0].ends_with("containerd-shim-runc-v2")
+                && words.windows(2).any(|pair| pair[0] == "-address" && Path::new(pair[1]) == address)
+        };
+        pids.filter(ours).collect()
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        if self.process.terminate(END).is_err() {
+            self.process.kill();
+        }
+        for id in self.containers() {
+            let mut runc = self.place.namespace().command("runc");
+            // What is left then has to be seen in the machine's processes: there is nobody to tell.
+            let _ = run(runc.arg("--root").arg(self.runc()).args(["delete", "--force", &id]));
+        }
+        let shims = self.shims();
+        for pid in shims.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+        let deadline = Instant::now() + END;
+        while !self.shims().is_empty() && Instant::now() < deadline {
+            pause();
+        }
+        for group in groups().into_iter().filter(|group| !self.groups.contains(group)) {
+            // One that is not empty stays.
+            let _ = fs::remove_dir(group);
+        }
+    }
+}
+
+/// The control groups that the CRI's containers are below: one, or one in each of the older hierarchies.
+fn groups() -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let mut places = vec![root.to_owned()];
+    if let Ok(entries) = fs::read_dir(root) {
+        places.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    places.into_iter().map(|place| place.join(CRI)).filter(|group| group.is_dir()).collect()
+}
+
+/// Writes what it and the plugins of the CNI read.
+fn configure(place: &Place) -> Result<()> {
+    let dir = place.dir().display();
+    let write = |name: &str, text: String| {
+        let path = place.dir().join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    write(
+        "containerd.toml",
+        format!(
+            r#"version = 3
+root = "{dir}/root"
+state = "{dir}/state"
+temp = "{dir}/temp"
+disabled_plugins = ["io.containerd.internal.v1.opt"]
+
+[grpc]
+address = "{socket}"
+
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
+
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{dir}/registries"
+
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
+conf_dir = "{dir}/cni"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+Root = "{dir}/runc"
+"#,
+            socket = place.socket().display()
+        ),
+    )?;
+    let registry = format!("http://{}", place.registry());
+    write(
+        "registries/_default/hosts.toml",
+        format!("server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
+    )?;
+    let network = serde_json::json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": "cni0",
+                "isGateway": true,
+                "hairpinMode": true,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{ "subnet": "10.88.0.0/16" }]],
+                    "routes": [{ "dst": "0.0.0.0/0" }],
+                    "dataDir": place.dir().join("addresses"),
+                },
+            },
+            { "type": "portmap", "capabilities": { "portMappings": true } },
+        ],
+    });
+    write("cni/10-pods.conflist", network.to_string())
+}

@@ -1,0 +1,45 @@
+//! The runtime that is tested: ours by every tier, containerd by the conformance program alone.
+
+use anyhow::{Result, bail};
+
+use super::tier::Tier;
+use crate::setup;
+
+/// A runtime.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Runtime {
+    /// Ours.
+    #[default]
+    Infranetes,
+    /// The peer, to prove the harness.
+    Containerd,
+}
+
+impl Runtime {
+    /// The tiers to run, of those that were asked for; all that there are for it if none was.
+    pub(super) fn tiers(self, asked: &[Tier]) -> Result<Vec<Tier>> {
+        match self {
+            Self::Infranetes if asked.is_empty() => Ok(Tier::all()),
+            Self::Infranetes => Ok(asked.to_vec()),
+            Self::Containerd if asked.iter().all(|tier| *tier == Tier::Critest) => Ok(vec![Tier::Critest]),
+            Self::Containerd => bail!("containerd is tested by critest alone: name no other tier"),
+        }
+    }
+
+    /// What it needs beyond what all tests need.
+    pub(super) fn groups(self) -> Option<setup::Group> {
+        (self == Self::Containerd).then_some(setup::Group::Peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containerd_is_tested_by_critest_alone() {
+        assert_eq!(Runtime::Containerd.tiers(&[]).ok(), Some(vec![Tier::Critest]));
+        assert!(Runtime::Containerd.tiers(&[Tier::Critest, Tier::E2e]).is_err());
+        assert_eq!(Runtime::Infranetes.tiers(&[Tier::E2e]).ok(), Some(vec![Tier::E2e]));
+    }
+}
