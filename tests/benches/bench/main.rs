@@ -1,10 +1,11 @@
 //! The measurements of `cargo xtask bench`: each beside a peer, in one run, so that the ratio tells more than the figure.
 //!
 //! ```text
-//!   exec  commands on a warm session          beside OpenSSH's `ControlMaster`, on one server on loopback
-//!   streams  bytes of a command, of a port    beside `ssh` and `ssh -L`, on one server on loopback
-//!   list  the CRI's calls at many pods        on the null provider and the null network, with what the daemon costs
-//!   boot  RunPodSandbox to the first answer   beside a bare QEMU and a loop of ssh, on the same image
+//!   exec     commands on a warm session          beside OpenSSH's `ControlMaster`, on one server on loopback
+//!   streams  bytes of a command, of a port       beside `ssh` and `ssh -L`, on one server on loopback
+//!   list     the CRI's calls at many pods        on the null provider and the null network, with what the daemon costs
+//!   boot     RunPodSandbox to the first answer   beside a bare QEMU and a loop of ssh, on the same image
+//!   critest  critest's own benchmark             beside containerd; last, for it alone listens to signals
 //! ```
 //!
 //! Happy path: each part runs and its figures go into one JSON document. Failure paths: what cannot be measured (no root,
@@ -15,6 +16,7 @@ mod boot;
 #[allow(dead_code, clippy::unused_async, reason = "it is what the end-to-end tests need")]
 mod client;
 mod cost;
+mod critest;
 mod exec;
 mod figures;
 mod list;
@@ -26,6 +28,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
+use tests::critest::Counts;
+use tests::interrupt;
 
 /// What is measured, and how often.
 struct Plan {
@@ -95,6 +99,14 @@ async fn main() -> Result<()> {
     if plan.wants("boot") {
         document
             .insert("boot".into(), Box::pin(boot::measure(plan.boots)).await.context("cannot measure boot")?);
+    }
+    if plan.wants("critest") {
+        interrupt::listen()?;
+        let counts = Counts { containers: plan.boots, pods: plan.rounds, images: plan.rounds };
+        let figures = tokio::task::block_in_place(|| critest::measure(counts));
+        if let Some(figures) = figures.context("cannot measure critest")? {
+            document.insert("critest".into(), figures);
+        }
     }
     if let Some(folder) = plan.json.parent() {
         std::fs::create_dir_all(folder)?;

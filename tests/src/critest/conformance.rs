@@ -19,7 +19,9 @@ impl Critest {
         let folder = place.dir().join("critest");
         std::fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let mut command = self.ginkgo(place, PATIENCE);
-        command.args(["--keep-going", "--json-report=report.json"]).arg(format!("--procs={BESIDE}"));
+        command
+            .args(["-v", "--silence-skips", "--keep-going", "--json-report=report.json"])
+            .arg(format!("--procs={BESIDE}"));
         command.arg(assigned("--output-dir=", &folder));
         if let Some(filter) = filter {
             command.arg(format!("--focus={}", quoted(filter)));

@@ -1,5 +1,6 @@
 //! `critest`, the conformance program of the CRI, run by `ginkgo` on the runtime of a place.
 
+mod benchmark;
 mod conformance;
 
 use std::ffi::OsString;
@@ -8,6 +9,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Result;
+pub use benchmark::{Call, Counts};
 
 use crate::place::Place;
 use crate::process::Process;
@@ -35,7 +37,7 @@ impl Critest {
     fn ginkgo(&self, place: &Place, patience: Duration) -> Command {
         // A segment of shared memory that a spec makes on the node, and leaves there, ends with it.
         let mut command = place.namespace().command("unshare");
-        command.arg("--ipc").arg(self.folder.join("ginkgo")).args(["-v", "--no-color", "--silence-skips"]);
+        command.arg("--ipc").arg(self.folder.join("ginkgo")).arg("--no-color");
         command.arg(format!("--timeout={}s", patience.as_secs()));
         command
     }

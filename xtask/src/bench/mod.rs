@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
+use crate::critest::Critest;
 use crate::{guest, progress, registry, run, setup, tree};
 
 /// The guest that is booted.
@@ -27,6 +28,7 @@ const GUEST: &str = "mini";
   streams  bytes of a command and of a port, beside ssh and ssh -L, on one server on loopback
   list     the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot     RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
+  critest  the benchmark of Kubernetes' conformance program, beside containerd; where Go is
 
 Examples:
   cargo xtask bench
@@ -37,12 +39,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "streams", "list", "boot"])]
+    #[arg(long, value_parser = ["exec", "streams", "list", "boot", "critest"])]
     only: Option<String>,
-    /// Boots of each kind.
+    /// Boots of each kind; containers of critest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     boots: u16,
-    /// Turns of commands of each kind.
+    /// Turns of commands of each kind; pods and pulls of critest.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
     /// Pods to list.
@@ -56,6 +58,8 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     setup::packages(&[Group::Build, Group::Guest, Group::Run, Group::Test])?;
     let registry = registry::store(&[GUEST])?;
     guest::build(GUEST)?;
+    let critest =
+        if arguments.only.as_deref().is_none_or(|only| only == "critest") { critest()? } else { None };
     // The same packages in both calls, so that the second finds all that the first has built.
     let packages = ["--package", "cri", "--package", "tests"];
     let mut build = tree::cargo();
@@ -77,6 +81,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         .env("INFRANETES_GUESTS", guest::folder())
         .env("INFRANETES_BIN", tree::target().join("release/infranetes"))
         .env("INFRANETES_REGISTRY", registry);
+    if let Some(critest) = &critest {
+        critest.apply(&mut bench);
+    }
     run::step("measuring", &mut bench)?;
 
     let text = std::fs::read_to_string(&json).with_context(|| format!("cannot read {}", json.display()))?;
@@ -86,4 +93,14 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     }
     progress::line(&format!("figures: {}", json.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What critest needs, with its peer; `None`, and a line that says so, where there is no Go to build it.
+fn critest() -> Result<Option<Critest>> {
+    if setup::go().is_none() {
+        progress::line("critest is left out: there is no Go to build it and containerd");
+        return Ok(None);
+    }
+    setup::packages(&[setup::Group::Peer])?;
+    Critest::build(true, true)
 }

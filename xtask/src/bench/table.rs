@@ -64,6 +64,14 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             lines.push(format!("  {what:24}{value:>10.2} {unit:12}   (goal ≤ {goal:.1} {unit}: {verdict})"));
         }
     }
+    if let Some(calls) = figures["critest"]["calls"].as_array() {
+        lines.push(format!("{:23}{:>13}{:>13}", "critest, p50", "infranetes", "containerd"));
+        for call in calls {
+            let name = call["call"].as_str().unwrap_or_default();
+            let (ours, theirs) = (number(&call["ours_p50_ms"]), number(&call["containerd_p50_ms"]));
+            lines.push(format!("  {name:21}{ours:>10.2} ms{theirs:>10.2} ms"));
+        }
+    }
     lines
 }
 
@@ -91,6 +99,9 @@ mod tests {
         let list = json!({"pods": 1000, "core_percent": 0.5, "goal_core_percent_at_most": 1.0, "resident_mb": 60.0,
             "goal_resident_mb_at_most": 55.0, "calls": {"both lists": {"p50_ms": 1.0, "p99_ms": 1.9,
             "goal_p99_ms_at_most": 2.0}}});
+        let calls = json!([{"call": "ListImages", "ours_p50_ms": 0.25, "containerd_p50_ms": 0.4}]);
+        let of_critest = lines(&json!({"critest": {"calls": calls}}));
+        assert!(of_critest[1].contains("ListImages") && of_critest[1].contains("0.25 ms"), "{of_critest:?}");
         let of_list = lines(&json!({ "list": list })).join("\n");
         for wanted in ["(goal ≤ 2 ms: met)", "(goal ≤ 1.0 %: met)", "(goal ≤ 55.0 MB: missed)"] {
             assert!(of_list.contains(wanted), "{of_list}");
