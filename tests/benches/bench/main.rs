@@ -1,11 +1,12 @@
 //! The measurements of `cargo xtask bench`: each beside a peer, in one run, so that the ratio tells more than the figure.
 //!
 //! ```text
-//!   exec     commands on a warm session          beside OpenSSH's `ControlMaster`, on one server on loopback
-//!   streams  bytes of a command, of a port       beside `ssh` and `ssh -L`, on one server on loopback
-//!   list     the CRI's calls at many pods        on the null provider and the null network, with what the daemon costs
-//!   boot     RunPodSandbox to the first answer   beside a bare QEMU and a loop of ssh, on the same image
-//!   critest  critest's own benchmark             beside containerd; last, for it alone listens to signals
+//!   exec       commands on a warm session         beside OpenSSH's `ControlMaster`, on one server on loopback
+//!   processes  the start of one in a guest        beside a command, on one server on loopback
+//!   streams    bytes of a command, of a port      beside `ssh` and `ssh -L`, on one server on loopback
+//!   list       the CRI's calls at many pods       on the null provider and network, with what the daemon costs
+//!   boot       RunPodSandbox to the first answer  beside a bare QEMU and a loop of ssh, on the same image
+//!   critest    critest's own benchmark            beside containerd; last, for it alone listens to signals
 //! ```
 //!
 //! Happy path: each part runs and its figures go into one JSON document. Failure paths: what cannot be measured (no root,
@@ -20,6 +21,7 @@ mod critest;
 mod exec;
 mod figures;
 mod list;
+mod processes;
 mod sshd;
 mod streams;
 
@@ -84,6 +86,12 @@ async fn main() -> Result<()> {
         document.insert(
             "exec".into(),
             Box::pin(exec::measure(plan.rounds)).await.context("cannot measure exec")?,
+        );
+    }
+    if plan.wants("processes") {
+        document.insert(
+            "processes".into(),
+            Box::pin(processes::measure(plan.rounds)).await.context("cannot measure processes")?,
         );
     }
     if plan.wants("streams") {

@@ -30,6 +30,18 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             ratio >= goal,
         ));
     }
+    if let Some(processes) = figures.get("processes") {
+        let (ratio, goal) = (number(&processes["ratio"]), number(&processes["goal_at_most"]));
+        lines.push(compared(
+            "start of a process",
+            &format!("{:.1} ms", number(&processes["start_ms"])),
+            &format!("{:.1} ms", number(&processes["command_ms"])),
+            "a command",
+            ratio,
+            &format!("≤ {goal:.2}"),
+            ratio <= goal,
+        ));
+    }
     if let Some(streams) = figures.get("streams") {
         let goal = number(&streams["goal_at_least"]);
         for (figure, what, peer) in
