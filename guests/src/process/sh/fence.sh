@@ -13,7 +13,7 @@ limit_by() {
 limit() {
   cpu=$1 memory=$2 pids=$3 why=
   if [ -n "$cpu" ]; then cpu=$((cpu * 100)); fi
-  if [ "$(id -u)" != 0 ]; then
+  if ! is_root; then
     if [ -n "$cpu$memory$pids" ]; then no_limit "a process" "the session needs root's rights, or sudo without a password"; fi
     return
   fi
@@ -21,7 +21,8 @@ limit() {
   while read -r g; do
     if [ -e "$g/memory.max" ]; then
       # The kernel would kill the program for what it holds already.
-      held=$(sed -n 's/^anon //p' "$g/memory.stat" 2>/dev/null)
+      held=0
+      if [ -n "$memory" ]; then held=$(sed -n 's/^anon //p' "$g/memory.stat" 2>/dev/null); fi
       if [ -n "$memory" ] && [ "${held:-0}" -ge "$memory" ]; then
         no_limit memory "the process holds $held bytes"
       else
@@ -92,9 +93,9 @@ apart() {
 
 # The groups, where there are any.
 enclose() {
-  if [ "$(id -u)" != 0 ]; then return; fi
+  if ! is_root; then return; fi
   # A kernel that has them, and nobody who uses them.
-  if [ -d /sys/fs/cgroup ] && ! grep -q ' cgroup2* ' /proc/mounts && grep -q cgroup2 /proc/filesystems; then
+  if [ ! -e /sys/fs/cgroup/cgroup.controllers ] && [ -d /sys/fs/cgroup ] && ! grep -q ' cgroup2* ' /proc/mounts && grep -q cgroup2 /proc/filesystems; then
     mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null
   fi
   if [ -e /sys/fs/cgroup/cgroup.controllers ] && unified /sys/fs/cgroup; then return; fi

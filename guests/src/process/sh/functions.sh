@@ -10,6 +10,14 @@ began() {
   T=${20}
 }
 
+# Whether it has the rights of root.
+is_root() {
+  while read -r k x y z; do
+    if [ "$k" = Uid: ]; then break; fi
+  done </proc/self/status
+  [ "$y" = 0 ]
+}
+
 # The supervisor is alive.
 supervised() {
   S=

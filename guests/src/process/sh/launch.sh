@@ -17,7 +17,17 @@ can_setpriv() {
   return 1
 }
 cd "$d" && . ./functions
-u=$(id -u) own=$(id -g) held=$(id -G) asked=$groups
+u= own= held= asked=$groups
+while read -r k x y z; do
+  case $k in
+    Uid:) u=$y ;;
+    Gid:) own=$y ;;
+    Groups:)
+      held="$x $y $z"
+      break
+      ;;
+  esac
+done </proc/self/status
 { echo 0 >/proc/self/oom_score_adj; } 2>/dev/null
 if [ -e cgroups ]; then
   while read -r c; do
@@ -25,10 +35,15 @@ if [ -e cgroups ]; then
   done <cgroups
 fi
 
-# Who it is, as the guest's lists of users and groups say.
+# Who it is, as the guest's lists of users and groups say. The first in the list is root.
 if [ -n "$user" ]; then uid=$(id -u "$user" 2>/dev/null) || refuse "the guest has no user $user"; fi
 : "${uid:=$u}"
-entry=$(getent passwd "$uid" 2>/dev/null) || entry=$(grep "^[^:]*:[^:]*:$uid:" /etc/passwd 2>/dev/null)
+entry=
+{ IFS= read -r entry </etc/passwd; } 2>/dev/null
+t=${entry#*:*:}
+if [ "${t%%:*}" != "$uid" ]; then
+  entry=$(getent passwd "$uid" 2>/dev/null) || entry=$(grep "^[^:]*:[^:]*:$uid:" /etc/passwd 2>/dev/null)
+fi
 listed() {
   IFS=:
   set -- $entry
@@ -38,17 +53,24 @@ listed() {
 }
 set -f
 listed
-if [ -n "$user" ] && [ -z "$strict" ]; then
-  for g in $(id -G "$user" 2>/dev/null); do
+# The groups of who is logged in are known; strictly, only what is asked for counts.
+others=
+for g in $held; do if [ "$g" != "$own" ]; then others="$others $g"; fi; done
+changed=
+if [ "$uid:$gid:$asked" != "$u:$own:" ] || { [ -n "$strict" ] && [ -n "$others" ]; }; then changed=1; fi
+if [ -z "$strict" ]; then
+  if [ "$uid" != "$u" ]; then
+    others=
+    if [ -n "$user" ]; then others=$(id -G "$user" 2>/dev/null); fi
+  fi
+  for g in $others; do
     if [ "$g" != "$gid" ]; then groups=$groups${groups:+,}$g; fi
   done
 fi
 
 # The prefix that makes the program's process be of that user.
-shell=$(command -v sh) all=$gid${groups:+,$groups}
 if [ "$u" != 0 ]; then
-  all=$(echo $held | tr ' ' ',')
-  if [ "$uid:$gid:$asked" != "$u:$own:" ] || { [ -n "$strict" ] && [ "$held" != "$own" ]; }; then
+  if [ -n "$changed" ]; then
     refuse "a process of another user or group needs a session with root's rights, or sudo without a password"
   fi
   if [ -n "$capabilities" ]; then
@@ -62,7 +84,8 @@ elif [ -n "$capabilities" ]; then
   else
     refuse "the guest cannot drop capabilities ($capabilities): it needs setpriv of util-linux, which knows them"
   fi
-elif [ "$uid:$gid:$groups" != "0:$own:" ] || { [ -n "$strict" ] && [ "$held" != "$own" ]; }; then
+elif [ -n "$changed" ]; then
+  shell=$(command -v sh)
   if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups; then
     if [ -n "$groups" ]; then set -- --groups "$groups" -- "$@"; else set -- --clear-groups -- "$@"; fi
     set -- "$t" --reuid "$uid" --regid "$gid" "$@"
@@ -105,8 +128,8 @@ fi
 if [ -z "$inside" ]; then
   at=$(date +%s)
   began $$
-  echo "$$ $T $at $uid $gid $all" >"$d/pid"
-  echo "R $$ $at $uid $gid $all" >&3
+  echo "$$ $T $at $uid $gid $gid${groups:+,$groups}" >"$d/pid"
+  echo "R $$ $at $uid $gid $gid${groups:+,$groups}" >&3
   exec 3>&-
 fi
 set +f

@@ -15,8 +15,9 @@ if [ -n "$d" ]; then there; fi
 for r in /run /dev/shm /tmp; do
   t=$r/$name
   # Somebody else may make them at the same time.
-  mkdir "$t" 2>/dev/null
-  if [ -O "$t" ] && [ ! -L "$t" ]; then mkdir "$t/$boot" 2>/dev/null; else continue; fi
+  if [ ! -d "$t" ]; then mkdir "$t" 2>/dev/null; fi
+  if [ ! -O "$t" ] || [ -L "$t" ]; then continue; fi
+  if [ ! -d "$t/$boot" ]; then mkdir "$t/$boot" 2>/dev/null; fi
   if [ -d "$t/$boot" ] && [ -w "$t/$boot" ]; then
     d=$t/$boot/$id
     break
@@ -32,7 +33,7 @@ done
 # The supervisor must not be of the background, see there. So this waits for it, until it is killed by who has the answer.
 answer=$(
   (
-    p=$(exec sh -c 'echo $PPID')
+    read -r p x </proc/self/stat
     printf '%s\n#end' "$launch" |
       setsid sh -c "$claim" sh "$d" "$id" "$stdin" "$tty" "$cpu" "$memory" "$pids" "$family" "$functions" "$fence" \
         "$supervise" 3>&1 >/dev/null |

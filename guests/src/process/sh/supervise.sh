@@ -11,7 +11,11 @@ umask 077
 base=1000000000000000
 limit=4194304
 segment=262144
-mkfifo life o e && chmod 622 o e || exit 1
+mkdir w.o w.e || exit 1
+# A process of another user opens its output again.
+umask 055
+mkfifo life o e w.o/fifo w.e/fifo || exit 1
+umask 077
 # Whoever follows reads this one, and sees its end with ours.
 exec 9<>life
 { echo -900 >/proc/self/oom_score_adj; } 2>/dev/null
@@ -43,7 +47,7 @@ room() {
 # Moves stream $1 from its FIFO into segments that are named by where they begin.
 pump() {
   exec 3>&- 9<&-
-  mkdir "w.$1" && mkfifo "w.$1/fifo" && exec 5<>"w.$1/fifo" <"$1"
+  exec 5<>"w.$1/fifo" <"$1"
   at=0 last=0
   exec 4>"$1.$base"
   while :; do
