@@ -1,6 +1,6 @@
 //! What an operating system understands, in terms of a [`transports::Session`].
 //!
-//! So far: reading the guest's own log ([`log`]), running processes in it ([`process`]), asking it for figures
+//! So far: reading the guest's own log ([`log`]), running processes in it ([`process`]), volumes of files ([`volume`]), asking it for figures
 //! ([`figures`]), setting sysctls of its kernel ([`sysctl`]) and how it resolves names ([`resolver`]), and asking it to shut down
 //! ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a machine or a pod is. Everything that comes
 //! from the guest is bounded.
@@ -13,5 +13,6 @@ pub mod resolver;
 mod script;
 pub mod shutdown;
 pub mod sysctl;
+pub mod volume;
 
 pub use error::{Error, Result};

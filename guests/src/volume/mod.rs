@@ -1,0 +1,162 @@
+//! Volumes of files in a guest: what a pod's Secrets and `ConfigMap`s hold, put there whole and changed at once.
+//!
+//! ```text
+//!   put:  Tree --one command: a tar of what is new--> NAME/..STAMP, then ..data renamed onto it
+//!   mount NAME at /path: over what the image has there      unmount: the image's own is seen again      remove NAME
+//!
+//!   NAME/..data -> ..STAMP      NAME/key -> ..data/key      as the kubelet lays a volume out on a node
+//! ```
+//!
+//! All of it lies in memory of the guest's own (a tmpfs), so no secret reaches a disk, and goes with a reboot: whoever put
+//! it puts it again then. Calls about one guest come one after the other.
+//!
+//! - Happy path: [`put`] sends what differs from what the caller has put before. What is the same is linked, not copied, and a
+//!   volume that is the same already costs one short command. A reader sees the old files or the new ones, never a mixture.
+//! - The guest lost what the caller builds on: everything is sent.
+//! - [`mount`] and [`unmount`] may be repeated. A path that the image lacks is made, and taken away again.
+//! - A login without root's rights, a guest without `tar` or without memory:
+//!   [`Error::Unsupported`](crate::Error::Unsupported) that says so; readers keep what they had.
+
+mod tar;
+mod tree;
+
+use std::time::Duration;
+
+pub use tree::{Entry, Kind, Tree};
+
+use bytes::Bytes;
+use transports::{Bounds, Exit, Session, Stdin, capture};
+
+use crate::{Error, Result, script};
+
+/// How long a command may take: a guest under emulation writes thousands of files.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// The most bytes of an answer.
+const ANSWER_BYTES: usize = 4096;
+
+const PLACE: &str = include_str!("sh/place.sh");
+const PUT: &str = include_str!("sh/put.sh");
+const MOUNT: &str = include_str!("sh/mount.sh");
+const UNMOUNT: &str = include_str!("sh/unmount.sh");
+const REMOVE: &str = include_str!("sh/remove.sh");
+
+/// Names a volume, or a mount of one, in its guest: 1 to 100 characters of letters, digits, `-`, `_` and `.`, beginning with a
+/// letter or a digit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name(String);
+
+impl Name {
+    /// Checks the characters and the length.
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.len() > 100
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            || !name.bytes().all(allowed)
+        {
+            return Err(Error::Unsupported(format!("{name:?} is no name of a volume")));
+        }
+        Ok(Self(name))
+    }
+}
+
+/// What becomes of a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Done,
+    /// The guest has not what it was to build on.
+    Lost,
+}
+
+/// Makes a volume hold these files. `base` is what the caller has put there before, if it remembers.
+pub async fn put(session: &dyn Session, name: &Name, tree: &Tree, base: Option<&Tree>) -> Result<()> {
+    let stamp = tree.stamp();
+    if let Some(base) = base.filter(|base| tar::builds_on(tree, base)) {
+        let files = if *base == *tree { Bytes::new() } else { tar::pack(tree, &stamp, Some(base))? };
+        let arguments = [&name.0, &stamp, &base.stamp()];
+        if run(session, PUT, &arguments.map(String::as_str), Stdin::Bytes(files)).await? == Answer::Done {
+            return Ok(());
+        }
+    }
+    let files = Stdin::Bytes(tar::pack(tree, &stamp, None)?);
+    match run(session, PUT, &[&name.0, &stamp, ""], files).await? {
+        Answer::Done => Ok(()),
+        Answer::Lost => Err(Error::Malformed(format!("of volume {} it lost what it had not", name.0))),
+    }
+}
+
+/// Mounts a volume, or the file or directory `part` of it, at an absolute path. False where the guest has no such volume: it
+/// has to be put first.
+pub async fn mount(
+    session: &dyn Session,
+    mount: &Name,
+    volume: &Name,
+    part: Option<&str>,
+    path: &str,
+    read_only: bool,
+) -> Result<bool> {
+    let named = path.trim_start_matches('/');
+    if !path.starts_with('/')
+        || named.is_empty()
+        || path.contains(['\0', '\n'])
+        || path.split('/').any(|p| p == "..")
+    {
+        return Err(Error::Unsupported(format!("{path:?} is no path that a volume can be mounted at")));
+    }
+    let read_only = if read_only { "ro" } else { "" };
+    let arguments = [&mount.0, &volume.0, part.unwrap_or_default(), path, read_only];
+    Ok(run(session, MOUNT, &arguments, Stdin::Closed).await? == Answer::Done)
+}
+
+/// Takes a mount away. One that is not there is a success.
+pub async fn unmount(session: &dyn Session, mount: &Name) -> Result<()> {
+    run(session, UNMOUNT, &[&mount.0], Stdin::Closed).await.map(drop)
+}
+
+/// Removes a volume that is mounted nowhere. One that is not there is a success.
+pub async fn remove(session: &dyn Session, name: &Name) -> Result<()> {
+    run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop)
+}
+
+/// Runs a script of a volume to its end.
+async fn run(session: &dyn Session, text: &str, arguments: &[&str], stdin: Stdin) -> Result<Answer> {
+    let command = script::privileged(&format!("{PLACE}{text}"), arguments, stdin);
+    let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: ANSWER_BYTES };
+    let captured = capture(session, command, bounds).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace(|c: char| c.is_control(), " ");
+    let (said, complaint) = (text(&captured.stdout), text(&captured.stderr));
+    match (captured.exit, &said[..], said.strip_prefix("U ")) {
+        (Exit::Lost(why), ..) => Err(transports::Error::Lost(why).into()),
+        (Exit::Code(0), "D", _) => Ok(Answer::Done),
+        (Exit::Code(0), "A" | "B", _) => Ok(Answer::Lost),
+        (Exit::Code(0), _, Some(why)) => {
+            Err(Error::Unsupported(format!("{why} {complaint}").trim().to_owned()))
+        }
+        (exit, ..) => Err(Error::Ended(format!("a volume's script ended with {exit:?}: {said} {complaint}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        for good in ["a", "9-x_y.z", &"x".repeat(100)] {
+            Name::new(good).unwrap();
+        }
+        for bad in ["", ".mounts", "..", "a/b", "a b", "-x", &"x".repeat(101)] {
+            assert!(Name::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_small_server_takes_every_script() {
+        for text in [PUT, MOUNT, UNMOUNT, REMOVE] {
+            let command =
+                script::privileged(&format!("{PLACE}{text}"), &[&"x".repeat(100)[..]; 5], Stdin::Closed);
+            let length: usize = command.argv.iter().map(String::len).sum();
+            assert!(length < 6000, "{length} bytes, before quoting");
+        }
+    }
+}

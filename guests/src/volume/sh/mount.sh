@@ -1,0 +1,25 @@
+# Mounts volume $2, or its part $3, at path $4 as mount $1; `ro` in $5 where nobody may write to it.
+if [ -z "$root" ] || [ ! -d "$root/$2" ]; then
+  echo A
+  exit
+fi
+marker=$root/.mounts/$1 from=$root/$2${3:+/$3} made=
+if [ -e "$marker" ]; then
+  echo D
+  exit
+fi
+if [ ! -e "$from" ]; then refuse "the volume has no $3"; fi
+umask 022
+if [ -d "$from" ]; then
+  if [ ! -e "$4" ]; then mkdir -p "$4" && made=directory; fi
+elif [ ! -e "$4" ]; then
+  mkdir -p "${4%/*}/" && true >"$4" && made=file
+fi
+if [ ! -e "$4" ]; then refuse "the mount path $4 cannot be made in the guest"; fi
+said=$(mount -o bind "$from" "$4" 2>&1) || refuse "nothing can be mounted at $4 in the guest:" $said
+if [ "$5" = ro ] && ! mount -o remount,ro,bind "$4"; then
+  umount "$4"
+  refuse "what is mounted at $4 cannot be made read-only in the guest"
+fi
+printf '%s\n%s\n' "$4" "$made" >"$marker"
+echo D

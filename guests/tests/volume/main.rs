@@ -1,0 +1,244 @@
+//! Volumes in guests: the same clauses with GNU's tools and with busybox alone, through real SSH servers on loopback.
+
+#![allow(clippy::unwrap_used, reason = "a failure of a test's own step is a failure of the test")]
+
+#[path = "../support/roots.rs"]
+mod roots;
+#[path = "../../../transports/tests/servers/mod.rs"]
+mod servers;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use guests::Error;
+use guests::volume::{self, Entry, Kind, Name, Tree};
+use roots::{BUSYBOX, FRESH};
+use servers::Server;
+use transports::{Bounds, Command, Exit, Session, Ssh, Stdin, Transport as _, capture};
+
+/// How long a look at the guest may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A guest and the way to it.
+struct Guest {
+    session: Arc<dyn Session>,
+    _server: Server,
+}
+
+impl Guest {
+    async fn with(prepare: &str) -> Self {
+        let server = Server::openssh_in(&format!("{FRESH}\nmount -t tmpfs srv /srv\n{prepare}"), "");
+        let session = Ssh::default().connect(&server.target()).await.unwrap().into();
+        Self { session, _server: server }
+    }
+
+    /// What a script prints that looks at the guest.
+    async fn sh(&self, script: &str) -> String {
+        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
+        let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 1 << 20 };
+        let captured = capture(&*self.session, Command { argv, stdin: Stdin::Closed }, bounds).await.unwrap();
+        assert_eq!(captured.exit, Exit::Code(0), "{script}: {}", String::from_utf8_lossy(&captured.stderr));
+        String::from_utf8(captured.stdout).unwrap().trim().to_owned()
+    }
+
+    async fn put(&self, tree: &Tree, base: Option<&Tree>) {
+        volume::put(&*self.session, &name("config"), tree, base).await.unwrap();
+    }
+
+    /// Mounts all of the volume, or a part of it, to be read only.
+    async fn mount(&self, part: Option<&str>, path: &str) {
+        let found =
+            volume::mount(&*self.session, &name("0"), &name("config"), part, path, true).await.unwrap();
+        assert!(found, "the volume was put");
+    }
+
+    async fn unmount(&self) {
+        volume::unmount(&*self.session, &name("0")).await.unwrap();
+    }
+}
+
+fn name(name: &str) -> Name {
+    Name::new(name).unwrap()
+}
+
+fn file(content: &str) -> Entry {
+    Entry { kind: Kind::File(content.to_owned().into()), mode: 0o644, uid: 0, gid: 0 }
+}
+
+fn tree(entries: &[(&str, Entry)]) -> Tree {
+    let mut tree = Tree::new();
+    for (path, entry) in entries {
+        tree.add(*path, entry.clone()).unwrap();
+    }
+    tree
+}
+
+async fn it_has_its_files_and_changes_at_once(guest: &Guest) {
+    let directory = Entry { kind: Kind::Directory, mode: 0o750, uid: 0, gid: 77 };
+    let secret = Entry { kind: Kind::File(vec![0, 255, b'\n', 0].into()), mode: 0o440, uid: 5, gid: 77 };
+    let old = tree(&[
+        ("a name", file("one")),
+        ("same", file("same")),
+        ("gone", file("gone")),
+        ("sub", directory.clone()),
+        ("sub/secret", secret.clone()),
+        ("link", Entry { kind: Kind::Link("sub/secret".into()), mode: 0o777, uid: 0, gid: 0 }),
+    ]);
+    guest.sh("mkdir /srv/app && echo image >/srv/app/own").await;
+    guest.put(&old, None).await;
+    guest.mount(None, "/srv/app").await;
+    assert_eq!(
+        guest.sh("cd /srv/app && ls").await,
+        "a name\ngone\nlink\nsame\nsub",
+        "the image's own is hidden"
+    );
+    assert_eq!(guest.sh("cat '/srv/app/a name' /srv/app/same").await, "onesame");
+    assert_eq!(guest.sh("wc -c </srv/app/link").await, "4");
+    let looks = guest.sh("stat -L -c '%a %u %g' /srv/app/sub /srv/app/sub/secret /srv/app/same").await;
+    assert_eq!(looks, "750 0 77\n440 5 77\n644 0 0");
+    assert_eq!(guest.sh("touch /srv/app/new 2>/dev/null || echo refused").await, "refused");
+    let kept = guest.sh("ls -i -L /srv/app/same | cut -d ' ' -f 1").await;
+
+    // One who looks at the old files goes on with them: what is changed is a new file.
+    let reader = "cd /srv/app && exec 3<'a name' && cat ..data/same >/dev/null && sleep 3; cat <&3";
+    let new = tree(&[
+        ("a name", file("two")),
+        ("same", file("same")),
+        ("added", file("added")),
+        ("sub", directory),
+        ("sub/secret", secret),
+    ]);
+    let (read, ()) = tokio::join!(guest.sh(reader), async {
+        // The reader has opened its file by the time that this second connection is there, or reads the new one whole.
+        guest.put(&new, Some(&old)).await;
+    });
+    assert!(["one", "two"].contains(&&read[..]), "{read}");
+    assert_eq!(guest.sh("cd /srv/app && ls").await, "a name\nadded\nsame\nsub");
+    assert_eq!(guest.sh("cd /srv/app && cat 'a name' added same").await, "twoaddedsame");
+    assert_eq!(
+        guest.sh("ls -i -L /srv/app/same | cut -d ' ' -f 1").await,
+        kept,
+        "what is the same is not sent"
+    );
+    assert_eq!(
+        guest.sh("ls -A /srv/app | grep -c '^[.][.]'").await,
+        "2",
+        "the link, and the new files alone"
+    );
+
+    // What the caller remembers may be of another boot, and what is there may be unknown to the caller.
+    let third = tree(&[("same", file("third"))]);
+    guest.put(&third, Some(&old)).await;
+    assert_eq!(guest.sh("cd /srv/app && ls && cat same").await, "same\nthird");
+    guest.put(&third, None).await;
+
+    guest.unmount().await;
+    guest.unmount().await;
+    assert_eq!(guest.sh("cat /srv/app/own && ls /srv/app").await, "image\nown", "the image's own is back");
+    volume::remove(&*guest.session, &name("config")).await.unwrap();
+    volume::remove(&*guest.session, &name("config")).await.unwrap();
+    assert_eq!(guest.sh("ls -A /run/infranetes-volumes").await, ".mounts");
+    let lost =
+        volume::mount(&*guest.session, &name("0"), &name("config"), None, "/srv/app", false).await.unwrap();
+    assert!(!lost, "it has to be put first");
+}
+
+async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
+    guest.put(&tree(&[("app.conf", file("key=1\n"))]), None).await;
+    guest.mount(Some("..data/app.conf"), "/srv/made here/app.conf").await;
+    guest.mount(Some("..data/app.conf"), "/srv/made here/app.conf").await;
+    assert_eq!(guest.sh("cat '/srv/made here/app.conf'").await, "key=1");
+    assert_eq!(guest.sh("grep -c 'made.*app.conf' /proc/self/mountinfo").await, "1", "mounted once");
+    guest.unmount().await;
+    assert_eq!(guest.sh("ls '/srv/made here'").await, "", "what was made for it is gone");
+    guest.sh("echo image >/srv/own").await;
+    guest.mount(Some("..data/app.conf"), "/srv/own").await;
+    assert_eq!(guest.sh("cat /srv/own").await, "key=1");
+    guest.unmount().await;
+    assert_eq!(guest.sh("cat /srv/own").await, "image");
+    let none =
+        volume::mount(&*guest.session, &name("1"), &name("config"), Some("none"), "/srv/x", false).await;
+    assert!(matches!(&none, Err(Error::Unsupported(why)) if why.contains("no none")), "{none:?}");
+    for bad in ["/", "relative", "/a/../b", "/a\nb"] {
+        let refused = volume::mount(&*guest.session, &name("1"), &name("config"), None, bad, false).await;
+        assert!(matches!(refused, Err(Error::Unsupported(_))), "{bad:?}");
+    }
+}
+
+async fn no_reader_sees_a_mixture(guest: &Guest) {
+    const SWAPS: usize = 60;
+    let version = |number: usize| {
+        let number = format!("{number:04}");
+        tree(&[("a", file(&number.repeat(2000))), ("b", file(&number.repeat(2000)))])
+    };
+    let mut base = version(0);
+    guest.put(&base, None).await;
+    guest.mount(None, "/srv/swapped").await;
+    // Both files of one directory are of one version; a directory may go away while it is read, and then says nothing.
+    guest
+        .sh("cat >/srv/reader <<'end'
+while [ ! -e /srv/stop ]; do
+  (cd /srv/swapped/..data 2>/dev/null && cd -P . && cat a b) >/srv/seen 2>/dev/null || continue
+  set -- $(cut -c 1-4,8001-8004 /srv/seen) $(wc -c </srv/seen)
+  if [ \"$2\" != 16000 ] || [ \"${1%????}\" != \"${1#????}\" ]; then echo \"mixture: $*\" >>/srv/wrong; fi
+  echo \"$1\" >>/srv/versions
+done
+end
+sh /srv/reader >/dev/null 2>&1 &")
+        .await;
+    for number in 1..=SWAPS {
+        let next = version(number);
+        guest.put(&next, Some(&base)).await;
+        base = next;
+    }
+    let last = format!("{SWAPS:04}").repeat(2);
+    let seen = format!(
+        "until grep -q {last} /srv/versions; do sleep 0.1; done; touch /srv/stop; sort -u /srv/versions | wc -l"
+    );
+    let versions: usize = guest.sh(&seen).await.parse().unwrap();
+    assert!(versions > 5, "the reader saw {versions} versions");
+    assert_eq!(guest.sh("cat /srv/wrong 2>/dev/null || echo none").await, "none");
+}
+
+async fn thousands_of_files_are_kept_in_step(guest: &Guest) {
+    let mut entries: Vec<(String, Entry)> =
+        (0..10_000).map(|n| (format!("file-{n}"), file(&n.to_string()))).collect();
+    let all = |entries: &[(String, Entry)]| {
+        tree(&entries.iter().map(|(path, entry)| (&path[..], entry.clone())).collect::<Vec<_>>())
+    };
+    let old = all(&entries);
+    guest.put(&old, None).await;
+    guest.mount(None, "/srv/many").await;
+    entries[1234].1 = file("changed");
+    entries.pop();
+    guest.put(&all(&entries), Some(&old)).await;
+    assert_eq!(guest.sh("ls /srv/many | wc -l; cat /srv/many/file-1234").await, "9999\nchanged");
+}
+
+/// A module for each guest, with a test for each clause.
+macro_rules! clauses {
+    ($($guest:ident: $prepare:expr),*) => { $(mod $guest {
+        clauses!(@tests $prepare, it_has_its_files_and_changes_at_once, a_part_is_mounted_where_nothing_was,
+            no_reader_sees_a_mixture, thousands_of_files_are_kept_in_step);
+    })* };
+    (@tests $prepare:expr, $($clause:ident),*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $clause() {
+            super::$clause(&super::Guest::with($prepare).await).await;
+        }
+    )* };
+}
+
+clauses!(gnu: "", busybox: super::BUSYBOX);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_without_rights_is_told_so() {
+    let user = "(cat /etc/passwd; echo plain:x:4242:4242::/:/bin/sh) >$1/passwd
+mount --bind $1/passwd /etc/passwd
+chmod a+rX $1 $1/authorized_keys";
+    let mut server = Server::openssh_in(&format!("{FRESH}\n{user}"), "");
+    server.user = "plain".into();
+    let session = Ssh::default().connect(&server.target()).await.unwrap();
+    let refused = volume::put(&*session, &name("config"), &tree(&[("a", file("1"))]), None).await;
+    assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("sudo")), "{refused:?}");
+}
