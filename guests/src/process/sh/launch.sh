@@ -51,6 +51,13 @@ listed() {
   home=${6:-/} user=$1
   : "${gid:=${4:-0}}"
 }
+# Whether a group lists user $1.
+is_member() {
+  while IFS=: read -r x x x members; do
+    case ,$members, in *,"$1",*) return ;; esac
+  done </etc/group
+  return 1
+}
 set -f
 listed
 # The groups of who is logged in are known; strictly, only what is asked for counts.
@@ -59,9 +66,11 @@ for g in $held; do if [ "$g" != "$own" ]; then others="$others $g"; fi; done
 changed=
 if [ "$uid:$gid:$asked" != "$u:$own:" ] || { [ -n "$strict" ] && [ -n "$others" ]; }; then changed=1; fi
 if [ -z "$strict" ]; then
-  if [ "$uid" != "$u" ]; then
+  # A service manager gives its own processes no groups.
+  if [ "$uid" != "$u" ] || { [ "$u:$others" = 0: ] && [ -d /run/systemd/system ] && is_member "$user"; }; then
     others=
     if [ -n "$user" ]; then others=$(id -G "$user" 2>/dev/null); fi
+    for g in $others; do if [ "$g" != "$gid" ]; then changed=1; fi; done
   fi
   for g in $others; do
     if [ "$g" != "$gid" ]; then groups=$groups${groups:+,}$g; fi
@@ -77,12 +86,20 @@ if [ "$u" != 0 ]; then
     refuse "capabilities are dropped by root only: log in as root, or allow sudo without a password"
   fi
 elif [ -n "$capabilities" ]; then
-  if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups --bounding-set "$capabilities" --inh-caps=-all; then
-    set -- --bounding-set "$capabilities" --inh-caps=-all -- "$@"
+  # By their numbers: a setpriv that is older than the kernel knows no word for all of them.
+  none=-all n=0 x=$(cat /proc/sys/kernel/cap_last_cap 2>/dev/null)
+  if [ -n "$x" ]; then none=; fi
+  while [ "$n" -le "${x:--1}" ]; do
+    none=$none${none:+,}-cap_$n
+    n=$((n + 1))
+  done
+  case $capabilities in -all*) capabilities=$none${capabilities#-all} ;; esac
+  if can_setpriv --reuid "$uid" --regid "$gid" --clear-groups --bounding-set "$capabilities" --inh-caps "$none"; then
+    set -- --bounding-set "$capabilities" --inh-caps "$none" -- "$@"
     if [ -n "$groups" ]; then set -- --groups "$groups" "$@"; else set -- --clear-groups "$@"; fi
     set -- "$t" --reuid "$uid" --regid "$gid" "$@"
   else
-    refuse "the guest cannot drop capabilities ($capabilities): it needs setpriv of util-linux, which knows them"
+    refuse "the guest cannot drop capabilities: it needs setpriv of util-linux, which knows all that are named"
   fi
 elif [ -n "$changed" ]; then
   shell=$(command -v sh)
@@ -92,10 +109,10 @@ elif [ -n "$changed" ]; then
   elif t=$(command -v chroot) && chroot --userspec="$uid:$gid" --groups="$groups" / true 2>/dev/null; then
     set -- "$t" --userspec="$uid:$gid" --groups="$groups" / "$shell" -c 'cd "$1" && shift && exec "$@"' sh \
       "$workdir" "$@"
-  elif t=$(command -v start-stop-daemon) && [ -z "$asked" ] &&
+  elif t=$(command -v start-stop-daemon) && [ -z "$asked$strict" ] &&
     start-stop-daemon -S -p "$d/none" -c "$uid:$gid" -a true 2>/dev/null; then
     set -- "$t" -S -p "$d/none" -c "$uid:$gid" -a "$shell" -- -c 'exec "$@"' sh "$@"
-  elif t=$(command -v su) && [ -z "$asked" ] && [ -n "$user" ] && [ "$gid" = "$(id -g "$user")" ] &&
+  elif t=$(command -v su) && [ -z "$asked$strict" ] && [ -n "$user" ] && [ "$gid" = "$(id -g "$user")" ] &&
     su -p -s "$shell" "$user" -c true </dev/null >/dev/null 2>&1; then
     set -- "$t" -p -s "$shell" "$user" -c 'exec "$@"' sh "$@"
   else

@@ -118,6 +118,18 @@ pub async fn directory_user_and_groups(place: &Place) {
     let told = place.run(&spec).await;
     let expected = place.sh("id -u nobody; id -g nobody; grep ^nobody: /etc/passwd | cut -d: -f6").await;
     assert_eq!(told.stdout.trim(), expected, "{told:?}");
+    spec.user = User { name: Some("nobody".into()), strict: true, ..User::default() };
+    spec.argv[2] = "id -G".into();
+    match place.guest.start(&*place.session, &spec).await {
+        Ok(_) => {
+            let told = read(&mut place.follow(&spec, None).await).await;
+            assert_eq!(told.stdout.trim(), place.sh("id -g nobody").await, "{told:?}");
+            place.remove(&spec).await;
+        }
+        // A program that gives the user all groups of the guest's lists is no way to that.
+        Err(guests::Error::Unsupported(why)) => assert!(why.contains("setpriv"), "{why}"),
+        Err(error) => panic!("{error}"),
+    }
     spec.user = User { name: Some("no-such-user".into()), ..User::default() };
     let error = place.guest.start(&*place.session, &spec).await.unwrap_err();
     assert!(matches!(&error, guests::Error::Unsupported(why) if why.contains("no-such-user")), "{error}");
