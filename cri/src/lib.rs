@@ -24,3 +24,4 @@ pub mod stats;
 pub mod store;
 pub mod streaming;
 pub mod telemetry;
+pub mod volume;

@@ -37,6 +37,9 @@ pub struct Config {
     /// What need not: sockets and locks. Keep it short, a Unix socket's path has 107 bytes.
     #[serde(default = "default_run_dir")]
     pub run_dir: PathBuf,
+    /// The kubelet's own directory, below which the volumes of pods lie.
+    #[serde(default = "crate::volume::default_kubelet")]
+    pub kubelet_root_dir: PathBuf,
     /// The cgroup driver told to the kubelet; absent: nothing is told, and the kubelet keeps its own.
     pub cgroup_driver: Option<CgroupDriver>,
     /// Which provider runs the pods of a `RuntimeClass` handler. The empty name is the default handler.

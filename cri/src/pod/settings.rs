@@ -1,13 +1,14 @@
 //! What a pod asks of its guest as a whole, given to it after each boot, before anything else is done in it.
 //!
 //! ```text
-//!   link is ready -> names are resolved as asked, sysctls are set (a task of its own) -> the guest has answered
+//!   link is ready -> names are resolved as asked, sysctls are set, volumes are there (a task of its own) -> the guest has answered
 //! ```
 //!
 //! Happy path: one command more for each, and processes find the values. Failure paths: a session that is lost meanwhile is
 //! tried again, and dropped with its link. A guest that refuses a sysctl, or does not come to an end, ends its machine with the
-//! reason, for a pod that asks for one must not run without it. A guest whose resolver cannot be written knows the servers and
-//! the search domains by DHCP or its seed: that is logged, and it runs.
+//! reason, for a pod that asks for one must not run without it; so does one that cannot hold a volume. A guest whose resolver
+//! cannot be written knows the servers and the search domains by DHCP or its seed: that is logged, and it runs. So does one that
+//! takes too long for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,9 +21,12 @@ use tokio::time::{sleep, timeout};
 use transports::{Backoff, Session};
 
 use crate::store::{Dns, PodRecord};
+use crate::volume::Volumes;
 
-/// How long it may take altogether.
+/// How long what a pod cannot be without may take altogether.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long each of the rest may take.
+const FURTHER_PATIENCE: Duration = Duration::from_secs(40);
 /// The bounds of the backoff.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
@@ -32,33 +36,78 @@ pub(super) struct Asked {
     pod: String,
     resolver: Option<Resolver>,
     sysctls: BTreeMap<String, String>,
+    volumes: Volumes,
+    /// Those that it can be without.
+    further: Volumes,
 }
 
 impl Asked {
-    /// What a pod asks for; none where that is nothing.
-    pub(super) fn of(pod: &PodRecord) -> Option<Self> {
+    /// What a pod asks for, and the container that the machine is; none where that is nothing.
+    pub(super) fn of(pod: &PodRecord, volumes: Volumes) -> Option<Self> {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
-        let resolver = attachment.map(|attachment| {
+        let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
             let (servers, search) = attachment.resolution(&guest);
-            Resolver { servers: servers.to_vec(), search: search.to_vec(), options: pod.dns.options.clone() }
+            // Without a server the file would be worth less than the guest's own.
+            (!servers.is_empty()).then(|| Resolver {
+                servers: servers.to_vec(),
+                search: search.to_vec(),
+                options: pod.dns.options.clone(),
+            })
         });
         let sysctls = pod.sysctls.clone();
-        let nothing = resolver.is_none() && sysctls.is_empty();
-        (!nothing).then(|| Self { pod: pod.id.clone(), resolver, sysctls })
+        let nothing = resolver.is_none() && sysctls.is_empty() && volumes.is_empty();
+        let (volumes, further) = volumes.by_need();
+        (!nothing).then(|| Self { pod: pod.id.clone(), resolver, sysctls, volumes, further })
     }
 
+    /// Gives it all. Only what the pod cannot be without is an error.
     async fn give(&self, session: &dyn Session) -> guests::Result<()> {
-        if let Some(resolver) = &self.resolver
-            && let Err(error) = resolver.set(session).await
-        {
-            if error.retryable() {
-                return Err(error);
-            }
+        if let Err(error) = self.insist(session, Part::Resolver).await {
             tracing::warn!(pod = self.pod, %error, "the guest resolves names as its image does");
         }
-        if self.sysctls.is_empty() { Ok(()) } else { sysctl::set(session, &self.sysctls).await }
+        if let Err(error) = self.insist(session, Part::Further).await {
+            tracing::warn!(pod = self.pod, %error, "the guest lacks what every pod is given");
+        }
+        self.insist(session, Part::Needed).await
     }
+
+    /// Tries again what may yet succeed, until that takes too long.
+    async fn insist(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
+        let limit = if part == Part::Needed { PATIENCE } else { FURTHER_PATIENCE };
+        let tries = async {
+            let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+            loop {
+                match self.give_part(session, part).await {
+                    Err(error) if error.retryable() => sleep(backoff.next_wait()).await,
+                    outcome => return outcome,
+                }
+            }
+        };
+        timeout(limit, tries).await.unwrap_or_else(|_| Err(transports::Error::TimedOut(limit).into()))
+    }
+
+    async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
+        match (part, &self.resolver) {
+            (Part::Resolver, Some(resolver)) => resolver.set(session).await,
+            (Part::Resolver, None) => Ok(()),
+            (Part::Further, _) => self.further.give(session).await,
+            (Part::Needed, _) => {
+                if !self.sysctls.is_empty() {
+                    sysctl::set(session, &self.sysctls).await?;
+                }
+                self.volumes.give(session).await
+            }
+        }
+    }
+}
+
+/// What is given with a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Resolver,
+    Further,
+    Needed,
 }
 
 /// Settings that a guest is being given. Dropped, it is given up.
@@ -72,11 +121,7 @@ impl Settings {
     /// Begins to give them.
     pub(super) fn begin(session: Arc<dyn Session>, asked: Asked) -> Self {
         let to = session.clone();
-        let task = tokio::spawn(async move {
-            timeout(PATIENCE, give(to.as_ref(), &asked))
-                .await
-                .unwrap_or_else(|_| Err(transports::Error::TimedOut(PATIENCE).into()))
-        });
+        let task = tokio::spawn(async move { asked.give(to.as_ref()).await });
         Self { session, task }
     }
 
@@ -94,15 +139,5 @@ impl Settings {
 impl Drop for Settings {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn give(session: &dyn Session, asked: &Asked) -> guests::Result<()> {
-    let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-    loop {
-        match asked.give(session).await {
-            Err(error) if error.retryable() => sleep(backoff.next_wait()).await,
-            outcome => return outcome,
-        }
     }
 }

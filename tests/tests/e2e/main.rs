@@ -25,5 +25,6 @@ mod streams;
 mod telemetry;
 mod traces;
 mod update;
+mod volumes;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

@@ -118,7 +118,9 @@ impl Owner {
         match state {
             LinkState::Ready(session) => {
                 let booted = !record.answered || live.rebooting_until.is_some();
-                let Some(asked) = Asked::of(&self.pod).filter(|_| booted) else {
+                let turn = live.volumes.clone();
+                let asked = Asked::of(&self.pod, self.volumes(&record, &turn)?);
+                let (Some(asked), Some(live)) = (asked.filter(|_| booted), self.live.as_mut()) else {
                     return self.answered(record, session).await;
                 };
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.

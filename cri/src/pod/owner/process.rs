@@ -28,6 +28,7 @@ use crate::pod::{machine, now, size, stop};
 use crate::store::{
     ContainerPhase, ContainerRecord, ExitRecord, ProcessRecord, ProcessStdin, Resources, Role,
 };
+use crate::volume::{Turn, Volumes};
 
 /// The name of the container record that is the machine of a pod of processes: no container of a pod can have it.
 const HOST: &str = "";
@@ -172,6 +173,7 @@ impl Owner {
         let config = ProcessConfig {
             container: record.id.clone(),
             spec: self.spec(record)?,
+            volumes: self.volumes(record, &live.volumes)?,
             started: record.answered,
             tried,
             sessions,
@@ -388,13 +390,15 @@ impl Owner {
             ))
         })?;
         let (family, process) = (live.family.clone(), process_id(id)?);
+        let volumes = self.volumes(&record, &live.volumes)?;
         record.phase = ContainerPhase::Removing;
         self.save(record).await?;
         reached(Step::RemovalRecorded);
         Ok(Some(async move {
             let work = async {
                 let guest = guest_of(&family, session.as_ref()).await?;
-                guest.remove(session.as_ref(), &process).await
+                guest.remove(session.as_ref(), &process).await?;
+                volumes.take(session.as_ref()).await
             };
             match timeout(CLEANING, work).await {
                 Ok(done) => Ok(done?),
@@ -408,6 +412,11 @@ impl Owner {
 }
 
 impl Owner {
+    /// The volumes that a container wants, on the machine where this is the turn of each.
+    pub(super) fn volumes(&self, record: &ContainerRecord, turn: &Turn) -> Result<Volumes> {
+        Ok(Volumes::of(record, &self.context.config.kubelet_root_dir, turn.clone())?)
+    }
+
     /// What the guest is asked to run. A limit that the machine itself keeps is none for the guest.
     pub(super) fn spec(&self, record: &ContainerRecord) -> Result<ProcessSpec> {
         let process = record.process().ok_or_else(|| Error::invalid("the container is no process"))?;

@@ -18,6 +18,7 @@ use crate::pod::live::Live;
 use crate::pod::process::Family;
 use crate::pod::{facts, login, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
+use crate::volume::Turn;
 
 impl Owner {
     /// Starts a created container. One that starts or runs already is a success.
@@ -100,6 +101,7 @@ impl Owner {
             family: Family::default(),
             boot: boots.then(|| tracing::debug_span!("boot", container = record.id)),
             settings: None,
+            volumes: Turn::default(),
             log,
             stop: None,
             gave_up: None,

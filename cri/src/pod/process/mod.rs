@@ -32,6 +32,7 @@ use transports::Session;
 use crate::error::{Error, Result};
 use crate::logs::ProcessLog;
 use crate::store::Resources;
+use crate::volume::Volumes;
 use task::Task;
 pub(super) use task::guest_of;
 
@@ -53,6 +54,8 @@ pub(super) struct ProcessConfig {
     pub(super) container: String,
     /// What it runs.
     pub(super) spec: ProcessSpec,
+    /// The volumes that it wants.
+    pub(super) volumes: Volumes,
     /// Whether it was seen to have been started, and so must not be started again.
     pub(super) started: bool,
     /// Whether its guest may have been told to start it.

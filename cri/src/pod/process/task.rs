@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::logs::ProcessLog;
 use crate::pod::live::at;
 use crate::pod::nanos;
+use crate::volume::Volumes;
 
 /// How long a guest may take to start a process.
 const START: Duration = Duration::from_secs(90);
@@ -34,6 +35,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::fro
 pub(super) struct Task {
     container: String,
     spec: Arc<ProcessSpec>,
+    volumes: Arc<Volumes>,
     started: bool,
     sessions: Sessions,
     family: Family,
@@ -88,10 +90,12 @@ impl Task {
         told: mpsc::Sender<Box<Told>>,
         asked: mpsc::Receiver<Ask>,
     ) -> Self {
-        let ProcessConfig { container, spec, started, tried, sessions, family, log, start_wait } = config;
+        let ProcessConfig { container, spec, volumes, started, tried, sessions, family, log, start_wait } =
+            config;
         Self {
             container,
             spec: Arc::new(spec),
+            volumes: Arc::new(volumes),
             started,
             sessions,
             family,
@@ -166,7 +170,16 @@ impl Task {
         let followed = self.within(ASK, async move { following.follow(over, &id, from).await });
         let error = match done!(followed.await) {
             Ok(stream) => match done!(self.drain(stream).await) {
-                Ok(exit) => return Done::With(Ok(What::Exited(exit))),
+                Ok(exit) => {
+                    let (volumes, over) = (self.volumes.clone(), session.clone());
+                    // What cannot be taken away now is when the container is removed.
+                    if let Err(error) =
+                        done!(self.within(ASK, async move { volumes.take(over.as_ref()).await }).await)
+                    {
+                        tracing::info!(container = self.container, %error, "its volumes are still mounted");
+                    }
+                    return Done::With(Ok(What::Exited(exit)));
+                }
                 Err(error) => error,
             },
             Err(error) => error,
@@ -192,10 +205,12 @@ impl Task {
         let stopped = self.stop.is_some();
         self.tried = true;
         let (guest, session, spec) = (guest.clone(), session.clone(), self.spec.clone());
+        let volumes = self.volumes.clone();
         let started = self.within(START, async move {
             if stopped {
                 return guest.state(session.as_ref(), &spec.id).await;
             }
+            volumes.give(session.as_ref()).await?;
             guest.start(session.as_ref(), &spec).await
         });
         Done::With(match done!(started.await) {

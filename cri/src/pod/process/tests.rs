@@ -16,6 +16,7 @@ use transports::{Session, Ssh, SshOptions, Transport};
 
 use super::{Process, ProcessConfig, Told, What};
 use crate::logs::ProcessLog;
+use crate::volume::Volumes;
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_mins(4);
@@ -85,6 +86,7 @@ async fn rotated_under_load_every_line_comes_once() {
     let config = ProcessConfig {
         container: "loud".into(),
         spec: spec(),
+        volumes: Volumes::default(),
         started: false,
         tried: false,
         sessions: sessions.subscribe(),

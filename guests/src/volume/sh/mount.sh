@@ -8,6 +8,13 @@ if [ -e "$marker" ]; then
   echo D
   exit
 fi
+for m in "$root"/.mounts/*; do
+  if [ -e "$m" ] && { IFS= read -r path && read -r x && IFS= read -r other; } <"$m"; then
+    if [ "$path" = "$4" ] && [ "$other" != "$2/$3" ]; then
+      refuse "another container of the pod has something else mounted at $4, and they share the guest's files"
+    fi
+  fi
+done
 if [ ! -e "$from" ]; then refuse "the volume has no $3"; fi
 umask 022
 if [ -d "$from" ]; then
@@ -21,5 +28,5 @@ if [ "$5" = ro ] && ! mount -o remount,ro,bind "$4"; then
   umount "$4"
   refuse "what is mounted at $4 cannot be made read-only in the guest"
 fi
-printf '%s\n%s\n' "$4" "$made" >"$marker"
+printf '%s\n%s\n%s\n' "$4" "$made" "$2/$3" >"$marker"
 echo D

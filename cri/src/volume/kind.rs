@@ -1,0 +1,114 @@
+//! What a path of the node is, by where it lies below the kubelet's directory. Pure.
+//!
+//! | below `pods/UID` | |
+//! |---|---|
+//! | `volumes/kubernetes.io~PLUGIN/NAME` | a volume of files, where the plugin is one of [`PLUGINS`] |
+//! | `volume-subpaths/NAME/CONTAINER/N` | a part of a volume, whose plugin is looked for on the node |
+//! | `etc-hosts` | the file that a container has as `/etc/hosts` |
+//! | anything else | nothing of ours |
+
+use std::path::{Component, Path, PathBuf};
+
+/// The plugins whose volumes the kubelet writes by itself.
+pub(super) const PLUGINS: [&str; 4] = ["secret", "configmap", "downward-api", "projected"];
+
+/// How the volume with the service account's token begins its name, which every pod has unless it is asked not to.
+const TOKEN: &str = "kube-api-access-";
+
+/// Where a volume comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A directory that the kubelet changes by renaming `..data` in it.
+    Volume { path: PathBuf, plugin: String, name: String },
+    /// A file or a directory of such a volume, as it was when the container was made.
+    Part { path: PathBuf, pod: PathBuf, name: String, number: String },
+    /// A file.
+    Hosts { path: PathBuf },
+}
+
+impl Source {
+    /// What a path is; none where it is nothing of ours.
+    pub(super) fn of(path: &Path, kubelet: &Path) -> Option<Self> {
+        let rest = path.strip_prefix(kubelet.join("pods")).ok()?;
+        let parts: Vec<&str> = rest
+            .components()
+            .map(|part| if let Component::Normal(part) = part { part.to_str() } else { None })
+            .collect::<Option<_>>()?;
+        let path = path.to_owned();
+        match parts[..] {
+            [_, "etc-hosts"] => Some(Self::Hosts { path }),
+            [_, "volumes", plugin, name] => {
+                let plugin =
+                    plugin.strip_prefix("kubernetes.io~").filter(|plugin| PLUGINS.contains(plugin))?;
+                Some(Self::Volume { path, plugin: plugin.to_owned(), name: name.to_owned() })
+            }
+            [pod, "volume-subpaths", name, _, number] => Some(Self::Part {
+                path,
+                pod: kubelet.join("pods").join(pod),
+                name: name.to_owned(),
+                number: number.to_owned(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Its path on the node.
+    pub(super) fn path(&self) -> &Path {
+        match self {
+            Self::Volume { path, .. } | Self::Part { path, .. } | Self::Hosts { path } => path,
+        }
+    }
+
+    /// What it is called in the guest. A part is a container's own, in each of its attempts.
+    pub(super) fn volume(&self, container: &str) -> String {
+        match self {
+            Self::Volume { plugin, name, .. } => format!("{plugin}-{name}"),
+            Self::Part { name, number, .. } => format!("part-{container}-{name}-{number}"),
+            Self::Hosts { .. } => "hosts".to_owned(),
+        }
+    }
+
+    /// Whether somebody has asked for it, rather than that every pod has it.
+    pub(super) fn is_asked_for(&self) -> bool {
+        match self {
+            Self::Volume { name, .. } | Self::Part { name, .. } => !name.starts_with(TOKEN),
+            Self::Hosts { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str) -> Option<Source> {
+        Source::of(Path::new(path), Path::new("/var/lib/kubelet"))
+    }
+
+    #[test]
+    fn volumes_are_known_by_their_place() {
+        let volume = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~configmap/config").unwrap();
+        assert_eq!((&volume.volume("app")[..], volume.is_asked_for()), ("configmap-config", true));
+        let token = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~projected/kube-api-access-x2").unwrap();
+        assert!(!token.is_asked_for());
+        let part = of("/var/lib/kubelet/pods/u/volume-subpaths/config/app/2").unwrap();
+        assert_eq!(part.volume("app"), "part-app-config-2");
+        assert!(matches!(part, Source::Part { pod, .. } if pod == Path::new("/var/lib/kubelet/pods/u")));
+        assert_eq!(of("/var/lib/kubelet/pods/u/etc-hosts").unwrap().volume("app"), "hosts");
+    }
+
+    #[test]
+    fn nothing_else_is_ours() {
+        for other in [
+            "/etc/passwd",
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/scratch",
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~nfs/share",
+            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~secret/a/b",
+            "/var/lib/kubelet/pods/u/containers/app/1234",
+            "/var/lib/kubelet/pods/../u/etc-hosts",
+            "/var/lib/other/pods/u/etc-hosts",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

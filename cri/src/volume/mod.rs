@@ -1,0 +1,131 @@
+//! Volumes whose files the daemon puts in a guest: Secrets, `ConfigMaps`, the downward API, projected ones.
+//!
+//! ```text
+//!   mount of a container --its path on the node (kind)--> Source --read--> Tree --put, mount--> its path in the guest
+//! ```
+//!
+//! The kubelet lays such a volume out in a directory of its own on the node, and names that directory when it makes a
+//! container. Before the container's process is started, or its machine is told to have answered, the files are in the guest.
+//!
+//! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it. What was put before costs a short command.
+//! - A path of the node that is none of these volumes waits for storage: nothing is mounted for it.
+//! - The files cannot be read on the node, or the guest cannot hold them: the container does not start, and the reason names
+//!   the path. What the kubelet gives to every pod by itself (`/etc/hosts`, the token of the service account) is only
+//!   missing then, with a warning.
+
+mod kind;
+mod read;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use guests::volume::{self as guest, Name};
+use tokio::sync::Mutex;
+use transports::Session;
+
+use crate::store::ContainerRecord;
+use kind::Source;
+
+/// A volume that a container wants mounted.
+#[derive(Debug)]
+struct Wanted {
+    /// Names the mount in the guest.
+    mount: Name,
+    /// Names the volume in the guest, the same for each container of the pod.
+    volume: Name,
+    source: Source,
+    /// Where it is mounted.
+    path: String,
+    read_only: bool,
+    /// Whether the container cannot be without it.
+    needed: bool,
+}
+
+/// Whose turn it is to change the volumes of a guest.
+pub type Turn = Arc<Mutex<()>>;
+
+/// The volumes that a container wants.
+#[derive(Debug, Default)]
+pub struct Volumes {
+    wanted: Vec<Wanted>,
+    turn: Turn,
+}
+
+impl Volumes {
+    /// Those of a container, which a kubelet has made whose directory this is.
+    pub fn of(record: &ContainerRecord, kubelet: &Path, turn: Turn) -> guests::Result<Self> {
+        let mut wanted = Vec::new();
+        for (number, mount) in record.mounts.iter().enumerate() {
+            let Some(source) = Source::of(Path::new(&mount.host_path), kubelet) else { continue };
+            wanted.push(Wanted {
+                mount: Name::new(format!("{}-{number}", record.id))?,
+                volume: Name::new(source.volume(&record.name))?,
+                needed: source.is_asked_for(),
+                source,
+                path: mount.container_path.clone(),
+                read_only: mount.readonly,
+            });
+        }
+        Ok(Self { wanted, turn })
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty()
+    }
+
+    /// Those that the container cannot be without, and the others.
+    pub fn by_need(self) -> (Self, Self) {
+        let (needed, others) = self.wanted.into_iter().partition(|volume| volume.needed);
+        (Self { wanted: needed, turn: self.turn.clone() }, Self { wanted: others, turn: self.turn })
+    }
+
+    /// Has the guest hold them, where they are wanted.
+    pub async fn give(&self, session: &dyn Session) -> guests::Result<()> {
+        let _turn = self.turn.lock().await;
+        for volume in &self.wanted {
+            match give(session, volume).await {
+                Err(error) if !volume.needed && !error.retryable() => {
+                    tracing::warn!(path = volume.path, %error, "a volume is not in the guest");
+                }
+                given => given?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes them away from where they are mounted.
+    pub async fn take(&self, session: &dyn Session) -> guests::Result<()> {
+        let _turn = self.turn.lock().await;
+        for volume in self.wanted.iter().rev() {
+            match guest::unmount(session, &volume.mount).await {
+                // One that could not be given is not there.
+                Err(error) if !volume.needed && !error.retryable() => {}
+                taken => taken?,
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn give(session: &dyn Session, wanted: &Wanted) -> guests::Result<()> {
+    let Wanted { mount, volume, source, path, read_only, needed: _ } = wanted;
+    let from = source.clone();
+    let read = tokio::task::spawn_blocking(move || read::read(&from)).await;
+    let read = read.map_err(|error| failed(source.path(), &error))?;
+    let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else { return Ok(()) };
+    guest::put(session, volume, &tree, None).await?;
+    if guest::mount(session, mount, volume, part, path, *read_only).await? {
+        return Ok(());
+    }
+    Err(guests::Error::Ended(format!("the guest has forgotten the volume for {path} at once")))
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> guests::Error {
+    guests::Error::Unsupported(format!("the volume {} of the node cannot be read: {error}", path.display()))
+}
+
+/// Where the kubelet keeps its pods, unless the configuration says otherwise.
+pub fn default_kubelet() -> PathBuf {
+    "/var/lib/kubelet".into()
+}

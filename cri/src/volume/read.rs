@@ -1,0 +1,146 @@
+//! Reading a volume's files on the node.
+//!
+//! Happy path: what `..data` leads to is read, whose files never change. Failure paths: the kubelet swaps and removes it
+//! meanwhile: it is read anew; a file that is neither of the usual kinds is refused by its name.
+
+use std::ffi::OsString;
+use std::fs::{self, Metadata};
+use std::io::{Error, ErrorKind, Result};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use guests::volume::{Entry, Kind, Tree};
+
+use super::kind::{PLUGINS, Source};
+
+/// What the kubelet renames when a volume changes.
+const DATA: &str = "..data";
+/// What a single file is called in the volume that is made of it.
+const FILE: &str = "file";
+/// How often a volume that is swapped while it is read is read.
+const TRIES: usize = 10;
+
+/// The files of a source, and the part of them that is mounted: none where all is. `None`: it is no volume of files.
+pub(super) fn read(source: &Source) -> Result<Option<(Tree, Option<&'static str>)>> {
+    match source {
+        Source::Volume { path, .. } => volume(path).map(|tree| Some((tree, None))),
+        Source::Hosts { path } => single(path).map(Some),
+        Source::Part { path, pod, name, .. } => {
+            let volumes = pod.join("volumes");
+            let is_one = |plugin: &&str| volumes.join(format!("kubernetes.io~{plugin}")).join(name).is_dir();
+            if !PLUGINS.iter().any(is_one) {
+                return Ok(None);
+            }
+            if path.is_dir() {
+                let mut tree = Tree::new();
+                walk(path, "", &mut tree)?;
+                return Ok(Some((tree, Some(DATA))));
+            }
+            single(path).map(Some)
+        }
+    }
+}
+
+/// A volume of one file.
+fn single(path: &Path) -> Result<(Tree, Option<&'static str>)> {
+    let mut tree = Tree::new();
+    add(&mut tree, FILE, Kind::File(fs::read(path)?.into()), &fs::metadata(path)?)?;
+    Ok((tree, Some("..data/file")))
+}
+
+fn volume(path: &Path) -> Result<Tree> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut tree = Tree::new();
+        // The directory itself, for the link may lead elsewhere before all is read.
+        let read = fs::read_link(path.join(DATA)).and_then(|data| walk(&path.join(data), "", &mut tree));
+        match read {
+            Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
+            read => return read.map(|()| tree),
+        }
+    }
+}
+
+fn walk(directory: &Path, below: &str, tree: &mut Tree) -> Result<()> {
+    let mut names: Vec<OsString> =
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+    names.sort_unstable();
+    for name in names {
+        let path = directory.join(&name);
+        let odd = || {
+            Error::new(ErrorKind::InvalidData, format!("{} is no name or file for a guest", path.display()))
+        };
+        let name = name.to_str().ok_or_else(odd)?;
+        let inside = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        let about = fs::symlink_metadata(&path)?;
+        if about.is_dir() {
+            add(tree, &inside, Kind::Directory, &about)?;
+            walk(&path, &inside, tree)?;
+        } else if about.is_symlink() {
+            let to = fs::read_link(&path)?.into_os_string().into_string().map_err(|_| odd())?;
+            add(tree, &inside, Kind::Link(to), &about)?;
+        } else if about.is_file() {
+            add(tree, &inside, Kind::File(fs::read(&path)?.into()), &about)?;
+        } else {
+            return Err(odd());
+        }
+    }
+    Ok(())
+}
+
+fn add(tree: &mut Tree, path: &str, kind: Kind, about: &Metadata) -> Result<()> {
+    let entry = Entry { kind, mode: about.mode() & 0o7777, uid: about.uid(), gid: about.gid() };
+    tree.add(path, entry).map_err(|error| Error::new(ErrorKind::InvalidData, error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    fn lay_out(kubelet: &Path) -> PathBuf {
+        let volume = kubelet.join("pods/u/volumes/kubernetes.io~secret/login");
+        fs::create_dir_all(volume.join("..now/sub")).unwrap();
+        fs::write(volume.join("..now/user"), "root").unwrap();
+        fs::set_permissions(volume.join("..now/user"), fs::Permissions::from_mode(0o440)).unwrap();
+        fs::write(volume.join("..now/sub/key"), [0, 255]).unwrap();
+        symlink("..now", volume.join("..data")).unwrap();
+        symlink("..data/user", volume.join("user")).unwrap();
+        volume
+    }
+
+    #[test]
+    fn what_data_leads_to_is_the_volume() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = lay_out(folder.path());
+        let source = Source::of(&volume, folder.path()).unwrap();
+        let (tree, part) = read(&source).unwrap().unwrap();
+        assert_eq!(part, None);
+        assert_eq!(tree.entries().map(|(path, _)| path).collect::<Vec<_>>(), ["sub", "sub/key", "user"]);
+        assert_eq!(tree.get("user").unwrap().mode, 0o440);
+        assert!(tree.get("sub/key").unwrap().kind == Kind::File(vec![0, 255].into()));
+    }
+
+    #[test]
+    fn a_part_is_of_a_volume_of_files() {
+        let folder = tempfile::tempdir().unwrap();
+        lay_out(folder.path());
+        let parts = folder.path().join("pods/u/volume-subpaths");
+        for (name, found) in [("login", true), ("scratch", false)] {
+            let path = parts.join(name).join("app/0");
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "part").unwrap();
+            let read = read(&Source::of(&path, folder.path()).unwrap()).unwrap();
+            assert_eq!(read.map(|(_, part)| part), found.then_some(Some("..data/file")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_volume_that_is_not_there_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pods/u/volumes/kubernetes.io~secret/none");
+        assert_eq!(read(&Source::of(&path, folder.path()).unwrap()).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+}

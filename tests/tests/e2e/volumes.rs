@@ -1,0 +1,155 @@
+//! Secrets and `ConfigMaps` of a pod are files in its guest, as the kubelet laid them out on the node.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use proto::runtime::v1::{ContainerConfig, Mount};
+use tempfile::TempDir;
+use tests::Node;
+
+use crate::client::{Client, container, pod};
+
+/// A kubelet's directory with one pod, and the node that it is of.
+struct Setup {
+    kubelet: TempDir,
+    _node: Node,
+    client: Client,
+    image: String,
+    pod: String,
+}
+
+impl Setup {
+    async fn ready() -> Self {
+        let kubelet = tempfile::tempdir().unwrap();
+        let config = format!(
+            "kubelet-root-dir = \"{}\"\n[timeouts]\nstart-wait-seconds = 110",
+            kubelet.path().display()
+        );
+        let (node, mut client) = crate::node_with(&config).await;
+        let image = format!("{}/guests/mini:latest", node.registry());
+        client.pull(&image).await.unwrap();
+        let pod = client.run_pod(&pod("volumes", &node.pod_logs())).await.unwrap();
+        Self { kubelet, _node: node, client, image, pod }
+    }
+
+    fn pod_directory(&self) -> PathBuf {
+        self.kubelet.path().join("pods/some-uid")
+    }
+
+    /// Lays a volume out as the kubelet does; answers its path.
+    fn volume(&self, plugin: &str, name: &str, files: &[(&str, &str, u32)]) -> PathBuf {
+        let volume = self.pod_directory().join(format!("volumes/kubernetes.io~{plugin}/{name}"));
+        fs::create_dir_all(volume.join("..2026_11_25")).unwrap();
+        symlink("..2026_11_25", volume.join("..data")).unwrap();
+        for (name, content, mode) in files {
+            let file = volume.join("..2026_11_25").join(name);
+            fs::write(&file, content).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(*mode)).unwrap();
+            symlink(Path::new("..data").join(name), volume.join(name)).unwrap();
+        }
+        volume
+    }
+
+    async fn start(&mut self, config: ContainerConfig) -> String {
+        let id = self.client.create_with(&self.pod, config).await.unwrap();
+        self.client.start(&id).await.unwrap();
+        id
+    }
+
+    fn script(&self, name: &str, script: &str) -> ContainerConfig {
+        let command = ["sh", "-c", script].map(str::to_owned).into();
+        ContainerConfig { command, ..container(name, &self.image) }
+    }
+}
+
+fn mount(from: &Path, to: &str) -> Mount {
+    let host_path = from.display().to_string();
+    Mount { container_path: to.into(), host_path, readonly: true, ..Mount::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_finds_its_volumes() {
+    crate::within(240, of_a_process()).await;
+}
+
+async fn of_a_process() {
+    let mut setup = Setup::ready().await;
+    let first = setup.volume("configmap", "first", &[("key", "one", 0o644)]);
+    let secret = setup.volume("secret", "second", &[("key", "two", 0o440), ("other", "x", 0o644)]);
+    let hosts = setup.pod_directory().join("etc-hosts");
+    fs::write(&hosts, "192.0.2.7 db.example\n").unwrap();
+    let part = setup.pod_directory().join("volume-subpaths/first/app/0");
+    fs::create_dir_all(part.parent().unwrap()).unwrap();
+    fs::write(&part, "a part").unwrap();
+
+    // An init container's mount is gone with it: the next one has another volume there.
+    let mut init =
+        setup.script("init", "test \"$(cat /etc/app/key)\" = one && ! touch /etc/app/x 2>/dev/null");
+    init.mounts.push(mount(&first, "/etc/app"));
+    let init = setup.start(init).await;
+    assert_eq!(setup.client.wait_for_end(&init, 60).await.exit_code, 0);
+
+    let mut app = setup.script("app", "exec sleep 1000");
+    app.mounts = vec![
+        mount(&hosts, "/etc/hosts"),
+        mount(&secret, "/etc/app"),
+        mount(&part, "/etc/app.conf"),
+        // What is no volume of files waits for storage.
+        mount(Path::new("/nowhere"), "/mnt/nowhere"),
+    ];
+    let mounts = app.mounts.clone();
+    let app = setup.start(app).await;
+    assert_eq!(setup.client.output(&app, &["cat", "/etc/app/key"]).await, "two");
+    assert_eq!(setup.client.output(&app, &["stat", "-L", "-c", "%a", "/etc/app/key"]).await, "440");
+    assert_eq!(setup.client.output(&app, &["readlink", "/etc/app/key"]).await, "..data/key");
+    assert_eq!(setup.client.output(&app, &["cat", "/etc/app.conf"]).await, "a part");
+    assert_eq!(setup.client.output(&app, &["cat", "/etc/hosts"]).await, "192.0.2.7 db.example");
+    assert_eq!(setup.client.status(&app).await.unwrap().mounts, mounts);
+
+    // One that cannot be had is told, and the container does not start.
+    let mut unfit = setup.script("unfit", "true");
+    let none = setup.pod_directory().join("volumes/kubernetes.io~secret/none");
+    unfit.mounts.push(mount(&none, "/etc/none"));
+    let unfit = setup.client.create_with(&setup.pod, unfit).await.unwrap();
+    let _ = setup.client.start(&unfit).await;
+    let ended = setup.client.wait_for_end(&unfit, 60).await;
+    assert_eq!((ended.exit_code, &ended.reason[..]), (128, "StartError"));
+    assert!(ended.message.contains("kubernetes.io~secret/none"), "{}", ended.message);
+
+    // With the container the image's own is back.
+    let look = setup.script("look", "exec sleep 1000");
+    let look = setup.start(look).await;
+    setup.client.stop(&app, 5).await.unwrap();
+    setup.client.remove(&app).await.unwrap();
+    let left = setup
+        .client
+        .output(
+            &look,
+            &["sh", "-c", "ls -d /etc/app /etc/app.conf 2>/dev/null; grep -c db.example /etc/hosts; true"],
+        )
+        .await;
+    assert_eq!(left, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_finds_its_volumes() {
+    crate::within(180, of_a_machine()).await;
+}
+
+async fn of_a_machine() {
+    let mut setup = Setup::ready().await;
+    let config = setup.volume("configmap", "config", &[("app.conf", "from the cluster", 0o600)]);
+    let mut machine = container("machine", &setup.image);
+    machine.mounts.push(mount(&config, "/etc/init.d"));
+    // The account's token: a guest that cannot hold it runs all the same.
+    let token = setup.pod_directory().join("volumes/kubernetes.io~projected/kube-api-access-x");
+    machine.mounts.push(mount(&token, "/var/run/secrets/kubernetes.io/serviceaccount"));
+    let machine = setup.start(machine).await;
+    assert_eq!(
+        setup.client.output(&machine, &["ls", "/etc/init.d"]).await,
+        "app.conf",
+        "the image's own is hidden"
+    );
+    assert_eq!(setup.client.output(&machine, &["cat", "/etc/init.d/app.conf"]).await, "from the cluster");
+}
