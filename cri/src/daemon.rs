@@ -36,6 +36,7 @@ use crate::stats::Collector;
 use crate::store::Store;
 use crate::streaming;
 use crate::telemetry;
+use crate::volume::Watcher;
 
 /// Serves until a signal asks for the end.
 pub async fn serve(config: Config) -> Result<()> {
@@ -115,7 +116,10 @@ async fn context(config: Config, store: Store) -> Result<Context> {
         }
     }
     let network = Network::open(config.network_config()?)?;
-    Ok(Context { config, store, images, network, providers, transports, changes: Changes::default() })
+    let watcher =
+        Watcher::open().map_err(|source| Error::failed("cannot watch the volumes of pods", source))?;
+    let changes = Changes::default();
+    Ok(Context { config, store, images, network, providers, transports, watcher: Arc::new(watcher), changes })
 }
 
 /// Has every provider find out what the node can do, before the first pod waits for that.

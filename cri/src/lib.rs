@@ -17,6 +17,7 @@ pub mod logs;
 pub mod network;
 pub mod node;
 pub mod pod;
+mod ready;
 pub mod runtime;
 pub mod sandbox;
 pub mod service;

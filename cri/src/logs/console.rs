@@ -15,6 +15,8 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{SeekFrom, seek};
 use tokio::io::unix::AsyncFd;
 
+use crate::ready::ready;
+
 /// What is read at once, in bytes.
 const PIECE: usize = 32 * 1024;
 /// How often it is looked at where there are no events.
@@ -31,20 +33,11 @@ pub(super) enum Piece {
     End,
 }
 
-/// Lets the runtime wait for events.
-#[allow(
-    deprecated,
-    reason = "its successor is unsafe for the sake of other types: an `OwnedFd` stays the same file"
-)]
-fn register(events: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(events)
-}
-
 fn watch(path: &Path) -> io::Result<AsyncFd<OwnedFd>> {
     let events = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
     let parent = path.parent().unwrap_or(path);
     inotify::add_watch(&events, parent, WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO)?;
-    register(events)
+    ready(events)
 }
 
 /// The console's file.

@@ -18,7 +18,7 @@ use super::process::Family;
 use super::settings::Settings;
 use super::stop::GaveUp;
 use crate::logs::LogTask;
-use crate::volume::Turn;
+use crate::volume::Keeper;
 
 /// What is held for a running machine.
 pub(super) struct Live {
@@ -32,8 +32,8 @@ pub(super) struct Live {
     pub(super) link_state: Option<watch::Receiver<LinkState>>,
     /// The session of the moment, for the log.
     pub(super) sessions: watch::Sender<Option<Arc<dyn Session>>>,
-    /// Whose turn it is to change the volumes in the guest.
-    pub(super) volumes: Turn,
+    /// What keeps the volumes in the guest in step.
+    pub(super) volumes: Keeper,
     /// What the guest's family is, for the processes in it.
     pub(super) family: Family,
     /// The trace of its boot, until the guest has answered.

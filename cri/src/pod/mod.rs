@@ -50,6 +50,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::network::{GuestIdentity, Network};
 use crate::store::{PodRecord, Store};
+use crate::volume::Watcher;
 
 /// Everything that a pod needs of its node.
 pub struct Context {
@@ -65,6 +66,8 @@ pub struct Context {
     pub providers: BTreeMap<String, Arc<dyn machines::Provider>>,
     /// The protocol to the guests of a provider; none where nothing answers.
     pub transports: BTreeMap<String, Arc<dyn transports::Transport>>,
+    /// Where changes of volumes on the node are noticed.
+    pub watcher: Arc<Watcher>,
     /// Where what happens to pods is told.
     pub changes: Changes,
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   mount of a container --its path on the node (kind)--> Source --read--> Tree --put, mount--> its path in the guest
+//!                                          changed by the kubelet (watch) --keeper: read, put--^
 //! ```
 //!
 //! The kubelet lays such a volume out in a directory of its own on the node, and names that directory when it makes a
@@ -9,22 +10,29 @@
 //!
 //! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it. What was put before costs a short command.
 //! - A path of the node that is none of these volumes waits for storage: nothing is mounted for it.
+//! - What the kubelet changes later follows it: see [`Keeper`].
 //! - The files cannot be read on the node, or the guest cannot hold them: the container does not start, and the reason names
 //!   the path. What the kubelet gives to every pod by itself (`/etc/hosts`, the token of the service account) is only
 //!   missing then, with a warning.
 
+mod keeper;
 mod kind;
 mod read;
+mod watch;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use guests::volume::{self as guest, Name};
-use tokio::sync::Mutex;
 use transports::Session;
 
 use crate::store::ContainerRecord;
+use keeper::{Followed, Kept};
 use kind::Source;
+
+pub use keeper::Keeper;
+pub use watch::Watcher;
 
 /// A volume that a container wants mounted.
 #[derive(Debug)]
@@ -41,19 +49,17 @@ struct Wanted {
     needed: bool,
 }
 
-/// Whose turn it is to change the volumes of a guest.
-pub type Turn = Arc<Mutex<()>>;
-
 /// The volumes that a container wants.
 #[derive(Debug, Default)]
 pub struct Volumes {
     wanted: Vec<Wanted>,
-    turn: Turn,
+    /// Who keeps those of its guest.
+    kept: Option<Arc<Kept>>,
 }
 
 impl Volumes {
     /// Those of a container, which a kubelet has made whose directory this is.
-    pub fn of(record: &ContainerRecord, kubelet: &Path, turn: Turn) -> guests::Result<Self> {
+    pub fn of(record: &ContainerRecord, kubelet: &Path, keeper: &Keeper) -> guests::Result<Self> {
         let mut wanted = Vec::new();
         for (number, mount) in record.mounts.iter().enumerate() {
             let Some(source) = Source::of(Path::new(&mount.host_path), kubelet) else { continue };
@@ -66,7 +72,7 @@ impl Volumes {
                 read_only: mount.readonly,
             });
         }
-        Ok(Self { wanted, turn })
+        Ok(Self { wanted, kept: Some(keeper.kept()) })
     }
 
     /// Whether there are none.
@@ -77,16 +83,17 @@ impl Volumes {
     /// Those that the container cannot be without, and the others.
     pub fn by_need(self) -> (Self, Self) {
         let (needed, others) = self.wanted.into_iter().partition(|volume| volume.needed);
-        (Self { wanted: needed, turn: self.turn.clone() }, Self { wanted: others, turn: self.turn })
+        (Self { wanted: needed, kept: self.kept.clone() }, Self { wanted: others, kept: self.kept })
     }
 
     /// Has the guest hold them, where they are wanted.
     pub async fn give(&self, session: &dyn Session) -> guests::Result<()> {
-        let _turn = self.turn.lock().await;
-        for volume in &self.wanted {
-            match give(session, volume).await {
-                Err(error) if !volume.needed && !error.retryable() => {
-                    tracing::warn!(path = volume.path, %error, "a volume is not in the guest");
+        let Some(kept) = self.kept.as_ref().filter(|_| !self.is_empty()) else { return Ok(()) };
+        let mut followed = kept.volumes.lock().await;
+        for wanted in &self.wanted {
+            match give(session, wanted, kept, &mut followed).await {
+                Err(error) if !wanted.needed && !error.retryable() => {
+                    tracing::warn!(path = wanted.path, %error, "a volume is not in the guest");
                 }
                 given => given?,
             }
@@ -94,13 +101,23 @@ impl Volumes {
         Ok(())
     }
 
+    /// Has those that were given by an earlier run of this program kept in step again.
+    pub async fn adopt(&self) {
+        for wanted in &self.wanted {
+            if let (Source::Volume { path, .. }, Some(kept)) = (&wanted.source, &self.kept) {
+                kept.adopt(&wanted.volume, path).await;
+            }
+        }
+    }
+
     /// Takes them away from where they are mounted.
     pub async fn take(&self, session: &dyn Session) -> guests::Result<()> {
-        let _turn = self.turn.lock().await;
-        for volume in self.wanted.iter().rev() {
-            match guest::unmount(session, &volume.mount).await {
+        let Some(kept) = self.kept.as_ref().filter(|_| !self.is_empty()) else { return Ok(()) };
+        let _turn = kept.volumes.lock().await;
+        for wanted in self.wanted.iter().rev() {
+            match guest::unmount(session, &wanted.mount).await {
                 // One that could not be given is not there.
-                Err(error) if !volume.needed && !error.retryable() => {}
+                Err(error) if !wanted.needed && !error.retryable() => {}
                 taken => taken?,
             }
         }
@@ -108,13 +125,26 @@ impl Volumes {
     }
 }
 
-async fn give(session: &dyn Session, wanted: &Wanted) -> guests::Result<()> {
+async fn give(
+    session: &dyn Session,
+    wanted: &Wanted,
+    kept: &Kept,
+    followed: &mut BTreeMap<Name, Followed>,
+) -> guests::Result<()> {
     let Wanted { mount, volume, source, path, read_only, needed: _ } = wanted;
-    let from = source.clone();
-    let read = tokio::task::spawn_blocking(move || read::read(&from)).await;
-    let read = read.map_err(|error| failed(source.path(), &error))?;
-    let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else { return Ok(()) };
-    guest::put(session, volume, &tree, None).await?;
+    let part = if let Source::Volume { path, .. } = source {
+        // Watched first: what changes from here on is noticed.
+        kept.follow(followed, volume, path)?;
+        Kept::put(followed, volume, session).await?;
+        None
+    } else {
+        let from = source.clone();
+        let read = tokio::task::spawn_blocking(move || read::part(&from)).await;
+        let read = read.map_err(|error| failed(source.path(), &error))?;
+        let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else { return Ok(()) };
+        guest::put(session, volume, &tree, None).await?;
+        Some(part)
+    };
     if guest::mount(session, mount, volume, part, path, *read_only).await? {
         return Ok(());
     }

@@ -20,10 +20,10 @@ const FILE: &str = "file";
 /// How often a volume that is swapped while it is read is read.
 const TRIES: usize = 10;
 
-/// The files of a source, and the part of them that is mounted: none where all is. `None`: it is no volume of files.
-pub(super) fn read(source: &Source) -> Result<Option<(Tree, Option<&'static str>)>> {
+/// The file or the directory that a source is, and the part of its volume that is mounted. `None`: it is of no volume of files.
+pub(super) fn part(source: &Source) -> Result<Option<(Tree, &'static str)>> {
     match source {
-        Source::Volume { path, .. } => volume(path).map(|tree| Some((tree, None))),
+        Source::Volume { path, .. } => volume(path).map(|tree| Some((tree, DATA))),
         Source::Hosts { path } => single(path).map(Some),
         Source::Part { path, pod, name, .. } => {
             let volumes = pod.join("volumes");
@@ -34,7 +34,7 @@ pub(super) fn read(source: &Source) -> Result<Option<(Tree, Option<&'static str>
             if path.is_dir() {
                 let mut tree = Tree::new();
                 walk(path, "", &mut tree)?;
-                return Ok(Some((tree, Some(DATA))));
+                return Ok(Some((tree, DATA)));
             }
             single(path).map(Some)
         }
@@ -42,13 +42,14 @@ pub(super) fn read(source: &Source) -> Result<Option<(Tree, Option<&'static str>
 }
 
 /// A volume of one file.
-fn single(path: &Path) -> Result<(Tree, Option<&'static str>)> {
+fn single(path: &Path) -> Result<(Tree, &'static str)> {
     let mut tree = Tree::new();
     add(&mut tree, FILE, Kind::File(fs::read(path)?.into()), &fs::metadata(path)?)?;
-    Ok((tree, Some("..data/file")))
+    Ok((tree, "..data/file"))
 }
 
-fn volume(path: &Path) -> Result<Tree> {
+/// The files of a volume that the kubelet keeps.
+pub(super) fn volume(path: &Path) -> Result<Tree> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -115,9 +116,7 @@ mod tests {
     fn what_data_leads_to_is_the_volume() {
         let folder = tempfile::tempdir().unwrap();
         let volume = lay_out(folder.path());
-        let source = Source::of(&volume, folder.path()).unwrap();
-        let (tree, part) = read(&source).unwrap().unwrap();
-        assert_eq!(part, None);
+        let tree = super::volume(&volume).unwrap();
         assert_eq!(tree.entries().map(|(path, _)| path).collect::<Vec<_>>(), ["sub", "sub/key", "user"]);
         assert_eq!(tree.get("user").unwrap().mode, 0o440);
         assert!(tree.get("sub/key").unwrap().kind == Kind::File(vec![0, 255].into()));
@@ -132,8 +131,8 @@ mod tests {
             let path = parts.join(name).join("app/0");
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "part").unwrap();
-            let read = read(&Source::of(&path, folder.path()).unwrap()).unwrap();
-            assert_eq!(read.map(|(_, part)| part), found.then_some(Some("..data/file")), "{name}");
+            let read = part(&Source::of(&path, folder.path()).unwrap()).unwrap();
+            assert_eq!(read.map(|(_, part)| part), found.then_some("..data/file"), "{name}");
         }
     }
 
@@ -141,6 +140,6 @@ mod tests {
     fn a_volume_that_is_not_there_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("pods/u/volumes/kubernetes.io~secret/none");
-        assert_eq!(read(&Source::of(&path, folder.path()).unwrap()).unwrap_err().kind(), ErrorKind::NotFound);
+        assert_eq!(super::volume(&path).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use proto::runtime::v1::{ContainerConfig, Mount};
 use tempfile::TempDir;
@@ -10,10 +11,13 @@ use tests::Node;
 
 use crate::client::{Client, container, pod};
 
+/// How long a change may take on a machine that does much else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A kubelet's directory with one pod, and the node that it is of.
 struct Setup {
     kubelet: TempDir,
-    _node: Node,
+    node: Node,
     client: Client,
     image: String,
     pod: String,
@@ -30,7 +34,7 @@ impl Setup {
         let image = format!("{}/guests/mini:latest", node.registry());
         client.pull(&image).await.unwrap();
         let pod = client.run_pod(&pod("volumes", &node.pod_logs())).await.unwrap();
-        Self { kubelet, _node: node, client, image, pod }
+        Self { kubelet, node, client, image, pod }
     }
 
     fn pod_directory(&self) -> PathBuf {
@@ -51,6 +55,18 @@ impl Setup {
         volume
     }
 
+    /// Waits until the guest has this in a file.
+    async fn shows(&mut self, id: &str, path: &str, content: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.client.exec(id, &["cat", path], 10).await;
+            if found.as_ref().is_ok_and(|found| found.stdout == content.as_bytes()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{path} does not become {content:?}: {found:?}");
+        }
+    }
+
     async fn start(&mut self, config: ContainerConfig) -> String {
         let id = self.client.create_with(&self.pod, config).await.unwrap();
         self.client.start(&id).await.unwrap();
@@ -61,6 +77,17 @@ impl Setup {
         let command = ["sh", "-c", script].map(str::to_owned).into();
         ContainerConfig { command, ..container(name, &self.image) }
     }
+}
+
+/// Changes the file `key` of a volume as the kubelet does.
+fn change(volume: &Path, turn: usize, key: &str) {
+    let directory = format!("..turn_{turn}");
+    fs::create_dir(volume.join(&directory)).unwrap();
+    fs::write(volume.join(&directory).join("key"), key).unwrap();
+    let before = fs::read_link(volume.join("..data")).unwrap();
+    symlink(&directory, volume.join("..data_tmp")).unwrap();
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    fs::remove_dir_all(volume.join(before)).unwrap();
 }
 
 fn mount(from: &Path, to: &str) -> Mount {
@@ -152,4 +179,32 @@ async fn of_a_machine() {
         "the image's own is hidden"
     );
     assert_eq!(setup.client.output(&machine, &["cat", "/etc/init.d/app.conf"]).await, "from the cluster");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_kubelet_changes_follows() {
+    crate::within(240, followed()).await;
+}
+
+async fn followed() {
+    let mut setup = Setup::ready().await;
+    let volume = setup.volume("configmap", "config", &[("key", "0", 0o644), ("gone", "x", 0o644)]);
+    let mut app = setup.script("app", "exec sleep 1000");
+    app.mounts.push(mount(&volume, "/etc/app"));
+    let app = setup.start(app).await;
+    setup.shows(&app, "/etc/app/key", "0").await;
+    for turn in 1..=5 {
+        change(&volume, turn, &turn.to_string());
+        setup.shows(&app, "/etc/app/key", &turn.to_string()).await;
+    }
+    assert_eq!(setup.client.output(&app, &["ls", "/etc/app"]).await, "key", "what is gone is gone there too");
+
+    // A change while no daemon runs, and one after it.
+    setup.node.daemon().kill();
+    change(&volume, 6, "meanwhile");
+    tokio::task::block_in_place(|| setup.node.start_daemon()).unwrap();
+    setup.client = Client::connect(&setup.node.socket()).await;
+    setup.shows(&app, "/etc/app/key", "meanwhile").await;
+    change(&volume, 7, "afterwards");
+    setup.shows(&app, "/etc/app/key", "afterwards").await;
 }

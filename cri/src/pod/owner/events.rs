@@ -118,9 +118,11 @@ impl Owner {
         match state {
             LinkState::Ready(session) => {
                 let booted = !record.answered || live.rebooting_until.is_some();
-                let turn = live.volumes.clone();
-                let asked = Asked::of(&self.pod, self.volumes(&record, &turn)?);
-                let (Some(asked), Some(live)) = (asked.filter(|_| booted), self.live.as_mut()) else {
+                let asked = match &self.live {
+                    Some(live) if booted => Asked::of(&self.pod, self.volumes(&record, &live.volumes)?),
+                    _ => None,
+                };
+                let (Some(asked), Some(live)) = (asked, self.live.as_mut()) else {
                     return self.answered(record, session).await;
                 };
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.

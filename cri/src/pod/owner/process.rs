@@ -28,7 +28,7 @@ use crate::pod::{machine, now, size, stop};
 use crate::store::{
     ContainerPhase, ContainerRecord, ExitRecord, ProcessRecord, ProcessStdin, Resources, Role,
 };
-use crate::volume::{Turn, Volumes};
+use crate::volume::{Keeper, Volumes};
 
 /// The name of the container record that is the machine of a pod of processes: no container of a pod can have it.
 const HOST: &str = "";
@@ -412,9 +412,9 @@ impl Owner {
 }
 
 impl Owner {
-    /// The volumes that a container wants, on the machine where this is the turn of each.
-    pub(super) fn volumes(&self, record: &ContainerRecord, turn: &Turn) -> Result<Volumes> {
-        Ok(Volumes::of(record, &self.context.config.kubelet_root_dir, turn.clone())?)
+    /// The volumes that a container wants, on the machine whose volumes are kept by this.
+    pub(super) fn volumes(&self, record: &ContainerRecord, keeper: &Keeper) -> Result<Volumes> {
+        Ok(Volumes::of(record, &self.context.config.kubelet_root_dir, keeper)?)
     }
 
     /// What the guest is asked to run. A limit that the machine itself keeps is none for the guest.

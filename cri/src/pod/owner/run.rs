@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
 use super::Owner;
+use super::is_live;
 use crate::convert::container::log_path;
 use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
@@ -18,7 +19,7 @@ use crate::pod::live::Live;
 use crate::pod::process::Family;
 use crate::pod::{facts, login, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
-use crate::volume::Turn;
+use crate::volume::Keeper;
 
 impl Owner {
     /// Starts a created container. One that starts or runs already is a success.
@@ -90,6 +91,11 @@ impl Owner {
         let left = |whole: Duration| Instant::now() + whole.saturating_sub(ran);
         let waits = link.is_some() && record.phase == ContainerPhase::Starting;
         let boots = link.is_some() && !record.answered;
+        let volumes = Keeper::new(self.context.watcher.clone(), sessions.subscribe());
+        // What an earlier run of this program has given; the rest is followed from when it is given.
+        for known in self.each().filter(|known| is_live(known.phase) && known.answered) {
+            self.volumes(known, &volumes)?.adopt().await;
+        }
         self.live = Some(Live {
             container: record.id.clone(),
             machine,
@@ -101,7 +107,7 @@ impl Owner {
             family: Family::default(),
             boot: boots.then(|| tracing::debug_span!("boot", container = record.id)),
             settings: None,
-            volumes: Turn::default(),
+            volumes,
             log,
             stop: None,
             gave_up: None,
