@@ -3,6 +3,7 @@
 //! | below `pods/UID` | |
 //! |---|---|
 //! | `volumes/kubernetes.io~PLUGIN/NAME` | a volume of files, where the plugin is one of [`PLUGINS`] |
+//! | `volumes/kubernetes.io~empty-dir/NAME` | a directory that the pod's containers share |
 //! | `volume-subpaths/NAME/CONTAINER/N` | a part of a volume, whose plugin is looked for on the node |
 //! | `etc-hosts` | the file that a container has as `/etc/hosts` |
 //! | anything else | nothing of ours |
@@ -20,6 +21,8 @@ const TOKEN: &str = "kube-api-access-";
 pub(super) enum Source {
     /// A directory that the kubelet changes by renaming `..data` in it.
     Volume { path: PathBuf, plugin: String, name: String },
+    /// A directory that begins empty.
+    Empty { path: PathBuf, name: String },
     /// A file or a directory of such a volume, as it was when the container was made.
     Part { path: PathBuf, pod: PathBuf, name: String, number: String },
     /// A file.
@@ -37,6 +40,9 @@ impl Source {
         let path = path.to_owned();
         match parts[..] {
             [_, "etc-hosts"] => Some(Self::Hosts { path }),
+            [_, "volumes", "kubernetes.io~empty-dir", name] => {
+                Some(Self::Empty { path, name: name.to_owned() })
+            }
             [_, "volumes", plugin, name] => {
                 let plugin =
                     plugin.strip_prefix("kubernetes.io~").filter(|plugin| PLUGINS.contains(plugin))?;
@@ -55,7 +61,10 @@ impl Source {
     /// Its path on the node.
     pub(super) fn path(&self) -> &Path {
         match self {
-            Self::Volume { path, .. } | Self::Part { path, .. } | Self::Hosts { path } => path,
+            Self::Volume { path, .. }
+            | Self::Empty { path, .. }
+            | Self::Part { path, .. }
+            | Self::Hosts { path } => path,
         }
     }
 
@@ -63,6 +72,7 @@ impl Source {
     pub(super) fn volume(&self, container: &str) -> String {
         match self {
             Self::Volume { plugin, name, .. } => format!("{plugin}-{name}"),
+            Self::Empty { name, .. } => format!("empty-{name}"),
             Self::Part { name, number, .. } => format!("part-{container}-{name}-{number}"),
             Self::Hosts { .. } => "hosts".to_owned(),
         }
@@ -72,6 +82,7 @@ impl Source {
     pub(super) fn is_asked_for(&self) -> bool {
         match self {
             Self::Volume { name, .. } | Self::Part { name, .. } => !name.starts_with(TOKEN),
+            Self::Empty { .. } => true,
             Self::Hosts { .. } => false,
         }
     }
@@ -94,6 +105,8 @@ mod tests {
         let part = of("/var/lib/kubelet/pods/u/volume-subpaths/config/app/2").unwrap();
         assert_eq!(part.volume("app"), "part-app-config-2");
         assert!(matches!(part, Source::Part { pod, .. } if pod == Path::new("/var/lib/kubelet/pods/u")));
+        let empty = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/scratch").unwrap();
+        assert_eq!((&empty.volume("app")[..], empty.is_asked_for()), ("empty-scratch", true));
         assert_eq!(of("/var/lib/kubelet/pods/u/etc-hosts").unwrap().volume("app"), "hosts");
     }
 
@@ -101,7 +114,6 @@ mod tests {
     fn nothing_else_is_ours() {
         for other in [
             "/etc/passwd",
-            "/var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/scratch",
             "/var/lib/kubelet/pods/u/volumes/kubernetes.io~nfs/share",
             "/var/lib/kubelet/pods/u/volumes/kubernetes.io~secret/a/b",
             "/var/lib/kubelet/pods/u/containers/app/1234",

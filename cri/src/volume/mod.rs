@@ -1,4 +1,4 @@
-//! Volumes whose files the daemon puts in a guest: Secrets, `ConfigMaps`, the downward API, projected ones.
+//! Volumes that the daemon makes in a guest: Secrets, `ConfigMaps`, the downward API, projected ones, empty directories.
 //!
 //! ```text
 //!   mount of a container --its path on the node (kind)--> Source --read--> Tree --put, mount--> its path in the guest
@@ -21,6 +21,7 @@ mod read;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -132,18 +133,28 @@ async fn give(
     followed: &mut BTreeMap<Name, Followed>,
 ) -> guests::Result<()> {
     let Wanted { mount, volume, source, path, read_only, needed: _ } = wanted;
-    let part = if let Source::Volume { path, .. } = source {
-        // Watched first: what changes from here on is noticed.
-        kept.follow(followed, volume, path)?;
-        Kept::put(followed, volume, session).await?;
-        None
-    } else {
-        let from = source.clone();
-        let read = tokio::task::spawn_blocking(move || read::part(&from)).await;
-        let read = read.map_err(|error| failed(source.path(), &error))?;
-        let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else { return Ok(()) };
-        guest::put(session, volume, &tree, None).await?;
-        Some(part)
+    let part = match source {
+        Source::Volume { path, .. } => {
+            // Watched first: what changes from here on is noticed.
+            kept.follow(followed, volume, path)?;
+            Kept::put(followed, volume, session).await?;
+            None
+        }
+        Source::Empty { path, .. } => {
+            let (medium, about) = read::empty(path).map_err(|error| failed(path, &error))?;
+            guest::empty(session, volume, medium, about.mode(), (about.uid(), about.gid())).await?;
+            None
+        }
+        Source::Part { .. } | Source::Hosts { .. } => {
+            let from = source.clone();
+            let read = tokio::task::spawn_blocking(move || read::part(&from)).await;
+            let read = read.map_err(|error| failed(source.path(), &error))?;
+            let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else {
+                return Ok(());
+            };
+            guest::put(session, volume, &tree, None).await?;
+            Some(part)
+        }
     };
     if guest::mount(session, mount, volume, part, path, *read_only).await? {
         return Ok(());

@@ -9,7 +9,7 @@ use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use guests::volume::{Entry, Kind, Tree};
+use guests::volume::{Entry, Kind, Medium, Tree};
 
 use super::kind::{PLUGINS, Source};
 
@@ -25,6 +25,7 @@ pub(super) fn part(source: &Source) -> Result<Option<(Tree, &'static str)>> {
     match source {
         Source::Volume { path, .. } => volume(path).map(|tree| Some((tree, DATA))),
         Source::Hosts { path } => single(path).map(Some),
+        Source::Empty { .. } => Ok(None),
         Source::Part { path, pod, name, .. } => {
             let volumes = pod.join("volumes");
             let is_one = |plugin: &&str| volumes.join(format!("kubernetes.io~{plugin}")).join(name).is_dir();
@@ -39,6 +40,17 @@ pub(super) fn part(source: &Source) -> Result<Option<(Tree, &'static str)>> {
             single(path).map(Some)
         }
     }
+}
+
+/// What the kubelet has made for an empty directory: a mount of its own is of memory, with a bound.
+pub(super) fn empty(path: &Path) -> Result<(Medium, Metadata)> {
+    let about = fs::metadata(path)?;
+    let above = fs::metadata(path.parent().unwrap_or(path))?;
+    if about.dev() == above.dev() {
+        return Ok((Medium::Disk, about));
+    }
+    let size = rustix::fs::statvfs(path)?;
+    Ok((Medium::Memory(Some(size.f_blocks.saturating_mul(size.f_frsize))), about))
 }
 
 /// A volume of one file.
@@ -134,6 +146,14 @@ mod tests {
             let read = part(&Source::of(&path, folder.path()).unwrap()).unwrap();
             assert_eq!(read.map(|(_, part)| part), found.then_some("..data/file"), "{name}");
         }
+    }
+
+    #[test]
+    fn an_empty_directory_is_of_memory_where_it_is_a_mount() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(empty(folder.path()).unwrap().0, Medium::Disk);
+        // Any machine has this one.
+        assert!(matches!(empty(Path::new("/proc")).unwrap().0, Medium::Memory(_)));
     }
 
     #[test]

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //!   put:  Tree --one command: a tar of what is new--> NAME/..STAMP, then ..data renamed onto it
+//!   empty: a directory that a pod's containers share, on the guest's disk or in its memory
 //!   mount NAME at /path: over what the image has there      unmount: the image's own is seen again      remove NAME
 //!
 //!   NAME/..data -> ..STAMP      NAME/key -> ..data/key      as the kubelet lays a volume out on a node
 //! ```
 //!
-//! All of it lies in memory of the guest's own (a tmpfs), so no secret reaches a disk, and goes with a reboot: whoever put
-//! it puts it again then. Calls about one guest come one after the other.
+//! All files that are put lie in memory of the guest's own (a tmpfs), so no secret reaches a disk, and go with a reboot: whoever
+//! put them puts them again then. Calls about one guest come one after the other.
 //!
 //! - Happy path: [`put`] sends what differs from what the caller has put before. What is the same is linked, not copied, and a
 //!   volume that is the same already costs one short command. A reader sees the old files or the new ones, never a mixture.
@@ -36,6 +37,7 @@ const ANSWER_BYTES: usize = 4096;
 
 const PLACE: &str = include_str!("sh/place.sh");
 const PUT: &str = include_str!("sh/put.sh");
+const EMPTY: &str = include_str!("sh/empty.sh");
 const MOUNT: &str = include_str!("sh/mount.sh");
 const UNMOUNT: &str = include_str!("sh/unmount.sh");
 const REMOVE: &str = include_str!("sh/remove.sh");
@@ -83,6 +85,32 @@ pub async fn put(session: &dyn Session, name: &Name, tree: &Tree, base: Option<&
         Answer::Done => Ok(()),
         Answer::Lost => Err(Error::Malformed(format!("of volume {} it lost what it had not", name.0))),
     }
+}
+
+/// Where an empty directory lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Medium {
+    /// On the guest's disk; it survives a reboot of the guest.
+    Disk,
+    /// In the guest's memory, at most so many bytes of it where that is said; a reboot empties it.
+    Memory(Option<u64>),
+}
+
+/// Makes an empty directory that is shared by whoever mounts it, with these permissions, owner and group. One that is there
+/// already stays as it is.
+pub async fn empty(
+    session: &dyn Session,
+    name: &Name,
+    medium: Medium,
+    mode: u32,
+    owner: (u32, u32),
+) -> Result<()> {
+    let (medium, most) = match medium {
+        Medium::Disk => ("disk", String::new()),
+        Medium::Memory(most) => ("memory", most.map(|most| most.to_string()).unwrap_or_default()),
+    };
+    let (mode, owner) = (format!("{:o}", mode & 0o7777), format!("{}:{}", owner.0, owner.1));
+    run(session, EMPTY, &[&name.0, &mode, &owner, medium, &most], Stdin::Closed).await.map(drop)
 }
 
 /// Mounts a volume, or the file or directory `part` of it, at an absolute path. False where the guest has no such volume: it
@@ -152,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_small_server_takes_every_script() {
-        for text in [PUT, MOUNT, UNMOUNT, REMOVE] {
+        for text in [PUT, EMPTY, MOUNT, UNMOUNT, REMOVE] {
             let command =
                 script::privileged(&format!("{PLACE}{text}"), &[&"x".repeat(100)[..]; 5], Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();

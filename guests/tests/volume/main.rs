@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use guests::Error;
-use guests::volume::{self, Entry, Kind, Name, Tree};
+use guests::volume::{self, Entry, Kind, Medium, Name, Tree};
 use roots::{BUSYBOX, FRESH};
 use servers::Server;
 use transports::{Bounds, Command, Exit, Session, Ssh, Stdin, Transport as _, capture};
@@ -27,7 +27,10 @@ struct Guest {
 
 impl Guest {
     async fn with(prepare: &str) -> Self {
-        let server = Server::openssh_in(&format!("{FRESH}\nmount -t tmpfs srv /srv\n{prepare}"), "");
+        let server = Server::openssh_in(
+            &format!("{FRESH}\nmount -t tmpfs srv /srv\nmount -t tmpfs lib /var/lib\n{prepare}"),
+            "",
+        );
         let session = Ssh::default().connect(&server.target()).await.unwrap().into();
         Self { session, _server: server }
     }
@@ -165,6 +168,35 @@ async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
     }
 }
 
+async fn an_empty_directory_is_shared(guest: &Guest) {
+    for (number, medium) in [Medium::Disk, Medium::Memory(Some(1 << 20))].into_iter().enumerate() {
+        let volume = name(&format!("scratch-{number}"));
+        for _ in 0..2 {
+            volume::empty(&*guest.session, &volume, medium, 0o2777, (0, 77)).await.unwrap();
+        }
+        let mounts = ["a", "b"].map(|at| (name(&format!("{at}-{number}")), format!("/srv/{at}-{number}")));
+        for (mount, path) in &mounts {
+            assert!(volume::mount(&*guest.session, mount, &volume, None, path, false).await.unwrap());
+        }
+        guest.sh(&format!("echo shared >{}/file", mounts[0].1)).await;
+        assert_eq!(guest.sh(&format!("cat {}/file", mounts[1].1)).await, "shared");
+        assert_eq!(guest.sh(&format!("stat -c '%a %u %g' {}", mounts[1].1)).await, "2777 0 77");
+        let fill = format!("head -c 2000000 /dev/zero >{}/big 2>/dev/null || echo full", mounts[0].1);
+        let said = if medium == Medium::Disk { "" } else { "full" };
+        assert_eq!(guest.sh(&fill).await, said);
+        for (mount, _) in &mounts {
+            volume::unmount(&*guest.session, mount).await.unwrap();
+        }
+        volume::remove(&*guest.session, &volume).await.unwrap();
+    }
+    assert_eq!(
+        guest
+            .sh("ls -A /run/infranetes-volumes /var/lib/infranetes-volumes | grep scratch || echo none")
+            .await,
+        "none"
+    );
+}
+
 async fn no_reader_sees_a_mixture(guest: &Guest) {
     const SWAPS: usize = 60;
     let version = |number: usize| {
@@ -218,7 +250,7 @@ async fn thousands_of_files_are_kept_in_step(guest: &Guest) {
 /// A module for each guest, with a test for each clause.
 macro_rules! clauses {
     ($($guest:ident: $prepare:expr),*) => { $(mod $guest {
-        clauses!(@tests $prepare, it_has_its_files_and_changes_at_once, a_part_is_mounted_where_nothing_was,
+        clauses!(@tests $prepare, it_has_its_files_and_changes_at_once, a_part_is_mounted_where_nothing_was, an_empty_directory_is_shared,
             no_reader_sees_a_mixture, thousands_of_files_are_kept_in_step);
     })* };
     (@tests $prepare:expr, $($clause:ident),*) => { $(

@@ -208,3 +208,26 @@ async fn followed() {
     change(&volume, 7, "afterwards");
     setup.shows(&app, "/etc/app/key", "afterwards").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn containers_share_an_empty_directory() {
+    crate::within(180, shared()).await;
+}
+
+async fn shared() {
+    let mut setup = Setup::ready().await;
+    let empty = setup.pod_directory().join("volumes/kubernetes.io~empty-dir/scratch");
+    fs::create_dir_all(&empty).unwrap();
+    fs::set_permissions(&empty, fs::Permissions::from_mode(0o777)).unwrap();
+    let scratch = Mount { readonly: false, ..mount(&empty, "/work") };
+    let mut init = setup.script("init", "echo prepared >/work/file");
+    init.mounts.push(scratch.clone());
+    let init = setup.start(init).await;
+    assert_eq!(setup.client.wait_for_end(&init, 60).await.exit_code, 0);
+    let mut app = setup.script("app", "exec sleep 1000");
+    app.mounts.push(Mount { container_path: "/elsewhere".into(), ..scratch });
+    let app = setup.start(app).await;
+    assert_eq!(setup.client.output(&app, &["cat", "/elsewhere/file"]).await, "prepared");
+    assert_eq!(setup.client.output(&app, &["stat", "-c", "%a", "/elsewhere"]).await, "777");
+    assert!(fs::read_dir(&empty).unwrap().next().is_none(), "it is the guest's own");
+}
