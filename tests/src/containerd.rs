@@ -9,7 +9,7 @@
 //! what runc and the command lines of the shims say of *this* containerd, never by a name alone. All mounts are in the place's
 //! mount namespace and go with it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -18,7 +18,8 @@ use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::critest::REGISTRIES;
-use crate::namespace::{Namespace, run};
+use crate::hidden::Hidden;
+use crate::namespace::run;
 use crate::node::from_env;
 use crate::place::Place;
 use crate::process::{Process, pause};
@@ -40,36 +41,6 @@ pub struct Containerd {
     groups: Vec<PathBuf>,
     _hidden: Vec<Hidden>,
     place: Place,
-}
-
-/// A folder of the machine that a namespace has one of its own in the place of. One that the machine did not have is removed
-/// when this is dropped, unless another containerd stands on it by then: a removal would take its mount away.
-#[derive(Debug)]
-struct Hidden {
-    folder: PathBuf,
-    lock: File,
-    made: bool,
-}
-
-impl Hidden {
-    fn hide(folder: &str, namespace: &Namespace) -> Result<Self> {
-        let folder = PathBuf::from(folder);
-        let made = !folder.exists();
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let lock = File::open(&folder)?;
-        lock.lock_shared().with_context(|| format!("cannot lock {}", folder.display()))?;
-        let hidden = Self { folder, lock, made };
-        namespace.hide(&hidden.folder)?;
-        Ok(hidden)
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        if self.made && self.lock.try_lock().is_ok() {
-            let _ = fs::remove_dir(&self.folder);
-        }
-    }
 }
 
 impl Containerd {

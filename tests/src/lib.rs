@@ -1,5 +1,5 @@
 //! A node for tests, demonstrations and measurements: a network namespace of its own with a registry and the daemon. The same
-//! place can have containerd instead, as the peer.
+//! place can have containerd instead, as the peer; and a whole Kubernetes can stand on it, see [`Cluster`].
 //!
 //! ```text
 //!  Node::start: namespace -> registry (images in its store) -> configuration -> infranetes serve -> socket answers
@@ -11,9 +11,11 @@
 //!
 //! This is plain blocking code without a runtime, so that the two commands of the README can use it too.
 
+mod cluster;
 mod containerd;
 pub mod critest;
 mod daemon;
+mod hidden;
 pub mod interrupt;
 mod inventory;
 mod namespace;
@@ -23,6 +25,7 @@ mod process;
 mod registry;
 pub mod specs;
 
+pub use cluster::{Cluster, Kubectl};
 pub use containerd::Containerd;
 pub use daemon::Daemon;
 pub use inventory::Inventory;

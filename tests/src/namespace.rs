@@ -71,11 +71,22 @@ impl Namespace {
         bound.join().map_err(|_| anyhow!("the thread panicked"))?.context("cannot listen in the namespace")
     }
 
+    /// Whether something listens on a port of it.
+    pub(crate) fn listens(&self, port: u16) -> bool {
+        let listening = self.command("ss").args(["-Hltn", "sport", "=", &format!(":{port}")]).output();
+        listening.is_ok_and(|output| !output.stdout.is_empty())
+    }
+
     /// Gives it a list of hosts of its own, in which these names mean its loopback. The list is kept in `file`.
     pub fn resolve_to_loopback(&self, names: &[&str], file: &Path) -> Result<()> {
         let list = format!("127.0.0.1 localhost {}\n", names.join(" "));
         std::fs::write(file, list).with_context(|| format!("cannot write {}", file.display()))?;
-        run(self.command("mount").arg("--bind").arg(file).arg("/etc/hosts"))?;
+        self.cover(Path::new("/etc/hosts"), file)
+    }
+
+    /// Gives it a file of its own where the machine has another one.
+    pub(crate) fn cover(&self, machines: &Path, own: &Path) -> Result<()> {
+        run(self.command("mount").arg("--bind").arg(own).arg(machines))?;
         Ok(())
     }
 

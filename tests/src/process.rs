@@ -23,11 +23,21 @@ impl Process {
     /// Starts a command; what it prints is appended to `log`.
     pub fn start(mut command: Command, name: &str, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log)?;
+        command.stdout(file.try_clone()?).stderr(file);
+        Self::spawn(command, name, log)
+    }
+
+    /// Starts a command whose output is on its way somewhere; what of it tells why it failed is in `log`.
+    pub(crate) fn spawn(mut command: Command, name: &str, log: &Path) -> Result<Self> {
         // A group of its own: a Ctrl-C on the terminal is for whoever started it.
-        command.process_group(0);
-        command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        command.process_group(0).stdin(Stdio::null());
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         Ok(Self { child, name: name.to_owned(), log: log.to_owned() })
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its id.

@@ -34,8 +34,7 @@ impl Registry {
         let mut command = namespace.command(PROGRAM);
         command.arg("serve").arg(&config);
         let mut process = Process::start(command, PROGRAM, &dir.join("registry.log"))?;
-        let answers = || answers(namespace, port);
-        process.wait_for("answer", Duration::from_secs(20), answers)?;
+        process.wait_for("answer", Duration::from_secs(20), || namespace.listens(port))?;
         Ok(Self { process, host: format!("127.0.0.1:{port}") })
     }
 
@@ -48,10 +47,4 @@ impl Registry {
     pub fn id(&self) -> u32 {
         self.process.id()
     }
-}
-
-/// Whether something listens on a port of the namespace's loopback.
-fn answers(namespace: &Namespace, port: u16) -> bool {
-    let listening = namespace.command("ss").args(["-Hltn", "sport", "=", &format!(":{port}")]).output();
-    listening.is_ok_and(|output| !output.stdout.is_empty())
 }

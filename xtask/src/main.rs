@@ -5,6 +5,7 @@
 //!   guest   disk images of sample guests, built once from the distribution's packages
 //!   demo    a legacy VM image lives as a pod, shown step by step
 //!   node    a ready node in the foreground, for crictl and for people
+//!   cluster a whole Kubernetes on such a node, for kubectl and for people
 //!   test    lint, unit, contract, end-to-end and fault tiers, one closing summary line
 //!   bench   what it costs, beside what people would use instead
 //!   clean   what was kept between runs is removed
@@ -17,6 +18,7 @@
 mod bench;
 mod cache;
 mod clean;
+mod cluster;
 mod critest;
 mod demo;
 mod guest;
@@ -56,6 +58,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Keep a ready node in the foreground until Ctrl-C.
     Node(node::Arguments),
+    /// Keep a Kubernetes of one node in the foreground until Ctrl-C.
+    Cluster(cluster::Arguments),
     /// Run the tests, all of them or one tier or one test.
     Test(test::Arguments),
     /// Measure, beside what people would use instead.
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
     let outcome = interrupt::listen().and_then(|()| match arguments.command {
         Command::Demo(arguments) => demo::command(&arguments),
         Command::Node(arguments) => node::command(&arguments),
+        Command::Cluster(arguments) => cluster::command(&arguments),
         Command::Setup(arguments) => setup::command(&arguments),
         Command::Guest(arguments) => guest::command(&arguments),
         Command::Test(arguments) => test::command(&arguments),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
-use tests::{Node, Options, interrupt};
+use tests::{Inventory, Node, Options, interrupt};
 
 use crate::progress::{self, Step};
 use crate::{demo, guest, registry, run, setup, tree};
@@ -27,6 +27,13 @@ Examples:
   cargo xtask node --config more.toml         with further configuration, see docs/configuration.md"
 )]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    content: Content,
+}
+
+/// What a node has beside what each one has.
+#[derive(clap::Args)]
+pub(crate) struct Content {
     /// A sample image that the registry shall have; may be repeated. All of them if none is named.
     #[arg(long = "guest", value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(guest::NAMES))]
     guests: Vec<String>,
@@ -37,16 +44,8 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
-    let config = match &arguments.config {
-        Some(file) => std::fs::read_to_string(file)
-            .with_context(|| format!("cannot read the configuration {}", file.display()))?,
-        None => String::new(),
-    };
-    let guests: Vec<&str> = if arguments.guests.is_empty() {
-        guest::NAMES.to_vec()
-    } else {
-        guest::NAMES.into_iter().filter(|name| arguments.guests.iter().any(|asked| asked == name)).collect()
-    };
+    let config = arguments.content.config()?;
+    let guests = arguments.content.guests();
     setup::packages(&[setup::Group::Build, setup::Group::Guest, setup::Group::Run])?;
     let crictl = setup::crictl()?;
     demo::build()?;
@@ -68,19 +67,44 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     }
     let ended = (!node.daemon().runs()).then(|| node.daemon().printed());
     progress::line("");
-    let left = node.inventory().map(|inventory| inventory.beyond(&before)).unwrap_or_default();
-    if !left.is_empty() {
-        progress::line(&format!("{} things of pods are left on the node and are removed:", left.len()));
-        left_pods(&node).lines().for_each(|line| progress::line(&format!("  {line}")));
-    }
+    tell_left(&node, &before);
     let step = Step::begin("removing the node and all that is on it");
     drop(node);
     step.end("done");
     if let Some(printed) = ended.filter(|_| !interrupt::asked()) {
-        let lines: Vec<_> = printed.lines().collect();
-        bail!("the daemon has ended by itself:\n{}", lines[lines.len().saturating_sub(20)..].join("\n"));
+        bail!("the daemon has ended by itself:\n{}", last_lines(&printed));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Content {
+    /// The further configuration.
+    pub(crate) fn config(&self) -> Result<String> {
+        let Some(file) = &self.config else { return Ok(String::new()) };
+        std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read the configuration {}", file.display()))
+    }
+
+    /// The sample images.
+    pub(crate) fn guests(&self) -> Vec<&'static str> {
+        let asked = |name: &&str| self.guests.is_empty() || self.guests.iter().any(|asked| asked == name);
+        guest::NAMES.into_iter().filter(asked).collect()
+    }
+}
+
+/// Tells what pods have left that will be removed with the node.
+pub(crate) fn tell_left(node: &Node, before: &Inventory) {
+    let left = node.inventory().map(|inventory| inventory.beyond(before)).unwrap_or_default();
+    if !left.is_empty() {
+        progress::line(&format!("{} things of pods are left on the node and are removed:", left.len()));
+        left_pods(node).lines().for_each(|line| progress::line(&format!("  {line}")));
+    }
+}
+
+/// The end of what a program has printed.
+pub(crate) fn last_lines(printed: &str) -> String {
+    let lines: Vec<_> = printed.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// The pods as `infranetes ps` shows them; nothing where the daemon does not answer.

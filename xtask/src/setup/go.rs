@@ -1,12 +1,14 @@
 //! Programs written in Go, built from modules of our own where Go is present.
 //!
 //! ```text
-//!   go/MODULE/{go.mod,go.sum} -> go build -> tools/NAME-HASH
+//!   go/MODULE/{go.mod,go.sum,main.go} -> go build -> tools/NAME-HASH
 //! ```
 //!
-//! Happy path: they are in the cache, by what the module's two files say. Failure paths: no Go that is new enough is no error
+//! Happy path: they are in the cache, by what the module's files say. Failure paths: no Go that is new enough is no error
 //! here, and each caller says what it leaves out; a build that fails shows its last lines.
 
+use std::fmt::Write;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,7 +22,7 @@ const OLDEST: (u32, u32) = (1, 26);
 
 /// What is said where it is not.
 pub(super) const ABSENT: &str =
-    "Go 1.26 or newer is not installed: what needs crictl, critest or containerd is left out";
+    "Go 1.26 or newer is not installed: what needs crictl, critest, containerd or Kubernetes is left out";
 
 /// A module of ours, which names the version of what is built.
 struct Module {
@@ -30,27 +32,40 @@ struct Module {
     required: &'static str,
     /// What people call that.
     title: &'static str,
-    /// The variable that the programs tell their version from.
-    version: &'static str,
+    /// The variables that the programs tell their version from.
+    version: &'static [&'static str],
     /// Parts that are chosen by name, separated by commas.
     tags: &'static str,
+    /// Further names of its first program, which does what its name says.
+    names: &'static [&'static str],
 }
 
 const CRI_TOOLS: Module = Module {
     folder: "cri-tools",
     required: "sigs.k8s.io/cri-tools",
     title: "cri-tools",
-    version: "sigs.k8s.io/cri-tools/pkg/version.Version",
+    version: &["sigs.k8s.io/cri-tools/pkg/version.Version"],
     tags: "",
+    names: &[],
 };
 
 const CONTAINERD: Module = Module {
     folder: "containerd",
     required: "github.com/containerd/containerd/v2",
     title: "containerd",
-    version: "github.com/containerd/containerd/v2/version.Version",
+    version: &["github.com/containerd/containerd/v2/version.Version"],
     // Snapshotters that nobody asks for here; without them no C library is needed.
     tags: "no_btrfs,no_devmapper,no_zfs",
+    names: &[],
+};
+
+const KUBERNETES: Module = Module {
+    folder: "kubernetes",
+    required: "k8s.io/kubernetes",
+    title: "Kubernetes",
+    version: &["k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"],
+    tags: "",
+    names: &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"],
 };
 
 /// A program that is built: how `go` is asked for it, its package, and its name.
@@ -95,6 +110,13 @@ pub(super) fn containerd() -> Result<Option<PathBuf>> {
     build("containerd", &CONTAINERD, &PROGRAMS)
 }
 
+/// The folder with etcd, kubectl and the programs of Kubernetes of the version that the module names; `None` without a Go that
+/// is new enough.
+pub(super) fn kubernetes() -> Result<Option<PathBuf>> {
+    const ALL: Program = Program { verb: &["build"], package: ".", name: "kubernetes" };
+    build("kubernetes", &KUBERNETES, &[ALL])
+}
+
 /// The folder with programs of a module, built once.
 fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<PathBuf>> {
     let Some(go) = find() else { return Ok(None) };
@@ -106,15 +128,20 @@ fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<Pat
     let requirements = read("go.mod")?;
     let version = required(&requirements, module.required)
         .with_context(|| format!("{} names no version of {}", place.display(), module.title))?;
-    let key = Key::new().add(&requirements).add(read("go.sum")?);
+    let mut key = Key::new().add(&requirements).add(read("go.sum")?);
+    if place.join("main.go").exists() {
+        key = key.add(read("main.go")?);
+    }
+    let mut linked = "-s -w".to_owned();
+    for variable in module.version {
+        let _ = write!(linked, " -X {variable}={version}");
+    }
     let folder = cache::keep("tools", name, key, |folder| {
         for program in programs {
             let mut command = Command::new(&go);
             command
                 .args(program.verb)
-                .args(["-tags", module.tags, "-ldflags"])
-                .arg(format!("-s -w -X {}={version}", module.version))
-                .arg("-o")
+                .args(["-tags", module.tags, "-ldflags", &linked, "-o"])
                 .arg(folder.join(program.name))
                 .arg(program.package)
                 .current_dir(&place)
@@ -125,6 +152,9 @@ fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<Pat
                 command.env("GOPATH", root.join("path")).env("GOCACHE", root.join("build"));
             }
             run::step(&format!("building {} of {} {version}", program.name, module.title), &mut command)?;
+        }
+        for name in module.names {
+            symlink(programs[0].name, folder.join(name)).with_context(|| format!("cannot make {name}"))?;
         }
         Ok(())
     })?;

@@ -90,6 +90,11 @@ pub(crate) fn containerd() -> Result<Option<PathBuf>> {
     go::containerd()
 }
 
+/// The folder with the programs of a cluster, from etcd to kubectl, built once; `None` where there is no Go.
+pub(crate) fn kubernetes() -> Result<Option<PathBuf>> {
+    go::kubernetes()
+}
+
 /// The Go that is new enough to build our tools, if there is one.
 pub(crate) fn go() -> Option<PathBuf> {
     go::find()

@@ -1,0 +1,85 @@
+//! Talking to a cluster as people do: `kubectl`, in the node's network namespace, with the administrator's kubeconfig.
+//!
+//! Happy path: what it prints is answered. Failure paths: a call that fails has what it printed as the reason, one that takes too
+//! long is ended, and so is one that runs when a person asks for the end.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tempfile::NamedTempFile;
+
+use crate::namespace::Namespace;
+use crate::process::Process;
+
+/// How long a call may take that does not say so.
+const CALL: Duration = Duration::from_secs(90);
+
+/// `kubectl` for one cluster.
+#[derive(Debug)]
+pub struct Kubectl {
+    script: PathBuf,
+    config: PathBuf,
+    dir: PathBuf,
+}
+
+impl Kubectl {
+    /// Makes a program in `dir/bin` that people can call, too.
+    pub(super) fn make(namespace: &Namespace, programs: &Path, config: &Path, dir: &Path) -> Result<Self> {
+        let script = dir.join("bin/kubectl");
+        std::fs::create_dir_all(dir.join("bin"))?;
+        // Files are the machine's: only the network is the node's.
+        let text = format!(
+            "#!/bin/sh\nexport KUBECONFIG='{}' KUBECACHEDIR='{}'\nexec nsenter --net='{}' -- '{}' \"$@\"\n",
+            config.display(),
+            dir.join("kubectl-cache").display(),
+            namespace.path().display(),
+            programs.join("kubectl").display()
+        );
+        std::fs::write(&script, text).with_context(|| format!("cannot write {}", script.display()))?;
+        std::fs::set_permissions(&script, Permissions::from_mode(0o755))?;
+        Ok(Self { script, config: config.to_owned(), dir: dir.to_owned() })
+    }
+
+    /// The program, for people.
+    pub fn program(&self) -> &Path {
+        &self.script
+    }
+
+    /// Its kubeconfig.
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// Runs it, and answers what it has printed.
+    pub fn run(&self, arguments: &[&str]) -> Result<String> {
+        self.run_within(CALL, arguments)
+    }
+
+    /// Runs it for at most this long.
+    pub fn run_within(&self, patience: Duration, arguments: &[&str]) -> Result<String> {
+        let shown = || format!("kubectl {}", arguments.join(" "));
+        let printed = NamedTempFile::new_in(&self.dir)?;
+        let errors = NamedTempFile::new_in(&self.dir)?;
+        let mut command = Command::new(&self.script);
+        command.args(arguments).stdout(printed.reopen()?).stderr(errors.reopen()?);
+        let mut process = Process::spawn(command, "kubectl", errors.path())?;
+        let status = process.wait_for_end(patience).with_context(shown)?;
+        if !status.success() {
+            bail!("{} failed ({status}): {}", shown(), process.printed().trim());
+        }
+        let printed = std::fs::read(printed.path())?;
+        Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Applies a manifest.
+    pub fn apply(&self, manifest: &str) -> Result<()> {
+        let file = NamedTempFile::with_suffix_in(".yaml", &self.dir)?;
+        std::fs::write(file.path(), manifest)?;
+        self.run(&["apply", "-f", &file.path().to_string_lossy()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,134 @@
+//! The kubelet, and what of the machine it would write if it were let.
+//!
+//! It knows folders, sysctls and control groups that are the machine's whatever its configuration says. In the namespace of the
+//! node it has others in their place: folders that are empty, files where it looks for sysctls, and control groups below one
+//! that is this node's alone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::access::{Access, Who};
+use super::control::start;
+use super::groups::Groups;
+use super::{ADDRESS, Kubectl, NODE, PATIENCE};
+use crate::hidden::Hidden;
+use crate::namespace::Namespace;
+use crate::node::Node;
+use crate::process::Process;
+
+/// Where it keeps something whatever its configuration says: sockets of device plugins, links to logs.
+const FIXED: [&str; 2] = ["/var/lib/kubelet", "/var/log/containers"];
+/// The sysctls that it sets, with the values that it wants.
+const SYSCTLS: [(&str, &str); 6] = [
+    ("vm/overcommit_memory", "1"),
+    ("vm/panic_on_oom", "0"),
+    ("kernel/panic", "10"),
+    ("kernel/panic_on_oops", "1"),
+    ("kernel/keys/root_maxkeys", "1000000"),
+    ("kernel/keys/root_maxbytes", "25000000"),
+];
+
+/// The folders of the machine that are hidden from it.
+#[derive(Debug)]
+pub(super) struct Folders {
+    _hidden: Vec<Hidden>,
+}
+
+impl Folders {
+    /// Hides them.
+    pub(super) fn hide(namespace: &Namespace) -> Result<Self> {
+        let hidden = FIXED.map(|folder| Hidden::hide(folder, namespace));
+        Ok(Self { _hidden: hidden.into_iter().collect::<Result<_>>()? })
+    }
+}
+
+/// A running kubelet.
+#[derive(Debug)]
+pub(super) struct Kubelet {
+    process: Process,
+}
+
+impl Kubelet {
+    /// Starts it.
+    pub(super) fn start(node: &Node, programs: &Path, access: &Access, groups: &Groups) -> Result<Self> {
+        let root = node.dir().join("kubelet");
+        std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        cover_sysctls(node)?;
+        let config = configure(node, groups, &root)?;
+        let process = start(node, programs, "kubelet", |command| {
+            command.arg("--config").arg(config);
+            command.arg("--kubeconfig").arg(access.config(Who::Kubelet));
+            command.arg("--root-dir").arg(&root);
+            command.arg("--cert-dir").arg(root.join("pki"));
+            command.args(["--hostname-override", NODE, "--node-ip", ADDRESS]);
+        })?;
+        Ok(Self { process })
+    }
+
+    /// Waits until its node is Ready.
+    pub(super) fn wait(&mut self, kubectl: &Kubectl) -> Result<()> {
+        let node = format!("node/{NODE}");
+        let is = |what| kubectl.run(&["wait", what, &node, "--timeout=5s"]).is_ok();
+        self.process.wait_for("ready node", PATIENCE, || is("--for=create") && is("--for=condition=Ready"))
+    }
+
+    /// Its process.
+    pub(super) fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+/// Puts files in the place of the sysctls that it sets.
+fn cover_sysctls(node: &Node) -> Result<()> {
+    let folder = node.dir().join("sysctls");
+    std::fs::create_dir_all(&folder)?;
+    for (name, value) in SYSCTLS {
+        let machines = Path::new("/proc/sys").join(name);
+        if machines.exists() {
+            let own = folder.join(name.replace('/', "."));
+            std::fs::write(&own, format!("{value}\n"))?;
+            node.namespace().cover(&machines, &own)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes its configuration.
+fn configure(node: &Node, groups: &Groups, root: &Path) -> Result<PathBuf> {
+    let resolv_conf = root.join("resolv.conf");
+    std::fs::write(&resolv_conf, "nameserver 127.0.0.1\n")?;
+    let config = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "containerRuntimeEndpoint": format!("unix://{}", node.socket().display()),
+        "podLogsDir": node.pod_logs(),
+        "volumePluginDir": root.join("volume-plugins"),
+        "resolvConf": resolv_conf,
+        "clusterDomain": "cluster.local",
+        "clusterDNS": ["10.96.0.10"],
+        // Whoever is on the loopback of the node is the node's owner: guests and other machines do not get there.
+        "address": "127.0.0.1",
+        "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },
+        "authorization": { "mode": "AlwaysAllow" },
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": groups.name(),
+        "failCgroupV1": false,
+        "failSwapOn": false,
+        "makeIPTablesUtilChains": false,
+        "oomScoreAdj": 0,
+        // What else fills the machine is not the node's business.
+        "evictionHard": {
+            "memory.available": "0%",
+            "nodefs.available": "0%",
+            "nodefs.inodesFree": "0%",
+            "imagefs.available": "0%",
+        },
+        "imageGCHighThresholdPercent": 100,
+        "imageGCLowThresholdPercent": 99,
+    });
+    let path = root.join("config.json");
+    std::fs::write(&path, config.to_string())?;
+    Ok(path)
+}

@@ -1,0 +1,126 @@
+//! A cluster of one: Kubernetes' own programs on a node of ours, which is their only runtime.
+//!
+//! ```text
+//!  start: node -> access (tokens, keys) -> etcd -> API server -> controllers, scheduler -> kubelet -> the node is Ready
+//!           -> the RuntimeClass of VM pods
+//!  drop:  kubelet -> scheduler, controllers, API server, etcd -> node (machines, daemon, namespaces, files)
+//!           -> control groups -> folders of the machine
+//! ```
+//!
+//! Happy path: everything runs in the namespace of the [`Node`] and writes into its directory; people and tests talk to it
+//! with [`Kubectl`]. Failure paths: a program that ends, or does not answer in time, ends the start with what it has printed.
+//! However it ends, and also when pods are left, all of it is removed.
+//!
+//! There is no DNS server and nothing that serves the addresses of Services yet.
+
+mod access;
+mod control;
+mod groups;
+mod kubectl;
+mod kubelet;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use crate::namespace::{Namespace, run};
+use crate::node::{Node, Options};
+use access::{Access, Who};
+use control::Control;
+use kubelet::Kubelet;
+
+pub use kubectl::Kubectl;
+
+/// The node's name. The API server reaches the kubelet by it, on the loopback.
+const NODE: &str = "node";
+/// The node's own address, on which guests reach the API server.
+const ADDRESS: &str = "10.90.0.1";
+/// What Services get their addresses from.
+const SERVICES: &str = "10.96.0.0/16";
+/// How long each part may take to its first answer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A running cluster. Dropping it ends and removes all of it.
+#[derive(Debug)]
+pub struct Cluster {
+    kubelet: Kubelet,
+    control: Control,
+    kubectl: Kubectl,
+    node: Node,
+    // Both go when nothing is in them any more.
+    _groups: groups::Groups,
+    _folders: kubelet::Folders,
+}
+
+impl Cluster {
+    /// Starts Kubernetes' programs of a folder on a node of its own, and waits until the node is Ready. Each step is told when
+    /// it begins.
+    pub fn start(options: Options, programs: &Path, told: &mut dyn FnMut(&str)) -> Result<Self> {
+        told("starting a node: a network namespace, a registry, the daemon");
+        let node = Node::start(options)?;
+        let space = node.namespace();
+        address(space)?;
+        space.resolve_to_loopback(&[NODE], &node.dir().join("hosts"))?;
+        let folders = kubelet::Folders::hide(space)?;
+        let groups = groups::Groups::make(node.dir())?;
+        let access = Access::make(node.dir())?;
+        let kubectl = Kubectl::make(space, programs, &access.config(Who::Admin), node.dir())?;
+
+        told("starting etcd and the API server");
+        let mut control = Control::start(&node, programs, &access)?;
+        control.wait(&node, &kubectl)?;
+        told("starting controllers, scheduler and kubelet, until the node is Ready");
+        control.start_rest(&node, programs, &access)?;
+        let mut kubelet = Kubelet::start(&node, programs, &access, &groups)?;
+        kubelet.wait(&kubectl)?;
+        told("making the RuntimeClass of VM pods, until pods are let in");
+        kubectl.run(&["apply", "-f", runtime_class()])?;
+        kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
+        Ok(Self { kubelet, control, kubectl, node, _groups: groups, _folders: folders })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// The program that talks to it.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// The logs of its programs.
+    pub fn logs(&self) -> PathBuf {
+        logs(&self.node)
+    }
+
+    /// The name of a program that has ended by itself, with what it has printed.
+    pub fn ended(&mut self) -> Option<(String, String)> {
+        if !self.node.daemon().runs() {
+            return Some(("infranetes".to_owned(), self.node.daemon().printed()));
+        }
+        let processes = self.control.processes().chain([self.kubelet.process()]);
+        let mut ended = processes.filter_map(|process| (!process.runs()).then_some(process));
+        ended.next().map(|process| (process.name().to_owned(), process.printed()))
+    }
+}
+
+/// Where the logs of a cluster on this node are.
+fn logs(node: &Node) -> PathBuf {
+    node.dir().join("logs")
+}
+
+/// The manifest that people apply, too.
+fn runtime_class() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/runtimeclass.yaml")
+}
+
+/// Gives the node an address that is not on the loopback: no other one may be a node's.
+fn address(namespace: &Namespace) -> Result<()> {
+    run(namespace.command("ip").args(["link", "add", "name", "node", "type", "bridge"]))
+        .context("cannot make the node's interface")?;
+    run(namespace.command("ip").args(["address", "add", &format!("{ADDRESS}/32"), "dev", "node"]))?;
+    run(namespace.command("ip").args(["link", "set", "node", "up"]))?;
+    Ok(())
+}
