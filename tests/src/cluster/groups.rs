@@ -3,6 +3,7 @@
 //! Happy path: pods are gone, and so are their groups; the kubelet's own are empty and are removed. Failure paths: what was killed
 //! is in its group for a moment yet, so the removal is tried until a deadline; a group that is not empty then stays.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -36,6 +37,22 @@ impl Groups {
             enable(&hierarchy)?;
         }
         Ok(groups)
+    }
+
+    /// Those that the kubelet has made of pods, whatever their class.
+    pub(super) fn of_pods(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        for folder in &self.folders {
+            let of_all = folder.join("kubepods");
+            for parent in [of_all.clone(), of_all.join("burstable"), of_all.join("besteffort")] {
+                let Ok(entries) = fs::read_dir(parent) else { continue };
+                let pods = entries
+                    .flatten()
+                    .filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"pod"));
+                found.extend(pods.map(|entry| entry.path()));
+            }
+        }
+        found
     }
 
     /// Their name, as the kubelet is told it.

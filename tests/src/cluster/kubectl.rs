@@ -7,13 +7,14 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tempfile::NamedTempFile;
 
+use crate::interrupt;
 use crate::namespace::Namespace;
-use crate::process::Process;
+use crate::process::{Process, pause};
 
 /// How long a call may take that does not say so.
 const CALL: Duration = Duration::from_secs(90);
@@ -73,6 +74,31 @@ impl Kubectl {
         }
         let printed = std::fs::read(printed.path())?;
         Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Runs it again and again until what it prints is as wanted, and answers that.
+    pub fn until(
+        &self,
+        patience: Duration,
+        arguments: &[&str],
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let answer = self.run(arguments);
+            if answer.as_ref().is_ok_and(|printed| wanted(printed)) {
+                return answer;
+            }
+            interrupt::check()?;
+            if Instant::now() > deadline {
+                let shown = format!("kubectl {}: not what is wanted after {patience:?}", arguments.join(" "));
+                return match answer {
+                    Ok(printed) => Err(anyhow!("{shown}: {printed}")),
+                    Err(error) => Err(error.context(shown)),
+                };
+            }
+            pause();
+        }
     }
 
     /// Applies a manifest.

@@ -19,15 +19,20 @@ mod groups;
 mod kubectl;
 mod kubelet;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::interrupt;
+use crate::inventory::Inventory;
 use crate::namespace::{Namespace, run};
 use crate::node::{Node, Options};
+use crate::process::pause;
 use access::{Access, Who};
 use control::Control;
+use groups::Groups;
 use kubelet::Kubelet;
 
 pub use kubectl::Kubectl;
@@ -49,7 +54,7 @@ pub struct Cluster {
     kubectl: Kubectl,
     node: Node,
     // Both go when nothing is in them any more.
-    _groups: groups::Groups,
+    groups: Groups,
     _folders: kubelet::Folders,
 }
 
@@ -63,7 +68,7 @@ impl Cluster {
         address(space)?;
         space.resolve_to_loopback(&[NODE], &node.dir().join("hosts"))?;
         let folders = kubelet::Folders::hide(space)?;
-        let groups = groups::Groups::make(node.dir())?;
+        let groups = Groups::make(node.dir())?;
         let access = Access::make(node.dir())?;
         let kubectl = Kubectl::make(space, programs, &access.config(Who::Admin), node.dir())?;
 
@@ -77,7 +82,13 @@ impl Cluster {
         told("making the RuntimeClass of VM pods, until pods are let in");
         kubectl.run(&["apply", "-f", runtime_class()])?;
         kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
-        Ok(Self { kubelet, control, kubectl, node, _groups: groups, _folders: folders })
+        Ok(Self { kubelet, control, kubectl, node, groups, _folders: folders })
+    }
+
+    /// Starts one from the environment that `cargo xtask test` sets; `None` where there is no Kubernetes.
+    pub fn from_env() -> Result<Option<Self>> {
+        let Some(programs) = std::env::var_os("INFRANETES_KUBERNETES") else { return Ok(None) };
+        Self::start(Options::from_env()?, Path::new(&programs), &mut |_| ()).map(Some)
     }
 
     /// The node.
@@ -93,6 +104,25 @@ impl Cluster {
     /// The logs of its programs.
     pub fn logs(&self) -> PathBuf {
         logs(&self.node)
+    }
+
+    /// The control groups of pods.
+    pub fn pod_groups(&self) -> BTreeSet<PathBuf> {
+        self.groups.of_pods()
+    }
+
+    /// Waits until pods have left nothing that was not there before; answers what they have left at the end of its patience.
+    pub fn wait_until_clean(&self, before: &Inventory, patience: Duration) -> Result<BTreeSet<String>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            interrupt::check()?;
+            let groups = self.pod_groups().into_iter().map(|group| format!("group {}", group.display()));
+            let left: BTreeSet<_> = groups.chain(self.node.inventory()?.beyond(before)).collect();
+            if left.is_empty() || Instant::now() > deadline {
+                return Ok(left);
+            }
+            pause();
+        }
     }
 
     /// The name of a program that has ended by itself, with what it has printed.

@@ -13,7 +13,8 @@ pub(super) fn excused(reason: &str) -> bool {
     let reason = reason.to_lowercase();
     let says = |word: &str| reason.split(|c: char| !c.is_alphanumeric()).any(|part| part == word);
     (says("kvm") && !Path::new("/dev/kvm").exists())
-        || ((says("go") || says("crictl") || says("critest")) && crate::setup::go().is_none())
+        || ((says("go") || says("crictl") || says("critest") || says("kubernetes"))
+            && crate::setup::go().is_none())
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@
 //! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
 //! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
-//! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that.
+//! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that; `INFRANETES_KUBERNETES` the
+//! folder with Kubernetes' programs where there are any.
 
 mod excuse;
 mod lint;
@@ -41,6 +42,7 @@ use tier::Tier;
   e2e       the daemon, end to end, on real machines
   faults    the daemon killed, the network cut, the guest hung
   critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml
+  cluster   a Kubernetes of one node, from kubectl to the guest; only if it is named
 
 Examples:
   cargo xtask test                        everything, as CI runs it
@@ -99,6 +101,7 @@ struct Environment {
     registry: Option<PathBuf>,
     crictl: Option<PathBuf>,
     critest: Option<Critest>,
+    kubernetes: Option<PathBuf>,
 }
 
 impl Environment {
@@ -115,7 +118,10 @@ impl Environment {
         if tier.needs_machines() && tier != Tier::Critest && self.registry.is_none() {
             self.registry = Some(registry::store(&guest::NAMES)?);
         }
-        if tier.needs_daemon() && tier != Tier::Critest && self.crictl.is_none() {
+        if tier == Tier::Cluster && self.kubernetes.is_none() {
+            self.kubernetes = setup::kubernetes()?;
+        }
+        if matches!(tier, Tier::E2e | Tier::Faults) && self.crictl.is_none() {
             self.crictl = setup::crictl()?;
         }
         if tier == Tier::Critest && self.critest.is_none() {
@@ -135,6 +141,9 @@ impl Environment {
         }
         if let Some(critest) = &self.critest {
             critest.apply(command);
+        }
+        if let Some(kubernetes) = &self.kubernetes {
+            command.env("INFRANETES_KUBERNETES", kubernetes);
         }
     }
 }

@@ -26,21 +26,24 @@ pub(super) enum Tier {
     Faults,
     /// The daemon before the conformance program of the CRI.
     Critest,
+    /// The daemon under Kubernetes; only if it is named.
+    Cluster,
 }
 
 impl Tier {
+    /// Those that run if none is named.
     pub(super) fn all() -> Vec<Self> {
         vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest]
     }
 
     /// Whether its tests boot machines.
     pub(super) fn needs_machines(self) -> bool {
-        matches!(self, Self::Contract | Self::E2e | Self::Faults | Self::Critest)
+        matches!(self, Self::Contract | Self::E2e | Self::Faults | Self::Critest | Self::Cluster)
     }
 
     /// Whether its tests run the daemon.
     pub(super) fn needs_daemon(self) -> bool {
-        matches!(self, Self::E2e | Self::Faults | Self::Critest)
+        matches!(self, Self::E2e | Self::Faults | Self::Critest | Self::Cluster)
     }
 
     /// Runs the tier and counts its results.
@@ -84,12 +87,15 @@ impl Tier {
                 }
                 targets
             }
-            Self::E2e | Self::Faults | Self::Critest => programs(&tree::root().join("tests/tests"))?,
+            Self::E2e | Self::Faults | Self::Critest | Self::Cluster => {
+                programs(&tree::root().join("tests/tests"))?
+            }
         };
         targets.retain(|target| match self {
             Self::Faults => target.starts_with("fault"),
             Self::Critest => target == "critest",
-            _ => !target.starts_with("fault") && target != "critest",
+            Self::Cluster => target == "cluster",
+            _ => !target.starts_with("fault") && target != "critest" && target != "cluster",
         });
         let arguments: Vec<_> =
             targets.into_iter().flat_map(|target| ["--test".to_owned(), target]).collect();

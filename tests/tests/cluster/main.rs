@@ -1,0 +1,83 @@
+//! Kubernetes itself drives it: what the API server is told is what the guest does, and what the guest does is what people are
+//! told. Each test has a cluster of its own, and every call of `kubectl` a deadline.
+//!
+//! Run by `cargo xtask test --tier cluster`, which builds Kubernetes where there is a Go to do so.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
+
+mod ends;
+mod life;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tests::{Cluster, Inventory};
+
+/// How long a guest may take to its first answer on a busy machine.
+const BOOT: Duration = Duration::from_secs(300);
+/// How long something may take that takes a moment.
+const MOMENT: Duration = Duration::from_secs(60);
+/// How long the kubelet may take to remove what a pod has left: it looks once a minute.
+const SWEEP: Duration = Duration::from_secs(180);
+
+/// Held by the test whose machines run.
+static MACHINES: Mutex<()> = Mutex::new(());
+
+/// A cluster, and what was on its node before any pod.
+struct Fixture {
+    cluster: Cluster,
+    before: Inventory,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Fixture {
+    /// A new one; `None`, which is said, where there is no Kubernetes.
+    fn new() -> Option<Self> {
+        let alone = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(cluster) = Cluster::from_env().unwrap() else {
+            // Straight to the standard output: this is not for a reader of a failure.
+            let _ =
+                writeln!(std::io::stdout(), "skipped: Kubernetes is not here, there was no Go to build it");
+            return None;
+        };
+        let before = cluster.node().inventory().unwrap();
+        Some(Self { cluster, before, _alone: alone })
+    }
+
+    /// Runs `kubectl`, which succeeds.
+    fn kubectl(&self, arguments: &[&str]) -> String {
+        self.cluster.kubectl().run(arguments).unwrap()
+    }
+
+    /// Runs `kubectl` until what it prints is as wanted.
+    fn until(&self, patience: Duration, arguments: &[&str], wanted: impl Fn(&str) -> bool) -> String {
+        self.cluster.kubectl().until(patience, arguments, wanted).unwrap()
+    }
+
+    /// Waits until a pod is as its guest makes it.
+    fn wait(&self, pod: &str, what: &str) {
+        let (what, patience) = (format!("--for={what}"), format!("--timeout={}s", BOOT.as_secs()));
+        let waited =
+            self.cluster.kubectl().run_within(BOOT + MOMENT, &["wait", &what, "pod", pod, &patience]);
+        waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pod", pod])));
+    }
+
+    /// A part of a pod, by its JSON path.
+    fn of_pod(&self, name: &str, path: &str) -> String {
+        self.kubectl(&["get", "pod", name, "-o", &format!("jsonpath={{{path}}}")])
+    }
+
+    /// The image of the guest that boots fastest.
+    fn image(&self) -> String {
+        format!("{}/guests/mini:latest", self.cluster.node().registry())
+    }
+
+    /// Waits until nothing of any pod is left, neither in the API nor on the node.
+    fn nothing_left(&self) {
+        assert_eq!(self.kubectl(&["get", "pods", "-o", "name"]), "");
+        let left = self.cluster.wait_until_clean(&self.before, SWEEP).unwrap();
+        assert_eq!(left, BTreeSet::new(), "left on the node");
+    }
+}
