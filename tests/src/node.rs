@@ -12,6 +12,8 @@ use crate::inventory::{self, Inventory};
 use crate::namespace::Namespace;
 use crate::place::{Place, REGISTRY_PORT};
 
+/// Where the kubelet keeps its pods, below the directory of a node.
+const KUBELET: &str = "kubelet";
 /// How long a daemon that must not start may take to say so.
 const SECOND_DAEMON: Duration = Duration::from_secs(30);
 
@@ -98,8 +100,8 @@ impl Node {
         let own = format!("127.0.0.1:{REGISTRY_PORT}");
         let plain: Vec<&String> = self.options.stands_for.iter().chain([&own]).collect();
         format!(
-            "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\n{}\n{parts}[images]\n\
-             plain-http = {plain:?}\n",
+            "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\nkubelet-root-dir = \"{dir}/{KUBELET}\"\n{}\n\
+             {parts}[images]\nplain-http = {plain:?}\n",
             self.options.config
         )
     }
@@ -186,7 +188,12 @@ impl Node {
         self.place.socket()
     }
 
-    /// The daemon's configuration.
+    /// The kubelet's own directory, if there is a kubelet.
+    pub fn kubelet(&self) -> PathBuf {
+        self.dir().join(KUBELET)
+    }
+
+    /// The TOML that the daemon reads..
     pub fn config_path(&self) -> PathBuf {
         self.dir().join("infranetes.toml")
     }

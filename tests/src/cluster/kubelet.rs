@@ -53,7 +53,7 @@ pub(super) struct Kubelet {
 impl Kubelet {
     /// Starts it.
     pub(super) fn start(node: &Node, programs: &Path, access: &Access, groups: &Groups) -> Result<Self> {
-        let root = node.dir().join("kubelet");
+        let root = node.kubelet();
         std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         cover_sysctls(node)?;
         let config = configure(node, groups, &root)?;
@@ -118,6 +118,8 @@ fn configure(node: &Node, groups: &Groups, root: &Path) -> Result<PathBuf> {
         "failSwapOn": false,
         "makeIPTablesUtilChains": false,
         "oomScoreAdj": 0,
+        // What changes in a Secret or a ConfigMap is written to the node this often.
+        "syncFrequency": "5s",
         // What else fills the machine is not the node's business.
         "evictionHard": {
             "memory.available": "0%",

@@ -7,6 +7,7 @@
 
 mod ends;
 mod life;
+mod volumes;
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use proto::runtime::v1::{ContainerConfig, Mount};
-use tempfile::TempDir;
 use tests::Node;
 
 use crate::client::{Client, container, pod};
@@ -14,9 +13,8 @@ use crate::client::{Client, container, pod};
 /// How long a change may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A kubelet's directory with one pod, and the node that it is of.
+/// A node with one pod, whose kubelet is the test.
 struct Setup {
-    kubelet: TempDir,
     node: Node,
     client: Client,
     image: String,
@@ -25,20 +23,15 @@ struct Setup {
 
 impl Setup {
     async fn ready() -> Self {
-        let kubelet = tempfile::tempdir().unwrap();
-        let config = format!(
-            "kubelet-root-dir = \"{}\"\n[timeouts]\nstart-wait-seconds = 110",
-            kubelet.path().display()
-        );
-        let (node, mut client) = crate::node_with(&config).await;
+        let (node, mut client) = crate::node_with("[timeouts]\nstart-wait-seconds = 110").await;
         let image = format!("{}/guests/mini:latest", node.registry());
         client.pull(&image).await.unwrap();
         let pod = client.run_pod(&pod("volumes", &node.pod_logs())).await.unwrap();
-        Self { kubelet, node, client, image, pod }
+        Self { node, client, image, pod }
     }
 
     fn pod_directory(&self) -> PathBuf {
-        self.kubelet.path().join("pods/some-uid")
+        self.node.kubelet().join("pods/some-uid")
     }
 
     /// Lays a volume out as the kubelet does; answers its path.
