@@ -133,7 +133,8 @@ async fn keep(kept: Arc<Kept>, mut sessions: watch::Receiver<Option<Arc<dyn Sess
             return;
         };
         let Some(session) = session else { continue };
-        match kept.catch_up(session.as_ref()).await {
+        // Boxed: nearly all keepers wait nearly always.
+        match Box::pin(kept.catch_up(session.as_ref())).await {
             Ok(()) => backoff.reset(),
             Err(error) => {
                 tracing::debug!(%error, "volumes are brought up to date later");
