@@ -104,6 +104,10 @@ mod tests {
         assert!(!token.is_asked_for());
         let part = of("/var/lib/kubelet/pods/u/volume-subpaths/config/app/2").unwrap();
         assert_eq!(part.volume("app"), "part-app-config-2");
+        // The longest names that Kubernetes allows make no name that a guest could not have.
+        let long = "x".repeat(63);
+        let longest = of(&format!("/var/lib/kubelet/pods/u/volume-subpaths/{long}/{long}/100")).unwrap();
+        guests::volume::Name::new(longest.volume(&long)).unwrap();
         assert!(matches!(part, Source::Part { pod, .. } if pod == Path::new("/var/lib/kubelet/pods/u")));
         let empty = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/scratch").unwrap();
         assert_eq!((&empty.volume("app")[..], empty.is_asked_for()), ("empty-scratch", true));

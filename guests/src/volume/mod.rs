@@ -42,7 +42,7 @@ const MOUNT: &str = include_str!("sh/mount.sh");
 const UNMOUNT: &str = include_str!("sh/unmount.sh");
 const REMOVE: &str = include_str!("sh/remove.sh");
 
-/// Names a volume, or a mount of one, in its guest: 1 to 100 characters of letters, digits, `-`, `_` and `.`, beginning with a
+/// Names a volume, or a mount of one, in its guest: 1 to 180 characters of letters, digits, `-`, `_` and `.`, beginning with a
 /// letter or a digit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name(String);
@@ -52,7 +52,7 @@ impl Name {
     pub fn new(name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if name.len() > 100
+        if name.len() > 180
             || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
             || !name.bytes().all(allowed)
         {
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn names_are_plain() {
-        for good in ["a", "9-x_y.z", &"x".repeat(100)] {
+        for good in ["a", "9-x_y.z", &"x".repeat(180)] {
             Name::new(good).unwrap();
         }
-        for bad in ["", ".mounts", "..", "a/b", "a b", "-x", &"x".repeat(101)] {
+        for bad in ["", ".mounts", "..", "a/b", "a b", "-x", &"x".repeat(181)] {
             assert!(Name::new(bad).is_err(), "{bad:?}");
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     fn a_small_server_takes_every_script() {
         for text in [PUT, EMPTY, MOUNT, UNMOUNT, REMOVE] {
             let command =
-                script::privileged(&format!("{PLACE}{text}"), &[&"x".repeat(100)[..]; 5], Stdin::Closed);
+                script::privileged(&format!("{PLACE}{text}"), &[&"x".repeat(180)[..]; 5], Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();
             assert!(length < 6000, "{length} bytes, before quoting");
         }
