@@ -55,8 +55,8 @@ spec:
   initContainers:
     - name: prepare
       image: {image}
-      command: [sh, -c, 'echo prepared >/work/from-init']
-      volumeMounts: [{{ name: scratch, mountPath: /work }}]
+      command: [sh, -c, 'echo prepared >/made/from-init']
+      volumeMounts: [{{ name: scratch, mountPath: /made }}]
   containers:
     - name: app
       image: {image}

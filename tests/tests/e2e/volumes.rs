@@ -212,8 +212,8 @@ async fn shared() {
     let empty = setup.pod_directory().join("volumes/kubernetes.io~empty-dir/scratch");
     fs::create_dir_all(&empty).unwrap();
     fs::set_permissions(&empty, fs::Permissions::from_mode(0o777)).unwrap();
-    let scratch = Mount { readonly: false, ..mount(&empty, "/work") };
-    let mut init = setup.script("init", "echo prepared >/work/file");
+    let scratch = Mount { readonly: false, ..mount(&empty, "/prepared") };
+    let mut init = setup.script("init", "echo prepared >/prepared/file");
     init.mounts.push(scratch.clone());
     let init = setup.start(init).await;
     assert_eq!(setup.client.wait_for_end(&init, 60).await.exit_code, 0);
