@@ -3,6 +3,6 @@ if [ -z "$d" ] || [ -e "$d/exit" ] || ! cd "$d" || [ ! -s supervise ]; then
   echo A
   exit
 fi
-. ./fence
+. ./functions && . ./fence
 limit "$2" "$3" "$4"
 if [ -n "$why" ]; then echo "U $why"; else echo L; fi
