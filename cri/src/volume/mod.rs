@@ -147,7 +147,11 @@ async fn give(
         }
         Source::Part { .. } | Source::Hosts { .. } => {
             let from = source.clone();
-            let read = tokio::task::spawn_blocking(move || read::part(&from)).await;
+            let read = tokio::task::spawn_blocking(move || match &from {
+                Source::Part { path, pod, name, .. } => read::part(path, pod, name),
+                other => read::single(other.path()).map(Some),
+            });
+            let read = read.await;
             let read = read.map_err(|error| failed(source.path(), &error))?;
             let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else {
                 return Ok(());

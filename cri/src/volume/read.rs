@@ -11,7 +11,7 @@ use std::path::Path;
 
 use guests::volume::{Entry, Kind, Medium, Tree};
 
-use super::kind::{PLUGINS, Source};
+use super::kind::PLUGINS;
 
 /// What the kubelet renames when a volume changes.
 const DATA: &str = "..data";
@@ -20,26 +20,19 @@ const FILE: &str = "file";
 /// How often a volume that is swapped while it is read is read.
 const TRIES: usize = 10;
 
-/// The file or the directory that a source is, and the part of its volume that is mounted. `None`: it is of no volume of files.
-pub(super) fn part(source: &Source) -> Result<Option<(Tree, &'static str)>> {
-    match source {
-        Source::Volume { path, .. } => volume(path).map(|tree| Some((tree, DATA))),
-        Source::Hosts { path } => single(path).map(Some),
-        Source::Empty { .. } => Ok(None),
-        Source::Part { path, pod, name, .. } => {
-            let volumes = pod.join("volumes");
-            let is_one = |plugin: &&str| volumes.join(format!("kubernetes.io~{plugin}")).join(name).is_dir();
-            if !PLUGINS.iter().any(is_one) {
-                return Ok(None);
-            }
-            if path.is_dir() {
-                let mut tree = Tree::new();
-                walk(path, "", &mut tree)?;
-                return Ok(Some((tree, DATA)));
-            }
-            single(path).map(Some)
-        }
+/// A part of a volume of the pod `pod`, as a volume of its own, and what of that is mounted. `None`: it is of no volume of files.
+pub(super) fn part(path: &Path, pod: &Path, name: &str) -> Result<Option<(Tree, &'static str)>> {
+    let volumes = pod.join("volumes");
+    let is_one = |plugin: &&str| volumes.join(format!("kubernetes.io~{plugin}")).join(name).is_dir();
+    if !PLUGINS.iter().any(is_one) {
+        return Ok(None);
     }
+    if path.is_dir() {
+        let mut tree = Tree::new();
+        walk(path, "", &mut tree)?;
+        return Ok(Some((tree, DATA)));
+    }
+    single(path).map(Some)
 }
 
 /// What the kubelet has made for an empty directory: a mount of its own is of memory, with a bound.
@@ -53,8 +46,8 @@ pub(super) fn empty(path: &Path) -> Result<(Medium, Metadata)> {
     Ok((Medium::Memory(Some(size.f_blocks.saturating_mul(size.f_frsize))), about))
 }
 
-/// A volume of one file.
-fn single(path: &Path) -> Result<(Tree, &'static str)> {
+/// A volume of one file, and what of it is mounted.
+pub(super) fn single(path: &Path) -> Result<(Tree, &'static str)> {
     let mut tree = Tree::new();
     add(&mut tree, FILE, Kind::File(fs::read(path)?.into()), &fs::metadata(path)?)?;
     Ok((tree, "..data/file"))
@@ -143,7 +136,7 @@ mod tests {
             let path = parts.join(name).join("app/0");
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "part").unwrap();
-            let read = part(&Source::of(&path, folder.path()).unwrap()).unwrap();
+            let read = part(&path, &folder.path().join("pods/u"), name).unwrap();
             assert_eq!(read.map(|(_, part)| part), found.then_some("..data/file"), "{name}");
         }
     }
