@@ -67,12 +67,13 @@ impl Step {
         }
     }
 
-    /// Nothing new: time goes on.
-    pub(crate) fn tick(&mut self) {
+    /// Nothing new but time that goes on; the step is at this.
+    pub(crate) fn tick(&mut self, at: &str) {
         if self.terminal {
             self.status();
         } else if self.spoke.elapsed() >= SILENCE {
-            line(&format!("  {:>4} s  still at work: {}", self.seconds(), self.title));
+            let at = if at.is_empty() { String::new() } else { format!(": {at}") };
+            line(&format!("  {:>4} s  still at work: {}{at}", self.seconds(), self.title));
             self.spoke = Instant::now();
         }
     }

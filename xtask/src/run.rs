@@ -4,11 +4,13 @@
 //!   spawn -> (line | a moment passed)* -> the pipe ended -> exit status
 //! ```
 //!
+//! A line that is begun and not ended is told, too: a program of tests names what it does before it says how that went.
+//!
 //! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
 //! lines it wrote; one that is silent for longer than its limit is ended, and so is one that runs when a person asks for
 //! the end (see [`tests::interrupt`]), with all that it has started.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
@@ -35,14 +37,14 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
     let mut step = Step::begin(title);
     let mut kept: Vec<String> = Vec::new();
     let status = lines(command, |event| match event {
-        Some(line) => {
+        Event::Line(line) => {
             step.say(line);
             kept.push(line.to_owned());
             if kept.len() > SHOWN {
                 kept.remove(0);
             }
         }
-        None => step.tick(),
+        Event::Quiet(begun) => step.tick(begun),
     })?;
     if status.success() {
         step.end("done");
@@ -55,8 +57,17 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
     bail!("{title} failed ({status}): see the lines above")
 }
 
-/// Runs a program and hands on each line of its output and errors as it comes, or `None` from time to time without one.
-pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -> Result<ExitStatus> {
+/// What a program does.
+#[derive(Debug)]
+pub(crate) enum Event<'a> {
+    /// It wrote a line.
+    Line(&'a str),
+    /// A moment passed without one; this much of the next one is written.
+    Quiet(&'a str),
+}
+
+/// Runs a program and hands on each line of its output and errors as it comes, and each moment without one.
+pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Event<'_>)) -> Result<ExitStatus> {
     let name = command.get_program().to_string_lossy().into_owned();
     // One pipe for both, so that the lines stay in the order in which they are written.
     let (pipe, end) = std::io::pipe().context("cannot make a pipe")?;
@@ -71,19 +82,31 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Option<&str>)) -
     let (sender, receiver) = sync_channel(256);
     let reader = forward(pipe, sender);
     let mut heard = Instant::now();
+    let mut begun = Vec::new();
     loop {
         interrupt::check()?;
         match receiver.recv_timeout(LOOK) {
-            Ok(line) => {
+            Ok(written) => {
                 heard = Instant::now();
-                each(Some(&line));
+                begun.extend(written);
+                if begun.ends_with(b"\n") {
+                    each(Event::Line(&text(&begun)));
+                    begun.clear();
+                }
             }
             Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                bail!("{name} wrote nothing for {} minutes and was ended", SILENCE.as_secs() / 60);
+                let minutes = SILENCE.as_secs() / 60;
+                bail!(
+                    "{name} wrote nothing for {minutes} minutes and was ended; it was at {:?}",
+                    text(&begun)
+                );
             }
-            Err(RecvTimeoutError::Timeout) => each(None),
+            Err(RecvTimeoutError::Timeout) => each(Event::Quiet(&text(&begun))),
             Err(RecvTimeoutError::Disconnected) => break,
         }
+    }
+    if !begun.is_empty() {
+        each(Event::Line(&text(&begun)));
     }
     // A reader ends with its pipe; it has nothing to fail by.
     let _ = reader.join();
@@ -116,14 +139,26 @@ pub(crate) fn pause() {
     std::thread::sleep(LOOK);
 }
 
-fn forward(pipe: impl Read + Send + 'static, to: SyncSender<String>) -> std::thread::JoinHandle<()> {
+fn text(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).trim_end_matches(['\r', '\n']).to_owned()
+}
+
+/// Hands on what is written: a line with its end, or what there is of one.
+fn forward(pipe: impl Read + Send + 'static, to: SyncSender<Vec<u8>>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
-        let mut line = Vec::new();
-        while matches!(reader.read_until(b'\n', &mut line), Ok(read) if read > 0) {
-            let text = String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
-            line.clear();
-            if to.send(text).is_err() {
+        loop {
+            let piece = match reader.fill_buf() {
+                Ok([]) => return,
+                Ok(bytes) => {
+                    let end = bytes.iter().position(|&byte| byte == b'\n').map_or(bytes.len(), |at| at + 1);
+                    bytes[..end].to_vec()
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            };
+            reader.consume(piece.len());
+            if to.send(piece).is_err() {
                 return;
             }
         }

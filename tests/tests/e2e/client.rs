@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
+/// How long the daemon may take to begin an answer: longer than any boot.
+const ANSWER: Duration = Duration::from_secs(600);
+
 /// Both services of a daemon.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
@@ -31,7 +34,7 @@ impl Client {
             async move { tokio::net::UnixStream::connect(socket).await.map(TokioIo::new) }
         });
         // As the library of the kubelet does: what may be under way grows with what the connection carries.
-        let endpoint = Endpoint::from_static("http://localhost").http2_adaptive_window(true);
+        let endpoint = Endpoint::from_static("http://localhost").http2_adaptive_window(true).timeout(ANSWER);
         let channel = endpoint.connect_with_connector_lazy(connector);
         Self {
             runtime: RuntimeServiceClient::new(channel.clone()).max_decoding_message_size(64 << 20),

@@ -117,7 +117,7 @@ impl Session {
                 let error = error.unwrap_or_else(|| anyhow::anyhow!("it did not happen"));
                 return Err(error.context(format!("{what}: not within {} s", patience.as_secs())));
             }
-            waiting.tick();
+            waiting.tick("");
             run::pause();
         }
     }
@@ -170,13 +170,13 @@ fn run_shown(shown: &str, command: &mut Command) -> Result<Printed> {
     let mut waiting = Step::wait("it runs");
     let mut lines = Vec::new();
     let status = run::lines(command, |event| match event {
-        Some(line) => {
+        run::Event::Line(line) => {
             if lines.len() < ENDS {
                 waiting.above(&output(line));
             }
             lines.push(line.to_owned());
         }
-        None => waiting.tick(),
+        run::Event::Quiet(begun) => waiting.tick(begun),
     })?;
     waiting.wipe();
     if lines.len() > ENDS {

@@ -165,7 +165,7 @@ impl Guest {
                 }
                 Err(error) => error,
             };
-            step.tick();
+            step.tick("");
             if self.began.elapsed() > BOOT {
                 return Err(error).context(format!("no login by {} in time", way.name()));
             }

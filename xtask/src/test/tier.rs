@@ -125,13 +125,13 @@ fn count(title: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
     let mut step = Step::begin(title);
     let mut reader = tally.begin(title);
     let status = run::lines(command, |event| match event {
-        Some(line) => {
+        run::Event::Line(line) => {
             if reader.read(line) {
                 step.wipe();
                 progress::line(line);
             }
         }
-        None => step.tick(),
+        run::Event::Quiet(begun) => step.tick(begun),
     })?;
     reader.end(status.success());
     step.end(if status.success() { "done" } else { "failed" });
