@@ -14,6 +14,7 @@ use crate::container::{policy, process};
 use crate::error::Result;
 use crate::pod::NewContainer;
 use crate::store::{ContainerPhase, ContainerRecord, Mount, PodRecord, ProcessRecord};
+use crate::volume;
 
 /// The image that a container asks for.
 pub fn image(config: &ContainerConfig) -> Result<String> {
@@ -21,8 +22,8 @@ pub fn image(config: &ContainerConfig) -> Result<String> {
     named(required(spec, "config.image")?.image, "config.image.image")
 }
 
-/// A container that is asked for; refused where its policy says no.
-pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer> {
+/// A container that is asked for by a kubelet with this directory; refused where its policy says no.
+pub fn new(config: ContainerConfig, found: images::Image, kubelet: &Path) -> Result<NewContainer> {
     let ContainerConfig {
         metadata,
         image,
@@ -65,7 +66,9 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
             stop_signal: process::stop_signal(stop_signal)?,
         })
     };
-    policy::devices(devices.len() + cdi_devices.len())?;
+    let devices = devices.iter().map(|device| (&device.host_path[..], &device.container_path[..]));
+    let cdi_devices: Vec<&str> = cdi_devices.iter().map(|device| &device.name[..]).collect();
+    volume::policy::devices(devices, &cdi_devices)?;
     let ImageSpec { image: asked, user_specified_image, annotations: _, runtime_handler: _, image_ref: _ } =
         required(image, "config.image")?;
     Ok(NewContainer {
@@ -75,14 +78,14 @@ pub fn new(config: ContainerConfig, found: images::Image) -> Result<NewContainer
         found,
         labels,
         annotations,
-        mounts: mounts.into_iter().map(mount).collect(),
+        mounts: mounts.into_iter().map(|message| mount(message, kubelet)).collect::<Result<_>>()?,
         log_path: policy::log_path(log_path)?,
         resources: size.as_ref().map(resources::size).unwrap_or_default(),
         process,
     })
 }
 
-fn mount(message: MountMessage) -> Mount {
+fn mount(message: MountMessage, kubelet: &Path) -> Result<Mount> {
     let MountMessage {
         container_path,
         host_path,
@@ -92,10 +95,14 @@ fn mount(message: MountMessage) -> Mount {
         uid_mappings: _,
         gid_mappings: _,
         recursive_read_only: _,
-        image: _,
+        image,
         image_sub_path: _,
     } = message;
-    Mount { container_path, host_path, readonly, selinux_relabel, propagation }
+    match image {
+        Some(image) => volume::policy::image(&image.image, &container_path)?,
+        None => volume::policy::mount(&host_path, &container_path, kubelet)?,
+    }
+    Ok(Mount { container_path, host_path, readonly, selinux_relabel, propagation })
 }
 
 /// Whom a process runs as.

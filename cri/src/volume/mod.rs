@@ -9,7 +9,7 @@
 //! container. Before the container's process is started, or its machine is told to have answered, the files are in the guest.
 //!
 //! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it. What was put before costs a short command.
-//! - A path of the node that is none of these volumes waits for storage: nothing is mounted for it.
+//! - A path of the node that is none of these volumes waits for storage: [`policy`] refuses the container that mounts it.
 //! - What the kubelet changes later follows it: see [`Keeper`].
 //! - The files cannot be read on the node, or the guest cannot hold them: the container does not start, and the reason names
 //!   the path. What the kubelet gives to every pod by itself (`/etc/hosts`, the token of the service account) is only
@@ -17,6 +17,7 @@
 
 mod keeper;
 mod kind;
+pub mod policy;
 mod read;
 mod watch;
 

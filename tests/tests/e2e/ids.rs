@@ -126,7 +126,7 @@ async fn what_the_kubelet_gives_is_given_back() {
     machine.metadata.as_mut().unwrap().attempt = 3;
     machine.mounts = vec![cri::Mount {
         container_path: "/etc/hosts".into(),
-        host_path: "/var/lib/kubelet/pods/u/etc-hosts".into(),
+        host_path: node.kubelet().join("pods/u/etc-hosts").display().to_string(),
         readonly: true,
         ..Default::default()
     }];

@@ -99,7 +99,8 @@ async fn shared() {
 
     // Whatever a value holds arrives as it is; the exit code and the last words come back.
     let odd = "two\nlines 'single' \"double\" $HOME `id` \\ ünï";
-    let words = pod.node.dir().join("last-words");
+    let words = pod.node.kubelet().join("pods/some-uid/containers/app/1a2b3c4d");
+    std::fs::create_dir_all(words.parent().unwrap()).unwrap();
     std::fs::write(&words, "").unwrap();
     let mut app = pod.script(
         "app",

@@ -1,6 +1,8 @@
 //! Bad input: each refusal names the thing and the remedy, and nothing is left of what was refused.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use proto::runtime::v1 as cri;
 use tests::Node;
@@ -119,7 +121,23 @@ async fn a_container_that_a_machine_cannot_be_is_refused() {
     };
     let security = cri::LinuxContainerSecurityContext { readonly_rootfs: true, ..Default::default() };
     let read_only = cri::LinuxContainerConfig { security_context: Some(security), ..Default::default() };
-    let device = cri::Device { host_path: "/dev/vdb".into(), ..Default::default() };
+    let device = cri::Device {
+        host_path: "/dev/vdb".into(),
+        container_path: "/dev/data".into(),
+        ..Default::default()
+    };
+    let mounted = |mount: cri::Mount| cri::ContainerConfig { mounts: vec![mount], ..plain() };
+    let volume = |path: &Path| {
+        let host_path = path.display().to_string();
+        mounted(cri::Mount { container_path: "/data".into(), host_path, ..Default::default() })
+    };
+    let of_pod = node.kubelet().join("pods/some-uid");
+    fs::create_dir_all(of_pod.join("volumes/kubernetes.io~empty-dir/scratch")).unwrap();
+    let model = cri::Mount {
+        container_path: "/model".into(),
+        image: Some(spec("registry.example/model:1")),
+        ..Default::default()
+    };
     let cases: Vec<(cri::ContainerConfig, &[&str])> = vec![
         (process(&["sleep", "9"]), &["no way into its guests", "leave `command` and `args` out"]),
         (process(&["", "9"]), &["empty word", "name a program"]),
@@ -131,11 +149,25 @@ async fn a_container_that_a_machine_cannot_be_is_refused() {
             cri::ContainerConfig { linux: Some(read_only), ..process(&["true"]) },
             &["readOnlyRootFilesystem", "remove it"],
         ),
-        (cri::ContainerConfig { devices: vec![device], ..plain() }, &["1 device(s)", "remove `devices`"]),
+        (
+            cri::ContainerConfig { devices: vec![device], ..plain() },
+            &["/dev/vdb as /dev/data", "remove its `volumeDevices`"],
+        ),
         (
             cri::ContainerConfig { cdi_devices: vec![cri::CdiDevice { name: "v/c=1".into() }], ..plain() },
-            &["1 device(s)"],
+            &["devices of the node (v/c=1)"],
         ),
+        (volume(Path::new("/srv/data")), &["/data is the hostPath \"/srv/data\"", "remove this one"]),
+        (volume(&of_pod.join("volumes/kubernetes.io~nfs/share")), &["the NFS volume \"share\"", "emptyDir"]),
+        (
+            volume(&of_pod.join("volumes/kubernetes.io~csi/pvc-1/mount")),
+            &["the CSI volume \"pvc-1\"", "RuntimeClass"],
+        ),
+        (
+            volume(&of_pod.join("volume-subpaths/scratch/machine/0")),
+            &["a subPath of the emptyDir volume \"scratch\""],
+        ),
+        (mounted(model), &["the image volume \"registry.example/model:1\""]),
         (cri::ContainerConfig { log_path: "../../../x.log".into(), ..plain() }, &["log_path", "relative"]),
         (cri::ContainerConfig { log_path: "/var/log/x.log".into(), ..plain() }, &["/var/log/x.log"]),
         (limit(16 << 20), &["memory limit of 16 MiB is too small", "at least 32 MiB"]),

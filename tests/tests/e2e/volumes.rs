@@ -111,13 +111,7 @@ async fn of_a_process() {
     assert_eq!(setup.client.wait_for_end(&init, 60).await.exit_code, 0);
 
     let mut app = setup.script("app", "exec sleep 1000");
-    app.mounts = vec![
-        mount(&hosts, "/etc/hosts"),
-        mount(&secret, "/etc/app"),
-        mount(&part, "/etc/app.conf"),
-        // What is no volume of files waits for storage.
-        mount(Path::new("/nowhere"), "/mnt/nowhere"),
-    ];
+    app.mounts = vec![mount(&hosts, "/etc/hosts"), mount(&secret, "/etc/app"), mount(&part, "/etc/app.conf")];
     let mounts = app.mounts.clone();
     let app = setup.start(app).await;
     assert_eq!(setup.client.output(&app, &["cat", "/etc/app/key"]).await, "two");
