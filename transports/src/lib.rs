@@ -33,7 +33,7 @@ pub use forward::{ByteStream, PortForward};
 pub use key::{KeyPair, generate_key};
 pub use link::{Link, LinkState};
 pub use ssh::{Ssh, SshOptions};
-pub use target::{Credential, Identity, Secret, Target};
+pub use target::{Credential, Identity, Login, Logins, Secret, Target};
 pub use terminal::{Size, Terminal, Terminals};
 
 use async_trait::async_trait;

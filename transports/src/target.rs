@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::Result;
 
 /// One guest.
 #[derive(Debug, Clone)]
@@ -53,6 +58,42 @@ pub enum Credential {
     Key(Secret),
     /// A password: given as such, and as the answer to a keyboard-interactive prompt.
     Password(Secret),
+    /// What stands there when one logs in, for it may change.
+    Kept(Arc<dyn Logins>),
+}
+
+/// Where a login is kept by somebody who may change it.
+#[async_trait]
+pub trait Logins: Send + Sync + fmt::Debug {
+    /// The login as it is now. [`Error::Refused`](crate::Error::Refused) where there is none.
+    async fn now(&self) -> Result<Login>;
+}
+
+/// As whom, and what proves that we may.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// The user, where another one is meant than the target's.
+    pub user: Option<String>,
+    /// What proves that we may.
+    pub credentials: Vec<Credential>,
+}
+
+impl Target {
+    /// The target with what its kept credentials are now.
+    pub(crate) async fn as_of_now(&self) -> Result<Self> {
+        let mut target = Self { credentials: Vec::new(), ..self.clone() };
+        for credential in &self.credentials {
+            match credential {
+                Credential::Kept(logins) => {
+                    let login = logins.now().await?;
+                    target.user = login.user.unwrap_or(target.user);
+                    target.credentials.extend(login.credentials);
+                }
+                other => target.credentials.push(other.clone()),
+            }
+        }
+        Ok(target)
+    }
 }
 
 /// What a guest must prove before anything secret is sent to it.

@@ -7,7 +7,7 @@ use guests::log::LogSource;
 use images::Facts;
 use machines::{DiskBus, Firmware, NicModel, OnReset};
 
-use super::annotations;
+use super::{annotations, secret};
 use crate::config::{Config, ImageRule};
 use crate::error::{Error, Result};
 
@@ -67,9 +67,9 @@ fn word<T: Default + serde::de::DeserializeOwned>(fact: &str, value: Option<&str
         .map_err(|source| Error::invalid(format!("the image's {fact} {value:?} is not known: {source}")))
 }
 
-/// Whether the guest is given a seed: where it says so, or where there is no other way in.
-pub fn seeded(facts: &Facts) -> bool {
-    facts.cloud_init.unwrap_or(facts.credential.is_none())
+/// Whether the guest of such a pod is given a seed: where it says so, or where there is no other way in.
+pub fn seeded(facts: &Facts, pod: &BTreeMap<String, String>) -> bool {
+    facts.cloud_init.unwrap_or(facts.credential.is_none() && secret::named(pod).is_none())
 }
 
 /// The user to log in as.

@@ -2,11 +2,14 @@
 
 use std::io::Read;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 
 use images::Credential as Given;
 use transports::{Credential, Identity, Secret, Target};
 
 use super::facts;
+use super::secret::SecretLogin;
 use crate::error::{Error, Result};
 use crate::store::{ContainerRecord, PodRecord};
 
@@ -16,14 +19,20 @@ const LONGEST_CREDENTIAL: u64 = 64 << 10;
 /// Who is connected to, as whom, and what it must prove.
 ///
 /// A guest with a seed is given the pod's keys and proves the pod's host key. Any other is entered with the credential
-/// of its image's facts, and proves a host key of those facts; its first key is trusted only where the configuration
-/// says so for that image.
-pub(super) fn target(pod: &PodRecord, container: &ContainerRecord, address: IpAddr) -> Result<Target> {
+/// of a Secret of its pod or of its image's facts, and proves a host key of those facts; its first key is trusted only
+/// where the configuration says so for that image.
+pub(super) fn target(
+    pod: &PodRecord,
+    container: &ContainerRecord,
+    address: IpAddr,
+    kubelet: &Path,
+) -> Result<Target> {
     let (image, facts) = (&container.image, &container.facts);
-    let seeded = facts::seeded(facts);
-    let credentials = match &facts.credential {
-        Some(given) => vec![read(given)?],
-        None => vec![Credential::Key(Secret::new(pod.keys.client_private.clone()))],
+    let seeded = facts::seeded(facts, &pod.annotations);
+    let credentials = match (SecretLogin::of(pod, kubelet)?, &facts.credential) {
+        (Some(secret), _) => vec![Credential::Kept(Arc::new(secret))],
+        (None, Some(given)) => vec![read(given)?],
+        (None, None) => vec![Credential::Key(Secret::new(pod.keys.client_private.clone()))],
     };
     let identity = if !facts.host_keys.is_empty() {
         Identity::Pinned(facts.host_keys.clone())
@@ -49,7 +58,7 @@ pub(super) fn target(pod: &PodRecord, container: &ContainerRecord, address: IpAd
 }
 
 fn read(given: &Given) -> Result<Credential> {
-    let file = |path: &std::path::Path| {
+    let file = |path: &Path| {
         let mut text = String::new();
         std::fs::File::open(path)
             .and_then(|file| file.take(LONGEST_CREDENTIAL).read_to_string(&mut text))

@@ -49,7 +49,7 @@ pub(super) async fn spec(
             )));
         }
     };
-    let seeded = facts::seeded(&container.facts);
+    let seeded = facts::seeded(&container.facts, &pod.annotations);
     Ok(MachineSpec {
         id: container.machine.clone(),
         cpus: size.cpus,

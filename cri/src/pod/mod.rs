@@ -30,6 +30,7 @@ mod process;
 mod recover;
 mod registry;
 mod request;
+pub mod secret;
 mod seed;
 mod settings;
 mod size;

@@ -78,6 +78,15 @@ impl Source {
         }
     }
 
+    /// Whether it is the Secret volume of this name, or may be a part of it.
+    pub(super) fn is_of_secret(&self, volume: &str) -> bool {
+        match self {
+            Self::Volume { plugin, name, .. } => plugin == "secret" && name == volume,
+            Self::Part { name, .. } => name == volume,
+            Self::Empty { .. } | Self::Hosts { .. } => false,
+        }
+    }
+
     /// Whether somebody has asked for it, rather than that every pod has it.
     pub(super) fn is_asked_for(&self) -> bool {
         match self {
@@ -108,10 +117,13 @@ mod tests {
         let long = "x".repeat(63);
         let longest = of(&format!("/var/lib/kubelet/pods/u/volume-subpaths/{long}/{long}/100")).unwrap();
         guests::volume::Name::new(longest.volume(&long)).unwrap();
-        assert!(matches!(part, Source::Part { pod, .. } if pod == Path::new("/var/lib/kubelet/pods/u")));
+        assert!(matches!(&part, Source::Part { pod, .. } if pod == Path::new("/var/lib/kubelet/pods/u")));
         let empty = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~empty-dir/scratch").unwrap();
         assert_eq!((&empty.volume("app")[..], empty.is_asked_for()), ("empty-scratch", true));
         assert_eq!(of("/var/lib/kubelet/pods/u/etc-hosts").unwrap().volume("app"), "hosts");
+        let secret = of("/var/lib/kubelet/pods/u/volumes/kubernetes.io~secret/login").unwrap();
+        assert!(secret.is_of_secret("login") && !secret.is_of_secret("other"));
+        assert!(!volume.is_of_secret("config") && part.is_of_secret("config"));
     }
 
     #[test]

@@ -60,11 +60,19 @@ pub struct Volumes {
 }
 
 impl Volumes {
-    /// Those of a container, which a kubelet has made whose directory this is.
-    pub fn of(record: &ContainerRecord, kubelet: &Path, keeper: &Keeper) -> guests::Result<Self> {
+    /// Those of a container, which a kubelet has made whose directory this is. The volume `login` is the daemon's alone.
+    pub fn of(
+        record: &ContainerRecord,
+        kubelet: &Path,
+        login: Option<&str>,
+        keeper: &Keeper,
+    ) -> guests::Result<Self> {
         let mut wanted = Vec::new();
         for (number, mount) in record.mounts.iter().enumerate() {
             let Some(source) = Source::of(Path::new(&mount.host_path), kubelet) else { continue };
+            if login.is_some_and(|login| source.is_of_secret(login)) {
+                continue;
+            }
             wanted.push(Wanted {
                 mount: Name::new(format!("{}-{number}", record.id))?,
                 volume: Name::new(source.volume(&record.name))?,
@@ -169,6 +177,11 @@ async fn give(
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> guests::Error {
     guests::Error::Unsupported(format!("the volume {} of the node cannot be read: {error}", path.display()))
+}
+
+/// The files of a volume that a kubelet keeps on the node.
+pub fn files(path: &Path) -> std::io::Result<guest::Tree> {
+    read::volume(path)
 }
 
 /// Where the kubelet keeps its pods, unless the configuration says otherwise.

@@ -96,6 +96,14 @@ impl Tree {
         self.entries.get(path)
     }
 
+    /// The content of the file at a path.
+    pub fn content(&self, path: &str) -> Option<&Bytes> {
+        match &self.get(path)?.kind {
+            Kind::File(content) => Some(content),
+            Kind::Directory | Kind::Link(_) => None,
+        }
+    }
+
     /// The names at the top.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str).filter(|path| !path.contains('/'))

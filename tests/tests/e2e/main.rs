@@ -8,6 +8,7 @@
 
 mod churn;
 mod client;
+mod credential;
 mod endings;
 mod events;
 mod fixture;

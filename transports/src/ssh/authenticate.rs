@@ -25,6 +25,8 @@ pub(super) async fn authenticate(
     seen: &Seen,
     ended: &watch::Receiver<Option<String>>,
 ) -> Result<()> {
+    // Read as late as can be: the guest has proved who it is.
+    let target = &target.as_of_now().await?;
     let mut login = Login { handle, target, tried: Vec::new(), accepted: None };
     let result = login.run().await;
     let tried = login.tried.join(", ");
@@ -94,6 +96,8 @@ impl Login<'_> {
             let done = match credential {
                 Credential::Key(pem) => self.key(pem).await?,
                 Credential::Password(password) => self.password(password).await?,
+                // What it is now has taken its place.
+                Credential::Kept(_) => false,
             };
             if done {
                 return Ok(true);

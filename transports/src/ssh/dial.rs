@@ -170,7 +170,9 @@ async fn attempt(
             );
         }
     };
-    match timeout_at(deadline, authenticate::authenticate(&mut handle, target, &seen, &ended)).await {
+    // Boxed: it is over long before the connection is.
+    let login = Box::pin(authenticate::authenticate(&mut handle, target, &seen, &ended));
+    match timeout_at(deadline, login).await {
         Err(_) => {
             return Err(Error::Unreachable(format!("{address}: authentication not finished in time")).into());
         }

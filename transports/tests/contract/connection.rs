@@ -1,9 +1,10 @@
 //! How a session is made, and how it ends.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use transports::{Credential, Error, Exit, Identity, Secret, Target, generate_key};
+use transports::{Credential, Error, Exit, Identity, Login, Logins, Secret, Target, generate_key};
 
 use super::*;
 
@@ -47,6 +48,35 @@ pub async fn a_wrong_password_is_refused(guest: Guest) {
     let text = format!("{error} {error:?}");
     assert!(text.contains("for user root") && text.contains("password"), "{text}");
     assert!(!text.contains(secret), "{text}");
+}
+
+/// A login that somebody may change.
+#[derive(Debug)]
+struct Changing {
+    now: Mutex<Result<Login, Error>>,
+}
+
+#[async_trait::async_trait]
+impl Logins for Changing {
+    async fn now(&self) -> Result<Login, Error> {
+        self.now.lock().unwrap().clone()
+    }
+}
+
+pub async fn a_kept_login_is_read_each_time(guest: Guest) {
+    let Target { credentials, user, .. } = guest.target.clone();
+    let missing = Error::Refused("the login is gone".into());
+    let kept = Arc::new(Changing { now: Mutex::new(Err(missing)) });
+    let target = Target {
+        user: "nobody-of-that-name".into(),
+        credentials: vec![Credential::Kept(kept.clone())],
+        ..guest.target.clone()
+    };
+    let error = guest.transport.connect(&target).await.unwrap_err();
+    assert!(error.retryable() && error.to_string() == "the login is gone", "{error:?}");
+    *kept.now.lock().unwrap() = Ok(Login { user: Some(user), credentials });
+    let session = guest.transport.connect(&target).await.unwrap();
+    assert_eq!(run(&*session, command(&["echo", "in"])).await.stdout, b"in\n");
 }
 
 pub async fn a_dropped_session_ends_its_commands(guest: Guest) {

@@ -92,7 +92,7 @@ macro_rules! contract {
             a_dropped_process_is_killed, a_cancelled_capture_is_killed, many_commands_run_at_once,
             a_command_that_ends_harms_no_beginning_one,
             a_cut_is_told_and_nothing_runs_twice, another_identity_gets_nothing, a_wrong_password_is_refused,
-            an_unread_command_harms_no_other, an_unread_stream_loses_nothing, a_dropped_session_ends_its_commands,
+            a_kept_login_is_read_each_time, an_unread_command_harms_no_other, an_unread_stream_loses_nothing, a_dropped_session_ends_its_commands,
             a_terminal_has_its_size_and_one_stream, a_terminal_is_resized, ctrl_c_reaches_the_foreground,
             a_raw_terminal_carries_every_byte, a_terminal_without_input_goes_on,
             a_dropped_terminal_takes_every_job_along, a_forward_carries_both_ways_and_closes_by_halves,

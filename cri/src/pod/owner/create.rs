@@ -9,6 +9,7 @@ use super::Owner;
 use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
 use crate::pod::request::NewContainer;
+use crate::pod::secret::SecretLogin;
 use crate::pod::{facts, login, machine, now};
 use crate::store::{ContainerPhase, ContainerRecord, Role};
 
@@ -39,7 +40,9 @@ impl Owner {
         facts::log(&record.facts, &self.pod.annotations)?;
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
         if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
-            login::target(&self.pod, &record, address)?;
+            let kubelet = &self.context.config.kubelet_root_dir;
+            login::target(&self.pod, &record, address, kubelet)?;
+            SecretLogin::check(&self.pod, kubelet).await?;
         }
         self.save(record.clone()).await?;
         reached(Step::ContainerRecorded);

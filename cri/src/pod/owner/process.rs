@@ -24,7 +24,7 @@ use crate::logs::ProcessLog;
 use crate::pod::process::{Process, ProcessConfig, Told, What, guest_of};
 use crate::pod::request::NewContainer;
 use crate::pod::view::{View, is_live};
-use crate::pod::{machine, now, size, stop};
+use crate::pod::{machine, now, secret, size, stop};
 use crate::store::{
     ContainerPhase, ContainerRecord, ExitRecord, ProcessRecord, ProcessStdin, Resources, Role,
 };
@@ -414,7 +414,8 @@ impl Owner {
 impl Owner {
     /// The volumes that a container wants, on the machine whose volumes are kept by this.
     pub(super) fn volumes(&self, record: &ContainerRecord, keeper: &Keeper) -> Result<Volumes> {
-        Ok(Volumes::of(record, &self.context.config.kubelet_root_dir, keeper)?)
+        let login = secret::named(&self.pod.annotations);
+        Ok(Volumes::of(record, &self.context.config.kubelet_root_dir, login, keeper)?)
     }
 
     /// What the guest is asked to run. A limit that the machine itself keeps is none for the guest.

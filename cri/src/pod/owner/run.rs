@@ -128,7 +128,8 @@ impl Owner {
     ) -> Result<Option<(Link, watch::Receiver<LinkState>)>> {
         let address = self.pod.attachment.as_ref().and_then(Attachment::address);
         let (Some(transport), Some(address)) = (self.transport(), address) else { return Ok(None) };
-        let link = Link::open(transport, login::target(&self.pod, record, address)?);
+        let kubelet = &self.context.config.kubelet_root_dir;
+        let link = Link::open(transport, login::target(&self.pod, record, address, kubelet)?);
         let mut state = link.state();
         state.mark_changed();
         Ok(Some((link, state)))
