@@ -20,6 +20,9 @@ pub mod pod;
 mod ready;
 pub mod runtime;
 pub mod sandbox;
+#[cfg(test)]
+#[path = "../../transports/tests/servers/mod.rs"]
+mod servers;
 pub mod service;
 pub mod stats;
 pub mod store;

@@ -48,6 +48,8 @@ pub(super) struct Followed {
     path: PathBuf,
     /// What the guest was given, as far as is known.
     tree: Option<Tree>,
+    /// Whether an earlier run of this program has given it, so that the guest may have it as it is.
+    adopted: bool,
     _watch: Watch,
 }
 
@@ -77,7 +79,8 @@ impl Kept {
         }
         let watch = self.watcher.watch(path, &self.changed, name.clone());
         let watch = watch.map_err(|error| failed(path, &error))?;
-        volumes.insert(name.clone(), Followed { path: path.clone(), tree: None, _watch: watch });
+        volumes
+            .insert(name.clone(), Followed { path: path.clone(), tree: None, adopted: false, _watch: watch });
         Ok(())
     }
 
@@ -85,23 +88,34 @@ impl Kept {
     pub(super) async fn adopt(&self, name: &Name, path: &PathBuf) {
         let mut volumes = self.volumes.lock().await;
         match self.follow(&mut volumes, name, path) {
-            Ok(()) => self.changed.mark(name.clone()),
+            Ok(()) => {
+                if let Some(followed) = volumes.get_mut(name) {
+                    followed.adopted = true;
+                }
+                self.changed.mark(name.clone());
+            }
             Err(error) => tracing::info!(volume = %path.display(), %error, "it is not kept in step"),
         }
     }
 
-    /// Has the guest hold what a followed directory holds now.
+    /// Has the guest hold what a followed directory holds now, where it is to be mounted. What is as the guest was given it, and
+    /// is not to be mounted, costs the guest nothing.
     pub(super) async fn put(
         volumes: &mut BTreeMap<Name, Followed>,
         name: &Name,
         session: &dyn Session,
+        mount: Option<&guest::Mount<'_>>,
     ) -> guests::Result<()> {
         let Some(followed) = volumes.get_mut(name) else { return Ok(()) };
         let path = followed.path.clone();
         let read = tokio::task::spawn_blocking(move || read::volume(&path)).await;
         let read = read.map_err(|error| failed(&followed.path, &error))?;
         let tree = read.map_err(|error| failed(&followed.path, &error))?;
-        guest::put(session, name, &tree, followed.tree.as_ref()).await?;
+        if mount.is_none() && followed.tree.as_ref() == Some(&tree) {
+            return Ok(());
+        }
+        let base = followed.tree.as_ref().or(followed.adopted.then_some(&tree));
+        guest::put(session, name, &tree, base, mount).await?;
         followed.tree = Some(tree);
         Ok(())
     }
@@ -110,7 +124,7 @@ impl Kept {
     async fn catch_up(&self, session: &dyn Session) -> guests::Result<()> {
         let mut volumes = self.volumes.lock().await;
         for name in self.changed.take() {
-            match Self::put(&mut volumes, &name, session).await {
+            match Self::put(&mut volumes, &name, session, None).await {
                 Ok(()) => {}
                 Err(error) if error.retryable() => {
                     self.changed.mark(name);

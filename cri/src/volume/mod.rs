@@ -8,7 +8,8 @@
 //! The kubelet lays such a volume out in a directory of its own on the node, and names that directory when it makes a
 //! container. Before the container's process is started, or its machine is told to have answered, the files are in the guest.
 //!
-//! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it. What was put before costs a short command.
+//! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it: a command for each, a short one where the files are
+//!   there already.
 //! - A path of the node that is none of these volumes waits for storage: [`policy`] refuses the container that mounts it.
 //! - What the kubelet changes later follows it: see [`Keeper`].
 //! - The files cannot be read on the node, or the guest cannot hold them: the container does not start, and the reason names
@@ -19,6 +20,8 @@ mod keeper;
 mod kind;
 pub mod policy;
 mod read;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -142,17 +145,17 @@ async fn give(
     followed: &mut BTreeMap<Name, Followed>,
 ) -> guests::Result<()> {
     let Wanted { mount, volume, source, path, read_only, needed: _ } = wanted;
-    let part = match source {
+    let mut mount = guest::Mount { name: mount, part: None, path, read_only: *read_only };
+    match source {
         Source::Volume { path, .. } => {
             // Watched first: what changes from here on is noticed.
             kept.follow(followed, volume, path)?;
-            Kept::put(followed, volume, session).await?;
-            None
+            Kept::put(followed, volume, session, Some(&mount)).await
         }
         Source::Empty { path, .. } => {
             let (medium, about) = read::empty(path).map_err(|error| failed(path, &error))?;
-            guest::empty(session, volume, medium, about.mode(), (about.uid(), about.gid())).await?;
-            None
+            let owner = (about.uid(), about.gid());
+            guest::empty(session, volume, medium, about.mode(), owner, Some(&mount)).await
         }
         Source::Part { .. } | Source::Hosts { .. } => {
             let from = source.clone();
@@ -165,14 +168,10 @@ async fn give(
             let Some((tree, part)) = read.map_err(|error| failed(source.path(), &error))? else {
                 return Ok(());
             };
-            guest::put(session, volume, &tree, None).await?;
-            Some(part)
+            mount.part = Some(part);
+            guest::put(session, volume, &tree, None, Some(&mount)).await
         }
-    };
-    if guest::mount(session, mount, volume, part, path, *read_only).await? {
-        return Ok(());
     }
-    Err(guests::Error::Ended(format!("the guest has forgotten the volume for {path} at once")))
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> guests::Error {

@@ -1,9 +1,9 @@
 //! Volumes of files in a guest: what a pod's Secrets and `ConfigMap`s hold, put there whole and changed at once.
 //!
 //! ```text
-//!   put:  Tree --one command: a tar of what is new--> NAME/..STAMP, then ..data renamed onto it
-//!   empty: a directory that a pod's containers share, on the guest's disk or in its memory
-//!   mount NAME at /path: over what the image has there      unmount: the image's own is seen again      remove NAME
+//!   put:  Tree --one command: a tar of what is new--> NAME/..STAMP, then ..data renamed onto it, and NAME mounted
+//!   empty: a directory that a pod's containers share, on the guest's disk or in its memory, and NAME mounted
+//!   a mount at /path: over what the image has there      unmount: the image's own is seen again      remove NAME
 //!
 //!   NAME/..data -> ..STAMP      NAME/key -> ..data/key      as the kubelet lays a volume out on a node
 //! ```
@@ -11,10 +11,10 @@
 //! All files that are put lie in memory of the guest's own (a tmpfs), so no secret reaches a disk, and go with a reboot: whoever
 //! put them puts them again then. Calls about one guest come one after the other.
 //!
-//! - Happy path: [`put`] sends what differs from what the caller has put before. What is the same is linked, not copied, and a
-//!   volume that is the same already costs one short command. A reader sees the old files or the new ones, never a mixture.
+//! - Happy path: [`put`] sends what differs from what the caller has put before, and mounts it in the same command. What is the
+//!   same is linked, not copied. A reader sees the old files or the new ones, never a mixture.
 //! - The guest lost what the caller builds on: everything is sent.
-//! - [`mount`] and [`unmount`] may be repeated. A path that the image lacks is made, and taken away again.
+//! - A mount and [`unmount`] may be repeated. A path that the image lacks is made, and taken away again.
 //! - A login without root's rights, a guest without `tar` or without memory:
 //!   [`Error::Unsupported`](crate::Error::Unsupported) that says so; readers keep what they had.
 
@@ -62,6 +62,35 @@ impl Name {
     }
 }
 
+/// Where a volume is mounted.
+#[derive(Debug)]
+pub struct Mount<'a> {
+    /// Names the mount in the guest.
+    pub name: &'a Name,
+    /// What of the volume is mounted: a file or a directory in it; nothing is all of it.
+    pub part: Option<&'a str>,
+    /// An absolute path.
+    pub path: &'a str,
+    /// Whether nobody may write to it there.
+    pub read_only: bool,
+}
+
+impl Mount<'_> {
+    /// The arguments of `sh/mount.sh`.
+    fn arguments<'a>(&'a self, volume: &'a Name) -> Result<[&'a str; 5]> {
+        let Self { name, part, path, read_only } = *self;
+        let named = path.trim_start_matches('/');
+        if !path.starts_with('/')
+            || named.is_empty()
+            || path.contains(['\0', '\n'])
+            || path.split('/').any(|p| p == "..")
+        {
+            return Err(Error::Unsupported(format!("{path:?} is no path that a volume can be mounted at")));
+        }
+        Ok([&name.0, &volume.0, part.unwrap_or_default(), path, if read_only { "ro" } else { "" }])
+    }
+}
+
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
@@ -70,18 +99,25 @@ enum Answer {
     Lost,
 }
 
-/// Makes a volume hold these files. `base` is what the caller has put there before, if it remembers.
-pub async fn put(session: &dyn Session, name: &Name, tree: &Tree, base: Option<&Tree>) -> Result<()> {
+/// Makes a volume hold these files, and mounts it where that is wanted. `base` is what the guest may have of it already: what the
+/// caller has put there before, or these same files.
+pub async fn put(
+    session: &dyn Session,
+    name: &Name,
+    tree: &Tree,
+    base: Option<&Tree>,
+    mount: Option<&Mount<'_>>,
+) -> Result<()> {
     let stamp = tree.stamp();
     if let Some(base) = base.filter(|base| tar::builds_on(tree, base)) {
-        let files = if *base == *tree { Bytes::new() } else { tar::pack(tree, &stamp, Some(base))? };
-        let arguments = [&name.0, &stamp, &base.stamp()];
-        if run(session, PUT, &arguments.map(String::as_str), Stdin::Bytes(files)).await? == Answer::Done {
+        let files = if base.stamp() == stamp { Bytes::new() } else { tar::pack(tree, stamp, Some(base))? };
+        let first = [&name.0, stamp, base.stamp()];
+        if give(session, PUT, &first, name, mount, Stdin::Bytes(files)).await? == Answer::Done {
             return Ok(());
         }
     }
-    let files = Stdin::Bytes(tar::pack(tree, &stamp, None)?);
-    match run(session, PUT, &[&name.0, &stamp, ""], files).await? {
+    let files = Stdin::Bytes(tar::pack(tree, stamp, None)?);
+    match give(session, PUT, &[&name.0, stamp, ""], name, mount, files).await? {
         Answer::Done => Ok(()),
         Answer::Lost => Err(Error::Malformed(format!("of volume {} it lost what it had not", name.0))),
     }
@@ -96,44 +132,22 @@ pub enum Medium {
     Memory(Option<u64>),
 }
 
-/// Makes an empty directory that is shared by whoever mounts it, with these permissions, owner and group. One that is there
-/// already stays as it is.
+/// Makes an empty directory that is shared by whoever mounts it, with these permissions, owner and group, and mounts it where that
+/// is wanted. One that is there already stays as it is.
 pub async fn empty(
     session: &dyn Session,
     name: &Name,
     medium: Medium,
     mode: u32,
     owner: (u32, u32),
+    mount: Option<&Mount<'_>>,
 ) -> Result<()> {
     let (medium, most) = match medium {
         Medium::Disk => ("disk", String::new()),
         Medium::Memory(most) => ("memory", most.map(|most| most.to_string()).unwrap_or_default()),
     };
     let (mode, owner) = (format!("{:o}", mode & 0o7777), format!("{}:{}", owner.0, owner.1));
-    run(session, EMPTY, &[&name.0, &mode, &owner, medium, &most], Stdin::Closed).await.map(drop)
-}
-
-/// Mounts a volume, or the file or directory `part` of it, at an absolute path. False where the guest has no such volume: it
-/// has to be put first.
-pub async fn mount(
-    session: &dyn Session,
-    mount: &Name,
-    volume: &Name,
-    part: Option<&str>,
-    path: &str,
-    read_only: bool,
-) -> Result<bool> {
-    let named = path.trim_start_matches('/');
-    if !path.starts_with('/')
-        || named.is_empty()
-        || path.contains(['\0', '\n'])
-        || path.split('/').any(|p| p == "..")
-    {
-        return Err(Error::Unsupported(format!("{path:?} is no path that a volume can be mounted at")));
-    }
-    let read_only = if read_only { "ro" } else { "" };
-    let arguments = [&mount.0, &volume.0, part.unwrap_or_default(), path, read_only];
-    Ok(run(session, MOUNT, &arguments, Stdin::Closed).await? == Answer::Done)
+    give(session, EMPTY, &[&name.0, &mode, &owner, medium, &most], name, mount, Stdin::Closed).await.map(drop)
 }
 
 /// Takes a mount away. One that is not there is a success.
@@ -146,9 +160,28 @@ pub async fn remove(session: &dyn Session, name: &Name) -> Result<()> {
     run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop)
 }
 
+/// Runs a script that makes a volume, and in the same command the one that mounts it.
+async fn give(
+    session: &dyn Session,
+    text: &str,
+    arguments: &[&str],
+    volume: &Name,
+    mount: Option<&Mount<'_>>,
+    stdin: Stdin,
+) -> Result<Answer> {
+    let Some(mount) = mount else { return run(session, text, arguments, stdin).await };
+    let both = with_mount(text, arguments.len());
+    run(session, &both, &[arguments, &mount.arguments(volume)?].concat(), stdin).await
+}
+
+/// A script with so many arguments, and the one that mounts after it.
+fn with_mount(text: &str, arguments: usize) -> String {
+    format!("{text}shift {arguments}\n{MOUNT}")
+}
+
 /// Runs a script of a volume to its end.
 async fn run(session: &dyn Session, text: &str, arguments: &[&str], stdin: Stdin) -> Result<Answer> {
-    let command = script::privileged(&format!("{PLACE}{text}"), arguments, stdin);
+    let command = script::privileged(&format!("{PLACE}{text}echo D\n"), arguments, stdin);
     let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: ANSWER_BYTES };
     let captured = capture(session, command, bounds).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace(|c: char| c.is_control(), " ");
@@ -156,7 +189,7 @@ async fn run(session: &dyn Session, text: &str, arguments: &[&str], stdin: Stdin
     match (captured.exit, &said[..], said.strip_prefix("U ")) {
         (Exit::Lost(why), ..) => Err(transports::Error::Lost(why).into()),
         (Exit::Code(0), "D", _) => Ok(Answer::Done),
-        (Exit::Code(0), "A" | "B", _) => Ok(Answer::Lost),
+        (Exit::Code(0), "L", _) => Ok(Answer::Lost),
         (Exit::Code(0), _, Some(why)) => {
             Err(Error::Unsupported(format!("{why} {complaint}").trim().to_owned()))
         }
@@ -180,9 +213,11 @@ mod tests {
 
     #[test]
     fn a_small_server_takes_every_script() {
-        for text in [PUT, EMPTY, MOUNT, UNMOUNT, REMOVE] {
-            let command =
-                script::privileged(&format!("{PLACE}{text}"), &[&"x".repeat(180)[..]; 5], Stdin::Closed);
+        let longest = "x".repeat(180);
+        for (text, arguments) in [(with_mount(PUT, 3), 8), (with_mount(EMPTY, 5), 8), (UNMOUNT.to_owned(), 1)]
+        {
+            let arguments = vec![&longest[..]; arguments];
+            let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();
             assert!(length < 6000, "{length} bytes, before quoting");
         }

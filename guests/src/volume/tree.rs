@@ -1,6 +1,7 @@
 //! The files of a volume: what they hold, and whose they are.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -49,11 +50,21 @@ impl std::fmt::Debug for Entry {
 }
 
 /// All that is in a volume, by path.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Tree {
     entries: BTreeMap<String, Entry>,
     bytes: usize,
+    /// Worked out once, since a tree is compared with the next one and the one before.
+    stamp: OnceLock<String>,
 }
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.stamp() == other.stamp()
+    }
+}
+
+impl Eq for Tree {}
 
 impl Tree {
     /// Nothing.
@@ -63,6 +74,7 @@ impl Tree {
 
     /// Adds an entry at a path relative to the volume, whose directories have been added before.
     pub fn add(&mut self, path: impl Into<String>, entry: Entry) -> Result<()> {
+        self.stamp.take();
         let path = path.into();
         let plain = |part: &str| !part.is_empty() && part != "." && !part.starts_with("..");
         if !path.split('/').all(plain) || path.contains('\0') {
@@ -110,7 +122,11 @@ impl Tree {
     }
 
     /// Tells this tree from any other: hexadecimal digits.
-    pub(super) fn stamp(&self) -> String {
+    pub(super) fn stamp(&self) -> &str {
+        self.stamp.get_or_init(|| self.digest())
+    }
+
+    fn digest(&self) -> String {
         let mut hash = Sha256::new();
         let mut add = |bytes: &[u8]| {
             hash.update((bytes.len() as u64).to_le_bytes());
@@ -160,7 +176,7 @@ mod tests {
         let stamp = |path: &str, entry: Entry| {
             let mut tree = Tree::new();
             tree.add(path, entry).unwrap();
-            tree.stamp()
+            tree.stamp().to_owned()
         };
         let base = stamp("a", file("x"));
         assert_eq!(base, stamp("a", file("x")));
@@ -173,6 +189,14 @@ mod tests {
         ] {
             assert_ne!(base, other);
         }
+    }
+
+    #[test]
+    fn a_stamp_goes_with_what_is_added() {
+        let mut tree = Tree::new();
+        let empty = tree.stamp().to_owned();
+        tree.add("a", file("x")).unwrap();
+        assert_ne!(tree.stamp(), empty);
     }
 
     #[test]

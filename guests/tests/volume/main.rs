@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use guests::Error;
-use guests::volume::{self, Entry, Kind, Medium, Name, Tree};
+use guests::volume::{self, Entry, Kind, Medium, Mount, Name, Tree};
 use roots::{BUSYBOX, FRESH};
 use servers::Server;
 use transports::{Bounds, Command, Exit, Session, Ssh, Stdin, Transport as _, capture};
@@ -45,14 +45,13 @@ impl Guest {
     }
 
     async fn put(&self, tree: &Tree, base: Option<&Tree>) {
-        volume::put(&*self.session, &name("config"), tree, base).await.unwrap();
+        volume::put(&*self.session, &name("config"), tree, base, None).await.unwrap();
     }
 
-    /// Mounts all of the volume, or a part of it, to be read only.
-    async fn mount(&self, part: Option<&str>, path: &str) {
-        let found =
-            volume::mount(&*self.session, &name("0"), &name("config"), part, path, true).await.unwrap();
-        assert!(found, "the volume was put");
+    /// Mounts all of the volume, or a part of it, to be read only; what is there of it is not sent again.
+    async fn mount(&self, tree: &Tree, part: Option<&str>, path: &str) -> Result<(), Error> {
+        let mount = Mount { name: &name("0"), part, path, read_only: true };
+        volume::put(&*self.session, &name("config"), tree, Some(tree), Some(&mount)).await
     }
 
     async fn unmount(&self) {
@@ -88,8 +87,7 @@ async fn it_has_its_files_and_changes_at_once(guest: &Guest) {
         ("link", Entry { kind: Kind::Link("sub/secret".into()), mode: 0o777, uid: 0, gid: 0 }),
     ]);
     guest.sh("mkdir /srv/app && echo image >/srv/app/own").await;
-    guest.put(&old, None).await;
-    guest.mount(None, "/srv/app").await;
+    guest.mount(&old, None, "/srv/app").await.unwrap();
     assert_eq!(
         guest.sh("cd /srv/app && ls").await,
         "a name\ngone\nlink\nsame\nsub",
@@ -141,29 +139,25 @@ async fn it_has_its_files_and_changes_at_once(guest: &Guest) {
     volume::remove(&*guest.session, &name("config")).await.unwrap();
     volume::remove(&*guest.session, &name("config")).await.unwrap();
     assert_eq!(guest.sh("ls -A /run/infranetes-volumes").await, ".mounts");
-    let lost =
-        volume::mount(&*guest.session, &name("0"), &name("config"), None, "/srv/app", false).await.unwrap();
-    assert!(!lost, "it has to be put first");
 }
 
 async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
-    guest.put(&tree(&[("app.conf", file("key=1\n"))]), None).await;
-    guest.mount(Some("..data/app.conf"), "/srv/made here/app.conf").await;
-    guest.mount(Some("..data/app.conf"), "/srv/made here/app.conf").await;
+    let config = tree(&[("app.conf", file("key=1\n"))]);
+    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/app.conf").await.unwrap();
+    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/app.conf").await.unwrap();
     assert_eq!(guest.sh("cat '/srv/made here/app.conf'").await, "key=1");
     assert_eq!(guest.sh("grep -c 'made.*app.conf' /proc/self/mountinfo").await, "1", "mounted once");
     guest.unmount().await;
     assert_eq!(guest.sh("ls '/srv/made here'").await, "", "what was made for it is gone");
     guest.sh("echo image >/srv/own").await;
-    guest.mount(Some("..data/app.conf"), "/srv/own").await;
+    guest.mount(&config, Some("..data/app.conf"), "/srv/own").await.unwrap();
     assert_eq!(guest.sh("cat /srv/own").await, "key=1");
     guest.unmount().await;
     assert_eq!(guest.sh("cat /srv/own").await, "image");
-    let none =
-        volume::mount(&*guest.session, &name("1"), &name("config"), Some("none"), "/srv/x", false).await;
+    let none = guest.mount(&config, Some("none"), "/srv/x").await;
     assert!(matches!(&none, Err(Error::Unsupported(why)) if why.contains("no none")), "{none:?}");
     for bad in ["/", "relative", "/a/../b", "/a\nb"] {
-        let refused = volume::mount(&*guest.session, &name("1"), &name("config"), None, bad, false).await;
+        let refused = guest.mount(&config, None, bad).await;
         assert!(matches!(refused, Err(Error::Unsupported(_))), "{bad:?}");
     }
 }
@@ -171,12 +165,10 @@ async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
 async fn an_empty_directory_is_shared(guest: &Guest) {
     for (number, medium) in [Medium::Disk, Medium::Memory(Some(1 << 20))].into_iter().enumerate() {
         let volume = name(&format!("scratch-{number}"));
-        for _ in 0..2 {
-            volume::empty(&*guest.session, &volume, medium, 0o2777, (0, 77)).await.unwrap();
-        }
         let mounts = ["a", "b"].map(|at| (name(&format!("{at}-{number}")), format!("/srv/{at}-{number}")));
         for (mount, path) in &mounts {
-            assert!(volume::mount(&*guest.session, mount, &volume, None, path, false).await.unwrap());
+            let mount = Mount { name: mount, part: None, path, read_only: false };
+            volume::empty(&*guest.session, &volume, medium, 0o2777, (0, 77), Some(&mount)).await.unwrap();
         }
         guest.sh(&format!("echo shared >{}/file", mounts[0].1)).await;
         assert_eq!(guest.sh(&format!("cat {}/file", mounts[1].1)).await, "shared");
@@ -204,8 +196,7 @@ async fn no_reader_sees_a_mixture(guest: &Guest) {
         tree(&[("a", file(&number.repeat(2000))), ("b", file(&number.repeat(2000)))])
     };
     let mut base = version(0);
-    guest.put(&base, None).await;
-    guest.mount(None, "/srv/swapped").await;
+    guest.mount(&base, None, "/srv/swapped").await.unwrap();
     // Both files of one directory are of one version; a directory may go away while it is read, and then says nothing.
     guest
         .sh("cat >/srv/reader <<'end'
@@ -239,8 +230,7 @@ async fn thousands_of_files_are_kept_in_step(guest: &Guest) {
         tree(&entries.iter().map(|(path, entry)| (&path[..], entry.clone())).collect::<Vec<_>>())
     };
     let old = all(&entries);
-    guest.put(&old, None).await;
-    guest.mount(None, "/srv/many").await;
+    guest.mount(&old, None, "/srv/many").await.unwrap();
     entries[1234].1 = file("changed");
     entries.pop();
     guest.put(&all(&entries), Some(&old)).await;
@@ -271,6 +261,6 @@ chmod a+rX $1 $1/authorized_keys";
     let mut server = Server::openssh_in(&format!("{FRESH}\n{user}"), "");
     server.user = "plain".into();
     let session = Ssh::default().connect(&server.target()).await.unwrap();
-    let refused = volume::put(&*session, &name("config"), &tree(&[("a", file("1"))]), None).await;
+    let refused = volume::put(&*session, &name("config"), &tree(&[("a", file("1"))]), None, None).await;
     assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("sudo")), "{refused:?}");
 }

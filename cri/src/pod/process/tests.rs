@@ -1,21 +1,18 @@
 //! The log of a process that prints as fast as it is read, through a real SSH server, while the log is rotated as the
 //! kubelet does: every line once, in order.
 
-#[path = "../../../../transports/tests/servers/mod.rs"]
-mod servers;
-
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use guests::process::{Capabilities, Limits, ProcessId, ProcessSpec, StdinMode, User};
-use servers::Server;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
 use transports::{Session, Ssh, SshOptions, Transport};
 
 use super::{Process, ProcessConfig, Told, What};
 use crate::logs::ProcessLog;
+use crate::servers::Server;
 use crate::volume::Volumes;
 
 /// How long all of it may take.

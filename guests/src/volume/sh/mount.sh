@@ -1,8 +1,4 @@
-# Mounts volume $2, or its part $3, at path $4 as mount $1; `ro` in $5 where nobody may write to it.
-if [ -z "$root" ] || [ ! -d "$root/$2" ]; then
-  echo A
-  exit
-fi
+# Mounts volume $2, which is there, or its part $3, at path $4 as mount $1; `ro` in $5 where nobody may write to it. It comes last.
 marker=$root/.mounts/$1 from=$root/$2${3:+/$3} made=
 if [ -e "$marker" ]; then
   echo D
@@ -29,4 +25,3 @@ if [ "$5" = ro ] && ! mount -o remount,ro,bind "$4"; then
   refuse "what is mounted at $4 cannot be made read-only in the guest"
 fi
 printf '%s\n%s\n%s\n' "$4" "$made" "$2/$3" >"$marker"
-echo D

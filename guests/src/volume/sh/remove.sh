@@ -5,4 +5,3 @@ if [ -n "$root" ]; then
   umount "$v" 2>/dev/null
   rm -rf "$v"
 fi
-echo D

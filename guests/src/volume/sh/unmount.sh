@@ -10,4 +10,3 @@ if [ -n "$root" ] && [ -e "$marker" ]; then
     file) if [ ! -s "$path" ]; then rm -f "$path"; fi ;;
   esac
 fi
-echo D
