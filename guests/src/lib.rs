@@ -1,15 +1,15 @@
 //! What an operating system understands, in terms of a [`transports::Session`].
 //!
 //! So far: reading the guest's own log ([`log`]), running processes in it ([`process`]), volumes of files ([`volume`]), asking it for figures
-//! ([`figures`]), setting sysctls of its kernel ([`sysctl`]) and how it resolves names ([`resolver`]), and asking it to shut down
-//! ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a machine or a pod is. Everything that comes
+//! ([`figures`]), setting sysctls of its kernel ([`sysctl`]), its host name and how it resolves names ([`names`]), and asking it to shut
+//! down ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a machine or a pod is. Everything that comes
 //! from the guest is bounded.
 
 mod error;
 pub mod figures;
 pub mod log;
+pub mod names;
 pub mod process;
-pub mod resolver;
 mod script;
 pub mod shutdown;
 pub mod sysctl;

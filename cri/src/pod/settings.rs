@@ -1,20 +1,20 @@
 //! What a pod asks of its guest as a whole, given to it after each boot, before anything else is done in it.
 //!
 //! ```text
-//!   link is ready -> names are resolved as asked, sysctls are set, volumes are there (a task of its own) -> the guest has answered
+//!   link is ready -> names are as asked, sysctls are set, volumes are there (a task of its own) -> the guest has answered
 //! ```
 //!
 //! Happy path: one command more for each, and processes find the values. Failure paths: a session that is lost meanwhile is
 //! tried again, and dropped with its link. A guest that refuses a sysctl, or does not come to an end, ends its machine with the
-//! reason, for a pod that asks for one must not run without it; so does one that cannot hold a volume. A guest whose resolver
-//! cannot be written knows the servers and the search domains by DHCP or its seed: that is logged, and it runs. So does one that
-//! takes too long for it.
+//! reason, for a pod that asks for one must not run without it; so does one that cannot hold a volume. A guest whose names
+//! cannot be set knows its own, the servers and the search domains by DHCP or its seed: that is logged, and it runs. So does one
+//! that takes too long for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::resolver::Resolver;
+use guests::names::{Names, Resolver};
 use guests::sysctl;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -34,7 +34,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fro
 #[derive(Debug)]
 pub(super) struct Asked {
     pod: String,
-    resolver: Option<Resolver>,
+    names: Names,
     sysctls: BTreeMap<String, String>,
     volumes: Volumes,
     /// Those that it can be without.
@@ -42,8 +42,8 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What a pod asks for, and the container that the machine is; none where that is nothing.
-    pub(super) fn of(pod: &PodRecord, volumes: Volumes) -> Option<Self> {
+    /// What a pod asks for, and the container that the machine is.
+    pub(super) fn of(pod: &PodRecord, volumes: Volumes) -> Self {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
         let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
@@ -55,16 +55,15 @@ impl Asked {
                 options: pod.dns.options.clone(),
             })
         });
-        let sysctls = pod.sysctls.clone();
-        let nothing = resolver.is_none() && sysctls.is_empty() && volumes.is_empty();
+        let names = Names { hostname: pod.hostname.clone(), resolver };
         let (volumes, further) = volumes.by_need();
-        (!nothing).then(|| Self { pod: pod.id.clone(), resolver, sysctls, volumes, further })
+        Self { pod: pod.id.clone(), names, sysctls: pod.sysctls.clone(), volumes, further }
     }
 
     /// Gives it all. Only what the pod cannot be without is an error.
     async fn give(&self, session: &dyn Session) -> guests::Result<()> {
-        if let Err(error) = self.insist(session, Part::Resolver).await {
-            tracing::warn!(pod = self.pod, %error, "the guest resolves names as its image does");
+        if let Err(error) = self.insist(session, Part::Names).await {
+            tracing::warn!(pod = self.pod, %error, "the guest's names may be those of its image");
         }
         if let Err(error) = self.insist(session, Part::Further).await {
             tracing::warn!(pod = self.pod, %error, "the guest lacks what every pod is given");
@@ -88,11 +87,10 @@ impl Asked {
     }
 
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
-        match (part, &self.resolver) {
-            (Part::Resolver, Some(resolver)) => resolver.set(session).await,
-            (Part::Resolver, None) => Ok(()),
-            (Part::Further, _) => self.further.give(session).await,
-            (Part::Needed, _) => {
+        match part {
+            Part::Names => self.names.set(session).await,
+            Part::Further => self.further.give(session).await,
+            Part::Needed => {
                 if !self.sysctls.is_empty() {
                     sysctl::set(session, &self.sysctls).await?;
                 }
@@ -105,7 +103,7 @@ impl Asked {
 /// What is given with a time of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    Resolver,
+    Names,
     Further,
     Needed,
 }

@@ -76,13 +76,15 @@ impl Volumes {
             if login.is_some_and(|login| source.is_of_secret(login)) {
                 continue;
             }
+            let is_hosts = matches!(source, Source::Hosts { .. });
             wanted.push(Wanted {
                 mount: Name::new(format!("{}-{number}", record.id))?,
                 volume: Name::new(source.volume(&record.name))?,
                 needed: source.is_asked_for(),
                 source,
                 path: mount.container_path.clone(),
-                read_only: mount.readonly,
+                // A guest's own services would write to it.
+                read_only: mount.readonly || is_hosts,
             });
         }
         Ok(Self { wanted, kept: Some(keeper.kept()) })

@@ -15,6 +15,7 @@ mod fixture;
 mod guests;
 mod ids;
 mod life;
+mod names;
 mod net;
 mod process_ends;
 mod processes;

@@ -118,13 +118,12 @@ impl Owner {
         match state {
             LinkState::Ready(session) => {
                 let booted = !record.answered || live.rebooting_until.is_some();
-                let asked = match &self.live {
-                    Some(live) if booted => Asked::of(&self.pod, self.volumes(&record, &live.volumes)?),
-                    _ => None,
-                };
-                let (Some(asked), Some(live)) = (asked, self.live.as_mut()) else {
+                if !booted {
                     return self.answered(record, session).await;
-                };
+                }
+                let Some(live) = &self.live else { return Ok(()) };
+                let asked = Asked::of(&self.pod, self.volumes(&record, &live.volumes)?);
+                let Some(live) = self.live.as_mut() else { return Ok(()) };
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
                 live.settings = Some(Settings::begin(session, asked));
                 Ok(())
