@@ -4,6 +4,7 @@
 //!   exec       commands on a warm session         beside OpenSSH's `ControlMaster`, on one server on loopback
 //!   processes  the start of one in a guest        beside a command, on one server on loopback
 //!   streams    bytes of a command, of a port      beside `ssh` and `ssh -L`, on one server on loopback
+//!   volumes    a changed volume of 1 MiB          beside an upload by `sftp`, to one server on loopback
 //!   list       the CRI's calls at many pods       on the null provider and network, with what the daemon costs
 //!   boot       RunPodSandbox to the first answer  beside a bare QEMU and a loop of ssh, on the same image
 //!   critest    critest's own benchmark            beside containerd; last, for it alone listens to signals
@@ -24,6 +25,7 @@ mod list;
 mod processes;
 mod sshd;
 mod streams;
+mod volumes;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -98,6 +100,12 @@ async fn main() -> Result<()> {
         document.insert(
             "streams".into(),
             Box::pin(streams::measure(plan.rounds)).await.context("cannot measure streams")?,
+        );
+    }
+    if plan.wants("volumes") {
+        document.insert(
+            "volumes".into(),
+            Box::pin(volumes::measure(plan.rounds)).await.context("cannot measure volumes")?,
         );
     }
     if plan.wants("list") {

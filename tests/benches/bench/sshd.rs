@@ -1,6 +1,7 @@
-//! An OpenSSH server on loopback with a user of its own, whose login shell is `/bin/sh` without start-up files.
+//! An OpenSSH server on loopback with a user of its own, whose login shell is `/bin/sh` without start-up files; or for root, with
+//! a `/run` of its own.
 //!
-//! Both are made for one measurement and removed with it.
+//! All of it is made for one measurement and removed with it.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,11 @@ use transports::{Credential, Identity, KeyPair, Target, generate_key};
 /// How long the server may take to answer.
 const START: Duration = Duration::from_secs(10);
 
+/// Becomes the server, with a `/run` and a home that nobody else sees.
+const PRIVATE: &str =
+    "mount -t tmpfs run /run && mkdir -p /run/sshd /run/home && mount --bind /run/home /root &&
+exec /usr/sbin/sshd \"$@\"";
+
 /// The server and its user.
 pub(crate) struct Sshd {
     folder: TempDir,
@@ -25,15 +31,26 @@ pub(crate) struct Sshd {
 }
 
 impl Sshd {
+    /// For a user of its own.
     pub(crate) fn start() -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        run(Command::new("chmod").arg("755").arg(folder.path()))?;
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let folder = folder()?;
         let user = format!("bench{}", std::process::id());
         run(Command::new("useradd")
             .args(["-M", "-N", "-s", "/bin/sh", "-p", "*", "-d"])
             .arg(folder.path())
             .arg(&user))?;
+        Self::start_for(folder, user, Command::new("/usr/sbin/sshd"))
+    }
+
+    /// For root, whose mounts are seen by nobody else and go with the server.
+    pub(crate) fn start_for_root() -> Result<Self> {
+        let mut server = Command::new("unshare");
+        server.args(["--mount", "--propagation", "private", "sh", "-c", PRIVATE, "sh"]);
+        Self::start_for(folder()?, "root".to_owned(), server)
+    }
+
+    fn start_for(folder: TempDir, user: String, mut command: Command) -> Result<Self> {
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let mut sshd = Self {
             folder,
             address,
@@ -48,13 +65,12 @@ impl Sshd {
         let path = sshd.folder.path().display();
         let config = format!(
             "ListenAddress {address}\nHostKey {path}/host_key\nAuthorizedKeysFile {path}/authorized_keys\nPidFile none\n\
-             StrictModes no\nUsePAM no\nUseDNS no\n"
+             StrictModes no\nUsePAM no\nUseDNS no\nPermitRootLogin yes\nSubsystem sftp /usr/lib/openssh/sftp-server\n"
         );
         sshd.write("sshd_config", &config, "600")?;
         // Privilege separation needs this folder; a machine without a running sshd may lack it.
         std::fs::create_dir_all("/run/sshd").context("the benchmark runs as root")?;
         let log = std::fs::File::create(sshd.path("log"))?;
-        let mut command = Command::new("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f"]).arg(sshd.path("sshd_config")).stdin(Stdio::null()).stderr(log);
         sshd.child = Some(command.spawn().context("cannot run sshd: apt-get install openssh-server")?);
         let until = Instant::now() + START;
@@ -87,11 +103,16 @@ impl Sshd {
         }
     }
 
+    /// The user and the server, for a client of OpenSSH.
+    pub(crate) fn login(&self) -> String {
+        format!("{}@127.0.0.1", self.user)
+    }
+
     /// The server as OpenSSH's client reaches it, by the control socket `master`.
     pub(crate) fn client(&self, master: &Path, further: &[&str]) -> Command {
         let mut command = Command::new("ssh");
         command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-S"]).arg(master);
-        command.args(further).arg(format!("{}@127.0.0.1", self.user));
+        command.args(further).arg(self.login());
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command
     }
@@ -117,8 +138,17 @@ impl Drop for Sshd {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = Command::new("userdel").arg("-f").arg(&self.user).stderr(Stdio::null()).status();
+        if self.user != "root" {
+            let _ = Command::new("userdel").arg("-f").arg(&self.user).stderr(Stdio::null()).status();
+        }
     }
+}
+
+/// Where keys and configuration lie.
+fn folder() -> Result<TempDir> {
+    let folder = tempfile::tempdir()?;
+    run(Command::new("chmod").arg("755").arg(folder.path()))?;
+    Ok(folder)
 }
 
 pub(crate) fn run(command: &mut Command) -> Result<()> {

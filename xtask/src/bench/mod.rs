@@ -27,6 +27,7 @@ const GUEST: &str = "mini";
   exec       commands on a warm session, beside OpenSSH's ControlMaster, on one server on loopback
   processes  the start of a process in a guest, beside a command, on one server on loopback
   streams    bytes of a command and of a port, beside ssh and ssh -L, on one server on loopback
+  volumes    a changed volume of 1 MiB, beside an upload by sftp, to one server on loopback
   list       the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot       RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
   critest    the benchmark of Kubernetes' conformance program, beside containerd; where Go is
@@ -40,7 +41,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "processes", "streams", "list", "boot", "critest"])]
+    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "list", "boot", "critest"])]
     only: Option<String>,
     /// Boots of each kind; containers of critest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]

@@ -59,6 +59,18 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             ));
         }
     }
+    if let Some(volumes) = figures.get("volumes") {
+        let (ratio, goal) = (number(&volumes["ratio"]), number(&volumes["goal_at_most"]));
+        lines.push(compared(
+            "a changed volume of 1 MiB",
+            &format!("{:.1} ms", number(&volumes["put_ms"])),
+            &format!("{:.1} ms", number(&volumes["sftp_ms"])),
+            "sftp",
+            ratio,
+            &format!("≤ {goal:.2}"),
+            ratio <= goal,
+        ));
+    }
     if let Some(calls) = figures["list"]["calls"].as_object() {
         lines.push(format!("at {} pods{:16}{:>10}{:>13}", figures["list"]["pods"], "", "p50", "p99"));
         for (name, call) in calls {
