@@ -5,6 +5,7 @@
 //!   processes  the start of one in a guest        beside a command, on one server on loopback
 //!   streams    bytes of a command, of a port      beside `ssh` and `ssh -L`, on one server on loopback
 //!   volumes    a changed volume of 1 MiB          beside an upload by `sftp`, to one server on loopback
+//!   swaps      changes of a volume under load     on a real machine: when they are in its guest
 //!   list       the CRI's calls at many pods       on the null provider and network, with what the daemon costs
 //!   boot       RunPodSandbox to the first answer  beside a bare QEMU and a loop of ssh, on the same image
 //!   critest    critest's own benchmark            beside containerd; last, for it alone listens to signals
@@ -25,6 +26,9 @@ mod list;
 mod processes;
 mod sshd;
 mod streams;
+#[path = "../../tests/e2e/swapping.rs"]
+mod swapping;
+mod swaps;
 mod volumes;
 
 use std::io::Write as _;
@@ -42,12 +46,19 @@ struct Plan {
     boots: usize,
     rounds: usize,
     pods: usize,
+    swaps: usize,
 }
 
 impl Plan {
     fn from_arguments() -> Result<Self> {
-        let mut plan =
-            Self { json: PathBuf::from("target/bench.json"), only: None, boots: 5, rounds: 20, pods: 1000 };
+        let mut plan = Self {
+            json: PathBuf::from("target/bench.json"),
+            only: None,
+            boots: 5,
+            rounds: 20,
+            pods: 1000,
+            swaps: 1000,
+        };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().with_context(|| format!("{name} needs a value"));
@@ -59,6 +70,7 @@ impl Plan {
                 "--boots" => plan.boots = value()?.parse()?,
                 "--rounds" => plan.rounds = value()?.parse()?,
                 "--pods" => plan.pods = value()?.parse()?,
+                "--swaps" => plan.swaps = value()?.parse()?,
                 other => bail!("{other} is no option of the benchmark: see `cargo xtask bench --help`"),
             }
         }
@@ -106,6 +118,12 @@ async fn main() -> Result<()> {
         document.insert(
             "volumes".into(),
             Box::pin(volumes::measure(plan.rounds)).await.context("cannot measure volumes")?,
+        );
+    }
+    if plan.wants("swaps") {
+        document.insert(
+            "swaps".into(),
+            Box::pin(swaps::measure(plan.swaps)).await.context("cannot measure swaps")?,
         );
     }
     if plan.wants("list") {

@@ -1,7 +1,12 @@
 //! What a manifest says of files is what its guest has, and goes on to have.
 
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
 use crate::{Fixture, MOMENT};
 
+/// How often the `ConfigMap` is changed once more.
+const SWAPS: usize = 20;
 /// Where the account's token is in every container.
 const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -28,8 +33,62 @@ fn secrets_and_config_maps_are_files_in_the_guest_and_follow() {
     // A file that is mounted alone stays as it was, as in any container.
     fixture.until(MOMENT, &shown, |text| text == "good eveninghello");
 
-    fixture.kubectl(&["delete", "pod", "app", "--timeout=80s"]);
+    let slowest = (1..=SWAPS).map(|turn| swap(&fixture, turn)).max().unwrap_or_default();
+    let _ = writeln!(
+        std::io::stdout(),
+        "{SWAPS} changes through the API server: the slowest was in the guest {} ms after the kubelet's write",
+        slowest.as_millis()
+    );
+
+    // A volume that a guest cannot have: the pod's events say which, why and what to do.
+    fixture.cluster.kubectl().apply(&refused(&fixture.image())).unwrap();
+    let events = ["events", "--for", "pod/refused", "--no-headers"];
+    let told = fixture.until(MOMENT, &events, |text| text.contains("is the hostPath \"/srv\""));
+    assert!(told.contains("the mount at /data") && told.contains("remove this one"), "{told}");
+    let waiting = fixture.of_pod("refused", ".status.containerStatuses[0].state.waiting.reason");
+    assert_eq!(waiting, "CreateContainerError");
+
+    fixture.kubectl(&["delete", "pods", "app", "refused", "--timeout=80s"]);
     fixture.nothing_left();
+}
+
+/// Changes the `ConfigMap`; answers how long after the kubelet has written that its guest has it.
+fn swap(fixture: &Fixture, turn: usize) -> Duration {
+    let wanted = format!("turn {turn}");
+    let patch = format!("{{\"data\": {{\"greeting\": \"{wanted}\"}}}}");
+    fixture.kubectl(&["patch", "configmap", "greetings", "--patch", &patch]);
+    let uid = fixture.of_pod("app", ".metadata.uid");
+    let pods = fixture.cluster.node().kubelet().join("pods");
+    let file = pods.join(uid).join("volumes/kubernetes.io~configmap/greetings/greeting");
+    let deadline = Instant::now() + MOMENT;
+    while std::fs::read_to_string(&file).ok().as_ref() != Some(&wanted) {
+        assert!(Instant::now() < deadline, "the kubelet does not write {wanted:?}");
+        // It is the kubelet's moment, which nobody is told of.
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    let written = Instant::now();
+    let shown = ["exec", "app", "-c", "app", "--", "cat", "/etc/app/greeting"];
+    fixture.until(MOMENT, &shown, |text| text == wanted);
+    written.elapsed()
+}
+
+/// A pod with a directory of the node.
+fn refused(image: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{ name: refused }}
+spec:
+  runtimeClassName: vm
+  containers:
+    - name: app
+      image: {image}
+      volumeMounts: [{{ name: data, mountPath: /data }}]
+  volumes:
+    - name: data
+      hostPath: {{ path: /srv }}
+"
+    )
 }
 
 fn manifest(image: &str) -> String {

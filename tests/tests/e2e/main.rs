@@ -24,6 +24,7 @@ mod restart;
 mod stats;
 mod streaming;
 mod streams;
+mod swapping;
 mod telemetry;
 mod traces;
 mod update;

@@ -9,6 +9,7 @@ use proto::runtime::v1::{ContainerConfig, Mount};
 use tests::Node;
 
 use crate::client::{Client, container, pod};
+use crate::swapping;
 
 /// How long a change may take on a machine that does much else.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -217,4 +218,54 @@ async fn shared() {
     assert_eq!(setup.client.output(&app, &["cat", "/elsewhere/file"]).await, "prepared");
     assert_eq!(setup.client.output(&app, &["stat", "-c", "%a", "/elsewhere"]).await, "777");
     assert!(fs::read_dir(&empty).unwrap().next().is_none(), "it is the guest's own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_reader_in_the_guest_sees_a_mixture() {
+    crate::within(240, swapped()).await;
+}
+
+async fn swapped() {
+    const SWAPS: usize = 100;
+    let mut setup = Setup::ready().await;
+    let volume = setup.pod_directory().join("volumes/kubernetes.io~configmap/swapped");
+    swapping::swap(&volume, 0);
+    let mut reader = setup.script("reader", swapping::READER);
+    reader.mounts.push(mount(&volume, "/etc/swapped"));
+    setup.start(reader).await;
+    let log = setup.node.pod_logs().join("volumes/reader/0.log");
+    let seen = swapping::swaps(&volume, &log, SWAPS, Duration::from_millis(100), PATIENCE).await;
+    let seen = seen.expect("the last swap comes to the guest");
+    assert_eq!(seen.mixtures, Vec::<String>::new());
+    assert_eq!(seen.milliseconds.len(), SWAPS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_files_are_in_the_guest() {
+    crate::within(300, thousands()).await;
+}
+
+async fn thousands() {
+    const FILES: usize = 10_000;
+    let mut setup = Setup::ready().await;
+    let volume = setup.volume("configmap", "many", &[]);
+    let lay_out = |directory: &str, changed: &str| {
+        fs::create_dir_all(volume.join(directory)).unwrap();
+        for number in 0..FILES {
+            let content = if number == 1234 { changed.to_owned() } else { number.to_string() };
+            fs::write(volume.join(directory).join(format!("file-{number}")), content).unwrap();
+        }
+        symlink(directory, volume.join("..data_tmp")).unwrap();
+        fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    };
+    lay_out("..first", "before");
+    let mut app = setup.script("app", "exec sleep 1000");
+    app.mounts.push(mount(&volume, "/etc/many"));
+    let app = setup.start(app).await;
+    setup.shows(&app, "/etc/many/file-1234", "before").await;
+    assert_eq!(setup.client.output(&app, &["sh", "-c", "ls /etc/many | wc -l"]).await, FILES.to_string());
+    assert_eq!(setup.client.output(&app, &["cat", "/etc/many/file-9999"]).await, "9999");
+    lay_out("..second", "after");
+    setup.shows(&app, "/etc/many/file-1234", "after").await;
+    assert_eq!(setup.client.output(&app, &["sh", "-c", "ls /etc/many | wc -l"]).await, FILES.to_string());
 }

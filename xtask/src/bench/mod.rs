@@ -28,6 +28,7 @@ const GUEST: &str = "mini";
   processes  the start of a process in a guest, beside a command, on one server on loopback
   streams    bytes of a command and of a port, beside ssh and ssh -L, on one server on loopback
   volumes    a changed volume of 1 MiB, beside an upload by sftp, to one server on loopback
+  swaps      when changes of a volume are in the guest of a real machine under load
   list       the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot       RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
   critest    the benchmark of Kubernetes' conformance program, beside containerd; where Go is
@@ -41,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "list", "boot", "critest"])]
+    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "swaps", "list", "boot", "critest"])]
     only: Option<String>,
     /// Boots of each kind; containers of critest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -52,6 +53,9 @@ pub(crate) struct Arguments {
     /// Pods to list.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pods: u16,
+    /// Changes of a volume under load.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
+    swaps: u16,
 }
 
 /// Runs the command.
@@ -72,7 +76,12 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     let json = std::path::absolute(&json).with_context(|| format!("cannot use {}", json.display()))?;
     let mut bench = tree::cargo();
     bench.arg("bench").args(packages).args(["--bench", "bench", "--", "--json"]).arg(&json);
-    let counts = [("--boots", arguments.boots), ("--rounds", arguments.rounds), ("--pods", arguments.pods)];
+    let counts = [
+        ("--boots", arguments.boots),
+        ("--rounds", arguments.rounds),
+        ("--pods", arguments.pods),
+        ("--swaps", arguments.swaps),
+    ];
     for (name, count) in counts {
         bench.args([name, &count.to_string()]);
     }

@@ -71,6 +71,15 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             ratio <= goal,
         ));
     }
+    if let Some(swaps) = figures.get("swaps") {
+        let (p50, p99) = (number(&swaps["p50_ms"]), number(&swaps["p99_ms"]));
+        let (goal, mixtures) = (number(&swaps["goal_p99_ms_at_most"]), number(&swaps["mixtures"]));
+        lines.push(format!(
+            "{:26}{p50:>7.0} ms p50, {p99:.0} ms p99, {mixtures} mixtures   (goal ≤ {goal:.0} ms and none: {})",
+            format!("{} swaps of a volume", swaps["swaps"]),
+            verdict(p99 <= goal && mixtures == 0.0),
+        ));
+    }
     if let Some(calls) = figures["list"]["calls"].as_object() {
         lines.push(format!("at {} pods{:16}{:>10}{:>13}", figures["list"]["pods"], "", "p50", "p99"));
         for (name, call) in calls {
