@@ -111,13 +111,14 @@ pub async fn put(
     let stamp = tree.stamp();
     if let Some(base) = base.filter(|base| tar::builds_on(tree, base)) {
         let files = if base.stamp() == stamp { Bytes::new() } else { tar::pack(tree, stamp, Some(base))? };
-        let first = [&name.0, stamp, base.stamp()];
+        let copy = if tar::keeps(tree, base) { "copy" } else { "" };
+        let first = [&name.0, stamp, base.stamp(), copy];
         if give(session, PUT, &first, name, mount, Stdin::Bytes(files)).await? == Answer::Done {
             return Ok(());
         }
     }
     let files = Stdin::Bytes(tar::pack(tree, stamp, None)?);
-    match give(session, PUT, &[&name.0, stamp, ""], name, mount, files).await? {
+    match give(session, PUT, &[&name.0, stamp, "", ""], name, mount, files).await? {
         Answer::Done => Ok(()),
         Answer::Lost => Err(Error::Malformed(format!("of volume {} it lost what it had not", name.0))),
     }
@@ -214,7 +215,8 @@ mod tests {
     #[test]
     fn a_small_server_takes_every_script() {
         let longest = "x".repeat(180);
-        for (text, arguments) in [(with_mount(PUT, 3), 8), (with_mount(EMPTY, 5), 8), (UNMOUNT.to_owned(), 1)]
+        for (text, arguments) in
+            [(with_mount(PUT, 4), 9), (with_mount(EMPTY, 5), 10), (UNMOUNT.to_owned(), 1)]
         {
             let arguments = vec![&longest[..]; arguments];
             let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);

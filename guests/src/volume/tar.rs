@@ -13,6 +13,11 @@ pub(super) fn builds_on(tree: &Tree, base: &Tree) -> bool {
         .all(|(path, entry)| base.get(path).is_none_or(|old| is_directory(old) == is_directory(entry)))
 }
 
+/// Whether a tree has anything as it is in another one.
+pub(super) fn keeps(tree: &Tree, base: &Tree) -> bool {
+    tree.entries().any(|(path, entry)| base.get(path) == Some(entry))
+}
+
 /// What is new in a tree, and what to do with the rest: see `sh/put.sh`.
 pub(super) fn pack(tree: &Tree, stamp: &str, base: Option<&Tree>) -> Result<Bytes> {
     packed(tree, stamp, base)
@@ -28,17 +33,25 @@ fn packed(tree: &Tree, stamp: &str, base: Option<&Tree>) -> std::io::Result<Byte
         add(&mut archive, &format!("..{stamp}/{path}"), entry)?;
     }
     let mut links = Builder::new(Vec::new());
+    let mut linked = false;
     for name in tree.names().filter(|name| known(name).is_none()) {
         let link = Entry { kind: Kind::Link(format!("..data/{name}")), mode: 0o777, ..root.clone() };
         add(&mut links, name, &link)?;
+        linked = true;
     }
     let gone = base.iter().flat_map(|base| base.entries()).filter(|(path, _)| tree.get(path).is_none());
     let gone: Vec<u8> = gone.flat_map(|(path, _)| [path.as_bytes(), &[0]].concat()).collect();
-    add(&mut archive, "..next", &root)?;
-    for (name, content) in [("gone", gone), ("links.tar", links.into_inner()?)] {
+    let links = if linked { links.into_inner()? } else { Vec::new() };
+    let next: Vec<_> =
+        [("gone", gone), ("links.tar", links)].into_iter().filter(|(_, file)| !file.is_empty()).collect();
+    if !next.is_empty() {
+        add(&mut archive, "..next", &root)?;
+    }
+    for (name, content) in next {
         let file = Entry { kind: Kind::File(content.into()), mode: 0o600, ..root.clone() };
         add(&mut archive, &format!("..next/{name}"), &file)?;
     }
+    add(&mut archive, "..data.new", &Entry { kind: Kind::Link(format!("..{stamp}")), mode: 0o777, ..root })?;
     Ok(archive.into_inner()?.into())
 }
 
@@ -92,12 +105,23 @@ mod tests {
         new.add("added", file("x")).unwrap();
         assert!(builds_on(&new, &old));
         let archive = pack(&new, "s", Some(&old)).unwrap();
-        let wanted = ["..s", "..s/added", "..s/changed", "..next", "..next/gone", "..next/links.tar"];
+        let wanted =
+            ["..s", "..s/added", "..s/changed", "..next", "..next/gone", "..next/links.tar", "..data.new"];
         assert_eq!(names(&archive), wanted);
         let mut gone = String::new();
         let mut archive = tar::Archive::new(&archive[..]);
         archive.entries().unwrap().nth(4).unwrap().unwrap().read_to_string(&mut gone).unwrap();
         assert_eq!(gone, "gone\0");
+        assert!(keeps(&new, &old));
+    }
+
+    #[test]
+    fn a_change_of_content_alone_is_short() {
+        let (mut old, mut new) = (Tree::new(), Tree::new());
+        old.add("key", file("1")).unwrap();
+        new.add("key", file("2")).unwrap();
+        assert_eq!(names(&pack(&new, "s", Some(&old)).unwrap()), ["..s", "..s/key", "..data.new"]);
+        assert!(!keeps(&new, &old), "nothing is to be copied in the guest");
     }
 
     #[test]
