@@ -52,8 +52,10 @@ pub enum LinkState {
         last_seen: String,
         /// Since when there is no session.
         since: Instant,
-        /// Whether there ever was one.
-        ever_connected: bool,
+        /// The guest's refusal of the login, if it came so far since there was one.
+        refused: Option<String>,
+        /// How the one before has ended; none where there never was one.
+        ended: Option<Error>,
     },
     /// There is a session.
     Ready(Arc<dyn Session>),
@@ -81,7 +83,8 @@ impl Link {
         let (sender, state) = watch::channel(LinkState::Connecting {
             last_seen: "not tried yet".into(),
             since: Instant::now(),
-            ever_connected: false,
+            refused: None,
+            ended: None,
         });
         let nudged = Arc::new(Notify::new());
         let (close, closing) = watch::channel(false);
@@ -103,6 +106,14 @@ impl Link {
             LinkState::Connecting { last_seen, .. } => Err(Error::Unreachable(last_seen.clone())),
             LinkState::Failed(error) => Err(error.clone()),
             LinkState::Closed => Err(Error::Lost("the link was closed".into())),
+        }
+    }
+
+    /// The guest's refusal of the login, where it lets nobody in.
+    pub fn refusal(&self) -> Option<String> {
+        match &*self.shared.state.borrow() {
+            LinkState::Connecting { refused, .. } => refused.clone(),
+            _ => None,
         }
     }
 
@@ -156,7 +167,7 @@ impl Keeper {
         let mut silent = Backoff::new(BOOTING_WAIT, LONGEST_WAIT);
         let mut refused = Backoff::new(FIRST_REFUSED_WAIT, LONGEST_REFUSED_WAIT);
         let mut since = Instant::now();
-        let mut ever_connected = false;
+        let (mut denial, mut ended) = (None, None);
         loop {
             let error = match self.transport.connect(&self.target).await {
                 Ok(session) => {
@@ -166,7 +177,7 @@ impl Keeper {
                     }
                     let session: Arc<dyn Session> = Arc::from(session);
                     let connected = Instant::now();
-                    ever_connected = true;
+                    denial = None;
                     self.state.send_replace(LinkState::Ready(Arc::clone(&session)));
                     let error = session.closed().await;
                     tracing::debug!(address = %self.target.address, %error, "session lost");
@@ -176,6 +187,7 @@ impl Keeper {
                         silent.reset();
                         refused.reset();
                     }
+                    ended = Some(error.clone());
                     error
                 }
                 Err(error) => error,
@@ -186,17 +198,24 @@ impl Keeper {
                 _ if since.elapsed() < BOOTING => Some(booting.next_wait()),
                 _ => Some(silent.next_wait()),
             };
+            if let Error::Refused(why) = &error {
+                denial = Some(why.clone());
+            }
+            let connecting = |last_seen| LinkState::Connecting {
+                last_seen,
+                since,
+                refused: denial.clone(),
+                ended: ended.clone(),
+            };
             match wait {
                 None => {
                     tracing::warn!(address = %self.target.address, %error, "giving up");
                     self.state.send_replace(LinkState::Failed(error));
                     self.nudged.notified().await;
-                    let last_seen = "trying again".to_owned();
-                    self.state.send_replace(LinkState::Connecting { last_seen, since, ever_connected });
+                    self.state.send_replace(connecting("trying again".to_owned()));
                 }
                 Some(wait) => {
-                    let last_seen = error.to_string();
-                    self.state.send_replace(LinkState::Connecting { last_seen, since, ever_connected });
+                    self.state.send_replace(connecting(error.to_string()));
                     let _ = tokio::time::timeout(wait, self.nudged.notified()).await;
                 }
             }

@@ -59,6 +59,7 @@ async fn says_what_it_saw_and_notices_a_server_that_comes_up() {
     };
     assert!(up.elapsed() < Duration::from_secs(5), "noticed only after {:?}", up.elapsed());
     assert_eq!(error.to_string(), format!("{address}: permission denied (tried publickey) for user root"));
+    assert_eq!(early.refusal(), Some(error.to_string()));
 
     // Then the key is placed, as a first boot does.
     target.credentials = server.target().credentials;
@@ -68,6 +69,7 @@ async fn says_what_it_saw_and_notices_a_server_that_comes_up() {
     )
     .unwrap();
     let session = early.ready(in_seconds(30)).await.unwrap();
+    assert_eq!(early.refusal(), None);
     assert_eq!(capture(&*session, command(&["true"]), bounds()).await.unwrap().exit, Exit::Code(0));
 }
 

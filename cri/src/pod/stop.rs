@@ -7,6 +7,7 @@
 //! | the guest's kernel panicked | 134 | `GuestPanic` |
 //! | it did not answer within its boot deadline | 124 | `GuestBootTimeout` |
 //! | it answered and was not the guest that was expected | 126 | `GuestIdentityMismatch` |
+//! | it answered and refused the login | 126 | `GuestLoginRefused` |
 //! | it could not be given what the pod asks for (a sysctl) | 128 | `StartError` |
 //! | the grace period was over and it was forced off | 137 | `Killed` |
 //! | its process ended without a word | 255 | `MachineLost` |
@@ -31,6 +32,8 @@ pub(super) enum GaveUp {
     BootTimeout(String),
     /// The guest is not the one that was expected; the text says how that was seen.
     IdentityMismatch(String),
+    /// The guest lets nobody in; the text says as whom and how that was tried.
+    LoginRefused(String),
     /// The guest cannot be made what the pod asks for; the text says what and why.
     Unfit(String),
 }
@@ -47,6 +50,11 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>) -> ExitRecord {
             126,
             "GuestIdentityMismatch",
             format!("the guest is not the one that was expected: {why}; correct the image's `host-keys`"),
+        ),
+        (Some(GaveUp::LoginRefused(why)), _) => (
+            126,
+            "GuestLoginRefused",
+            format!("the guest refused the login: {why}; correct the image's `user` and `credential`"),
         ),
         (Some(GaveUp::Unfit(why)), _) => (128, START_ERROR, why.clone()),
         (None, Cause::PoweredOff) => (0, "Completed", ended.message.clone()),

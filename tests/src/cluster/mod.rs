@@ -87,8 +87,14 @@ impl Cluster {
 
     /// Starts one from the environment that `cargo xtask test` sets; `None` where there is no Kubernetes.
     pub fn from_env() -> Result<Option<Self>> {
+        Self::from_env_with("")
+    }
+
+    /// The same with further configuration of the daemon.
+    pub fn from_env_with(config: &str) -> Result<Option<Self>> {
         let Some(programs) = std::env::var_os("INFRANETES_KUBERNETES") else { return Ok(None) };
-        Self::start(Options::from_env()?, Path::new(&programs), &mut |_| ()).map(Some)
+        let options = Options { config: config.to_owned(), ..Options::from_env()? };
+        Self::start(options, Path::new(&programs), &mut |_| ()).map(Some)
     }
 
     /// The node.

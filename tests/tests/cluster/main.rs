@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod ends;
+mod failing;
 mod life;
 mod volumes;
 
@@ -36,8 +37,13 @@ struct Fixture {
 impl Fixture {
     /// A new one; `None`, which is said, where there is no Kubernetes.
     fn new() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// The same, of a node with further configuration.
+    fn with(config: &str) -> Option<Self> {
         let alone = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(cluster) = Cluster::from_env().unwrap() else {
+        let Some(cluster) = Cluster::from_env_with(config).unwrap() else {
             // Straight to the standard output: this is not for a reader of a failure.
             let _ =
                 writeln!(std::io::stdout(), "skipped: Kubernetes is not here, there was no Go to build it");

@@ -59,9 +59,11 @@ impl Owner {
                 let seen = live.link.as_ref().and_then(|link| link.session().err());
                 let seen = seen
                     .map_or_else(|| "it answered at the last moment".to_owned(), |error| error.to_string());
-                let why = match live.mismatch.take() {
-                    Some(mismatch) => GaveUp::IdentityMismatch(mismatch),
-                    None => GaveUp::BootTimeout(seen),
+                let refusal = live.link.as_ref().and_then(transports::Link::refusal);
+                let why = match (live.mismatch.take(), refusal) {
+                    (Some(mismatch), _) => GaveUp::IdentityMismatch(mismatch),
+                    (None, Some(refusal)) => GaveUp::LoginRefused(refusal),
+                    (None, None) => GaveUp::BootTimeout(seen),
                 };
                 self.give_up(record, why).await
             }
