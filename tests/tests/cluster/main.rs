@@ -7,6 +7,7 @@
 
 mod ends;
 mod failing;
+mod hooks;
 mod life;
 mod volumes;
 

@@ -212,7 +212,8 @@ impl Owner {
                 Err(error) => tracing::warn!(container = record.id, %error, "the log has no end"),
             }
         }
-        let exit = stop::exit(ended, gave_up.as_ref());
+        let stop_by = record.stop_by.filter(|_| record.phase == ContainerPhase::Stopping);
+        let exit = stop::exit(ended, gave_up.as_ref(), stop_by);
         // Its processes first: they ended with it.
         self.end_processes(&record, &exit).await?;
         record.phase = ContainerPhase::Exited;

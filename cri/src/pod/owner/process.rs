@@ -217,7 +217,9 @@ impl Owner {
             What::NeverBegan => self.end_process(&container, &stop::never_began()).await,
             What::Exited(exit) => {
                 let kept = self.keep_message(&record, &exit).await;
-                self.end_process(&container, &stop::process_exit(&exit, kept)).await
+                let overdue =
+                    record.phase == ContainerPhase::Stopping && record.stop_by.is_some_and(|by| now() >= by);
+                self.end_process(&container, &stop::process_exit(&exit, kept, overdue)).await
             }
             What::Cleaned(..) | What::Updated(..) => unreachable!("it was answered above"),
         }
