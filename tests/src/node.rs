@@ -1,10 +1,12 @@
 //! A whole node: namespace, registry, configuration, daemon.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::critest::REGISTRIES;
 use crate::daemon::Daemon;
@@ -14,6 +16,8 @@ use crate::place::{Place, REGISTRY_PORT};
 
 /// Where the kubelet keeps its pods, below the directory of a node.
 const KUBELET: &str = "kubelet";
+/// How long a machine's monitor may take to answer.
+const MONITOR: Duration = Duration::from_secs(30);
 /// How long a daemon that must not start may take to say so.
 const SECOND_DAEMON: Duration = Duration::from_secs(30);
 
@@ -136,7 +140,7 @@ impl Node {
             None,
         )?;
         let status = second.wait_for_end(SECOND_DAEMON)?;
-        anyhow::ensure!(!status.success(), "the second daemon ended in success: {}", second.printed());
+        ensure!(!status.success(), "the second daemon ended in success: {}", second.printed());
         Ok(second.printed())
     }
 
@@ -206,6 +210,24 @@ impl Node {
     /// A directory for the logs of pods.
     pub fn pod_logs(&self) -> PathBuf {
         self.dir().join("pod-logs")
+    }
+
+    /// Stops a machine's processors, as a kernel that hangs does not come to anything any more: over the monitor that is for
+    /// people.
+    pub fn freeze(&self, machine: &str) -> Result<()> {
+        let socket = self.dir().join("run/machines/qemu").join(machine).join("qmp2.sock");
+        let monitor = UnixStream::connect(&socket).with_context(|| socket.display().to_string())?;
+        monitor.set_read_timeout(Some(MONITOR))?;
+        (&monitor)
+            .write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\",\"id\":\"stop\"}\n")?;
+        for line in BufReader::new(&monitor).lines() {
+            let line = line.context("the monitor is silent")?;
+            if line.contains("\"id\": \"stop\"") {
+                ensure!(line.contains("return"), "the monitor refuses to stop: {line}");
+                return Ok(());
+            }
+        }
+        bail!("the monitor has gone")
     }
 
     /// What is on the node now.

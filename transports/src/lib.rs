@@ -58,7 +58,8 @@ pub trait Session: Send + Sync + std::fmt::Debug {
         self.exec(command).await
     }
 
-    /// Returns when the connection is gone, with the reason.
+    /// Returns when the connection is gone, with the reason: [`Error::Unreachable`] where the guest fell silent,
+    /// [`Error::Lost`] where it, or we, ended the connection.
     async fn closed(&self) -> Error;
 
     /// Commands on a terminal, where the protocol has any.

@@ -12,11 +12,13 @@ pub const LOG: &str = "infranetes.io/log";
 pub const ON_RESET: &str = "infranetes.io/on-reset";
 /// How many seconds the guest may take to its first answer.
 pub const BOOT_DEADLINE: &str = "infranetes.io/boot-deadline-seconds";
+/// How many seconds a guest that boots anew from inside may be silent without that being a failure of its probes.
+pub const REBOOT_GRACE: &str = "infranetes.io/reboot-grace-seconds";
 /// The volume whose Secret holds the login of the pod's image.
 pub const CREDENTIAL: &str = "infranetes.io/credential";
 
 /// Every annotation there is.
-pub const ALL: &[&str] = &[LOG, ON_RESET, BOOT_DEADLINE, CREDENTIAL];
+pub const ALL: &[&str] = &[LOG, ON_RESET, BOOT_DEADLINE, REBOOT_GRACE, CREDENTIAL];
 
 /// Refuses an annotation of ours that does not exist or that the operator does not allow.
 pub fn check(annotations: &BTreeMap<String, String>, allowed: &[String]) -> Result<()> {

@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 const DEFAULT_USER: &str = "root";
 /// The longest that a guest may take to its first answer, in seconds.
 pub const LONGEST_BOOT_SECONDS: u64 = 24 * 60 * 60;
+/// How long a guest that boots anew may be silent where its pod does not say, in seconds.
+const REBOOT_GRACE_SECONDS: u64 = 120;
 /// The port of the default transport.
 const SSH_PORT: u16 = 22;
 
@@ -95,18 +97,27 @@ pub fn on_reset(pod: &BTreeMap<String, String>) -> Result<OnReset> {
 
 /// How long the guest may take to its first answer.
 pub fn boot_deadline(facts: &Facts, pod: &BTreeMap<String, String>, config: &Config) -> Result<Duration> {
-    let seconds: u64 = match pod.get(annotations::BOOT_DEADLINE) {
+    let default = facts.boot_deadline_seconds.unwrap_or(config.timeouts.boot_deadline_seconds);
+    seconds(pod, annotations::BOOT_DEADLINE, default)
+}
+
+/// How long a guest that boots anew from inside may be silent; none where that ends its container.
+pub fn reboot_grace(pod: &BTreeMap<String, String>) -> Result<Option<Duration>> {
+    let grace = seconds(pod, annotations::REBOOT_GRACE, REBOOT_GRACE_SECONDS)?;
+    Ok((on_reset(pod)? == OnReset::Continue).then_some(grace))
+}
+
+/// How long an annotation says that a boot may take.
+fn seconds(pod: &BTreeMap<String, String>, annotation: &str, default: u64) -> Result<Duration> {
+    let seconds = match pod.get(annotation) {
         Some(text) => text.parse().map_err(|_| {
-            Error::invalid(format!(
-                "annotation {} is {text:?}; it takes a number of seconds",
-                annotations::BOOT_DEADLINE
-            ))
+            Error::invalid(format!("annotation {annotation} is {text:?}; it takes a number of seconds"))
         })?,
-        None => facts.boot_deadline_seconds.unwrap_or(config.timeouts.boot_deadline_seconds),
+        None => default,
     };
     if seconds > LONGEST_BOOT_SECONDS {
         return Err(Error::invalid(format!(
-            "a boot deadline of {seconds} s is too long; it may be {LONGEST_BOOT_SECONDS} s at most"
+            "annotation {annotation} is {seconds} s, which is too long; it may be {LONGEST_BOOT_SECONDS} s at most"
         )));
     }
     Ok(Duration::from_secs(seconds))
@@ -135,5 +146,19 @@ mod tests {
         let rules = [rule("r/*", "first"), rule("r/a:1", "second"), rule("other", "third")];
         let facts = merged(labels, &["r/a:1".into()], &rules);
         assert_eq!((facts.user.as_deref(), facts.port), (Some("second"), Some(2222)));
+    }
+
+    #[test]
+    fn only_a_guest_that_may_boot_anew_has_time_for_that() {
+        let grace = |annotations: &[(&str, &str)]| {
+            let pod = annotations.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            reboot_grace(&pod).map_err(|error| error.to_string())
+        };
+        let goes_on = (annotations::ON_RESET, "continue");
+        assert_eq!(grace(&[(annotations::REBOOT_GRACE, "5")]), Ok(None));
+        assert_eq!(grace(&[goes_on]), Ok(Some(Duration::from_secs(120))));
+        assert_eq!(grace(&[goes_on, (annotations::REBOOT_GRACE, "0")]), Ok(Some(Duration::ZERO)));
+        assert!(grace(&[(annotations::REBOOT_GRACE, "soon")]).unwrap_err().contains("\"soon\""));
+        assert!(grace(&[(annotations::REBOOT_GRACE, "86401")]).unwrap_err().contains("too long"));
     }
 }

@@ -52,7 +52,11 @@ pub(super) struct Live {
     pub(super) gave_up: Option<GaveUp>,
     /// How often the guest has reset itself, as far as it was handled.
     pub(super) resets: u32,
-    /// Until when a guest that has reset itself may be silent without that being a failure.
+    /// Whether it boots anew since then, and has not answered yet.
+    pub(super) boots_anew: bool,
+    /// How long a guest that boots anew may be silent; none where a reset ends it.
+    pub(super) reboot_grace: Option<Duration>,
+    /// Until when a guest that shuts down to boot anew, or does so, may be silent without that being a failure.
     pub(super) rebooting_until: Option<Instant>,
     /// How the guest was seen not to be the expected one, until it is.
     pub(super) mismatch: Option<String>,

@@ -9,6 +9,7 @@ mod ends;
 mod failing;
 mod hooks;
 mod life;
+mod probes;
 mod volumes;
 
 use std::collections::BTreeSet;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use tests::{Node, Options};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::Mutex;
 
 use crate::client::Client;
@@ -55,22 +54,4 @@ async fn started(options: Options) -> (Node, Client) {
     let node = tokio::task::block_in_place(|| Node::start(options)).expect("a node");
     let client = Client::connect(&node.socket()).await;
     (node, client)
-}
-
-/// Stops a machine's processors, over the monitor that is for people.
-pub(crate) async fn freeze(node: &Node, machine: &str) {
-    let monitor = node.dir().join("run/machines/qemu").join(machine).join("qmp2.sock");
-    let (read, mut write) = tokio::net::UnixStream::connect(monitor).await.unwrap().into_split();
-    let mut lines = BufReader::new(read).lines();
-    write
-        .write_all(b"{\"execute\":\"qmp_capabilities\"}\n{\"execute\":\"stop\",\"id\":\"stop\"}\n")
-        .await
-        .unwrap();
-    while let Some(line) = lines.next_line().await.unwrap() {
-        if line.contains("\"id\": \"stop\"") {
-            assert!(line.contains("return"), "{line}");
-            return;
-        }
-    }
-    panic!("the monitor has gone");
 }

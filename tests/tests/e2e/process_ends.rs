@@ -71,7 +71,7 @@ async fn silent() {
     let machines: Vec<_> =
         std::fs::read_dir(pod.node.dir().join("run/machines/qemu")).unwrap().flatten().collect();
     let [machine] = &machines[..] else { panic!("one machine: {machines:?}") };
-    crate::fixture::freeze(&pod.node, &machine.file_name().to_string_lossy()).await;
+    tokio::task::block_in_place(|| pod.node.freeze(&machine.file_name().to_string_lossy())).unwrap();
     // A restart in between changes nothing.
     let (mut stopper, id) = (pod.client.clone(), app.clone());
     let stopping = tokio::spawn(async move { stopper.stop(&id, 1).await });

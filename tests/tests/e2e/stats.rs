@@ -209,7 +209,7 @@ async fn metrics(client: &mut Client, id: &str) {
 /// A guest that stands still keeps its last figures with their time; its machine's go on, and no list waits.
 async fn silent(node: &Node, client: &mut Client, id: &str) {
     let told = list(client, None).await.remove(0).memory.unwrap();
-    crate::fixture::freeze(node, id).await;
+    tokio::task::block_in_place(|| node.freeze(id)).unwrap();
     let frozen = stats_until(client, |_| true).await;
     let later = stats_until(client, |now| {
         let at = |stats: &cri::ContainerStats| stats.cpu.as_ref().unwrap().timestamp;

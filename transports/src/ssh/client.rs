@@ -110,11 +110,14 @@ impl Drop for Client {
     }
 }
 
+/// Why a connection to a guest that fell silent has ended.
+pub(super) const SILENT: &str = "the guest gave no sign of life";
+
 /// The library's error in a person's words.
 pub(super) fn describe(error: &russh::Error) -> String {
     match error {
         russh::Error::HUP | russh::Error::Disconnect => "the guest closed the connection".into(),
-        russh::Error::KeepaliveTimeout => "the guest gave no sign of life".into(),
+        russh::Error::KeepaliveTimeout => SILENT.into(),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => format!(
             "no common {kind:?} algorithm, the guest has only {}: name one of them among the legacy algorithms",
             clean(&theirs.join(", "))

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
+use super::client::SILENT;
 use super::dial::Dialled;
 use super::pool::{Pool, Share, Slot};
 use super::preamble::Marker;
@@ -84,7 +85,10 @@ impl Session for SshSession {
     async fn closed(&self) -> Error {
         let mut gone = self.pool.gone();
         let why = gone.wait_for(Option::is_some).await.ok().and_then(|why| why.clone());
-        Error::Lost(why.unwrap_or_else(|| "the session was closed".into()))
+        match why {
+            Some(why) if why == SILENT => Error::Unreachable(why),
+            why => Error::Lost(why.unwrap_or_else(|| "the session was closed".into())),
+        }
     }
 
     fn identity(&self) -> Option<Identity> {

@@ -39,6 +39,7 @@ impl Owner {
         let attachment = self.attachment()?;
         facts::log(&record.facts, &self.pod.annotations)?;
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
+        facts::reboot_grace(&self.pod.annotations)?;
         if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
             let kubelet = &self.context.config.kubelet_root_dir;
             login::target(&self.pod, &record, address, kubelet)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use machines::{Ended, MachineState, StopMode};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use transports::{Identity, LinkState, Session};
+use transports::{Error, Identity, LinkState, Session};
 
 use super::end::lost;
 use super::{LAST_LINES, Owner};
@@ -20,8 +20,6 @@ use crate::telemetry;
 
 /// How long after a failure a machine is forced off again.
 const FORCE_AGAIN: Duration = Duration::from_secs(5);
-/// How long a guest that has reset itself may be silent without that being a failure.
-const REBOOT_GRACE: Duration = Duration::from_secs(120);
 
 impl Owner {
     /// Handles one thing that happened to the live container.
@@ -109,6 +107,7 @@ impl Owner {
         live.sessions.send_replace(Some(session));
         live.boot_deadline = None;
         live.boot = None;
+        live.boots_anew = false;
         live.rebooting_until = None;
         live.mismatch = None;
         live.patience.reset();
@@ -119,7 +118,7 @@ impl Owner {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
             LinkState::Ready(session) => {
-                let booted = !record.answered || live.rebooting_until.is_some();
+                let booted = !record.answered || live.boots_anew;
                 if !booted {
                     return self.answered(record, session).await;
                 }
@@ -130,7 +129,17 @@ impl Owner {
                 live.settings = Some(Settings::begin(session, asked));
                 Ok(())
             }
-            LinkState::Connecting { .. } | LinkState::Closed => {
+            LinkState::Connecting { ended, .. } => {
+                live.settings = None;
+                live.sessions.send_if_modified(|session| session.take().is_some());
+                // A guest that hangs closes nothing. One that does may be on its way down, to boot anew.
+                if let (Some(Error::Lost(_)), None) = (ended, live.rebooting_until) {
+                    live.rebooting_until = live.reboot_grace.map(|grace| Instant::now() + grace);
+                    self.publish();
+                }
+                Ok(())
+            }
+            LinkState::Closed => {
                 live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
                 Ok(())
@@ -158,7 +167,8 @@ impl Owner {
                 old.close();
             }
             (live.link, live.link_state) = opened.unzip();
-            live.rebooting_until = Some(Instant::now() + REBOOT_GRACE);
+            live.boots_anew = true;
+            live.rebooting_until = live.reboot_grace.map(|grace| Instant::now() + grace);
         }
         self.publish();
         Ok(())

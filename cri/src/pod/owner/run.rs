@@ -112,6 +112,8 @@ impl Owner {
             stop: None,
             gave_up: None,
             resets: 0,
+            boots_anew: false,
+            reboot_grace: facts::reboot_grace(&self.pod.annotations)?,
             rebooting_until: None,
             mismatch: None,
             try_again: None,

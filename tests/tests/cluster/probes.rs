@@ -1,0 +1,112 @@
+//! Probes of guests: exec probes know what a boot is, and those over the network need one that waits for it.
+
+use crate::{BOOT, Fixture, MOMENT};
+
+/// Where a start waits for no guest, so that each boot is a slow one to the kubelet.
+const NODE: &str = "[timeouts]\nstart-wait-seconds = 1";
+/// Where Linux tells which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// The state of a pod's one container.
+const STATUS: &str = ".status.containerStatuses[0]";
+/// One failure is enough. Of what happens to a pod the kubelet tells 25 events at once, so they do not come every second.
+const ALIVE: &str =
+    "livenessProbe: {exec: {command: ['true']}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 1}
+      readinessProbe: {exec: {command: ['true']}, periodSeconds: 3, timeoutSeconds: 5}";
+
+#[test]
+fn an_exec_probe_waits_for_a_boot_and_finds_a_guest_that_hangs() {
+    let Some(fixture) = Fixture::with(NODE) else { return };
+    let image = fixture.image();
+    fixture.cluster.kubectl().apply(&manifest("app", &image, "{}", ALIVE)).unwrap();
+    fixture.wait("app", "condition=Ready");
+    assert_eq!(fixture.of_pod("app", &format!("{STATUS}.restartCount")), "0", "its boot was let be");
+    // People are told what it waited for.
+    let events = ["get", "events", "-o", "jsonpath={.items[*].message}"];
+    fixture.until(MOMENT, &events, |told| told.contains("guest is booting ("));
+
+    let id = fixture.of_pod("app", &format!("{STATUS}.containerID"));
+    let machine = id.split_once("://").unwrap().1.to_owned();
+    fixture.cluster.node().freeze(&machine).unwrap();
+    fixture.wait("app", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
+    let last = |part: &str| fixture.of_pod("app", &format!("{STATUS}.lastState.terminated.{part}"));
+    assert_eq!((last("exitCode").as_str(), last("reason").as_str()), ("137", "Killed"));
+    assert_eq!(
+        last("message"),
+        "the guest had not shut itself down when its grace period was over, and was forced off"
+    );
+    fixture.until(MOMENT, &events, |told| told.contains("failed liveness probe, will be restarted"));
+    fixture.wait("app", "condition=Ready");
+    fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+
+    reboots(&fixture);
+}
+
+/// A guest that boots anew from inside has the time that its pod says.
+fn reboots(fixture: &Fixture) {
+    let pod = |name, grace| {
+        let annotations =
+            format!("{{infranetes.io/on-reset: continue, infranetes.io/reboot-grace-seconds: '{grace}'}}");
+        fixture.cluster.kubectl().apply(&manifest(name, &fixture.image(), &annotations, ALIVE)).unwrap();
+        fixture.wait(name, "condition=Ready");
+    };
+    let reboot = |name| {
+        // Nobody may be left to answer.
+        let _ = fixture.cluster.kubectl().run(&["exec", name, "--", "reboot"]);
+    };
+    pod("patient", 300);
+    let boot_id = ["exec", "patient", "--", "cat", BOOT_ID];
+    let first = fixture.kubectl(&boot_id);
+    reboot("patient");
+    fixture.until(BOOT, &boot_id, |now| !now.is_empty() && now != first);
+    fixture.wait("patient", "condition=Ready");
+    assert_eq!(fixture.of_pod("patient", &format!("{STATUS}.restartCount")), "0", "it was let be");
+    fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+
+    // With none a silent guest is a dead one.
+    pod("hasty", 0);
+    assert_eq!(fixture.of_pod("hasty", &format!("{STATUS}.restartCount")), "0");
+    reboot("hasty");
+    fixture.wait("hasty", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
+    fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+}
+
+#[test]
+fn a_probe_over_the_network_needs_a_startup_probe_for_a_slow_guest() {
+    let Some(fixture) = Fixture::with(NODE) else { return };
+    let image = fixture.image();
+    let page = "{path: /, port: 80}, periodSeconds: 1, failureThreshold";
+    let alive = format!("livenessProbe: {{httpGet: {page}: 1}}");
+    let slow = format!(
+        "startupProbe: {{httpGet: {page}: 300}}
+      {alive}
+      readinessProbe: {{tcpSocket: {{port: 22}}, periodSeconds: 1}}"
+    );
+    fixture.cluster.kubectl().apply(&manifest("slow", &image, "{}", &slow)).unwrap();
+    fixture.wait("slow", "condition=Ready");
+    assert_eq!(fixture.of_pod("slow", &format!("{STATUS}.restartCount")), "0", "its boot was waited for");
+    assert_eq!(fixture.of_pod("slow", &format!("{STATUS}.started")), "true");
+
+    // The kubelet asks the guest itself, which nobody tells that it boots.
+    fixture.cluster.kubectl().apply(&manifest("killed", &image, "{}", &alive)).unwrap();
+    fixture.wait("killed", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
+    fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+}
+
+/// A pod whose one container is its machine, with these annotations and this of its own.
+fn manifest(name: &str, image: &str, annotations: &str, own: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+  annotations: {annotations}
+spec:
+  runtimeClassName: vm
+  terminationGracePeriodSeconds: 3
+  containers:
+    - name: machine
+      image: {image}
+      {own}
+"
+    )
+}
