@@ -63,6 +63,8 @@ impl Kubelet {
             command.arg("--root-dir").arg(&root);
             command.arg("--cert-dir").arg(root.join("pki"));
             command.args(["--hostname-override", NODE, "--node-ip", ADDRESS]);
+            // As the RuntimeClass of VM pods wants its nodes.
+            command.args(["--node-labels", "infranetes.io/vm=true"]);
         })?;
         Ok(Self { process })
     }
@@ -106,6 +108,7 @@ fn configure(node: &Node, groups: &Groups, root: &Path) -> Result<PathBuf> {
         "podLogsDir": node.pod_logs(),
         "volumePluginDir": root.join("volume-plugins"),
         "resolvConf": resolv_conf,
+        "registerWithTaints": [{ "key": "infranetes.io/vm", "value": "true", "effect": "NoSchedule" }],
         "clusterDomain": "cluster.local",
         "clusterDNS": ["10.96.0.10"],
         // Whoever is on the loopback of the node is the node's owner: guests and other machines do not get there.

@@ -9,6 +9,7 @@ mod ends;
 mod failing;
 mod hooks;
 mod life;
+mod place;
 mod probes;
 mod volumes;
 
