@@ -68,6 +68,12 @@ impl Guest {
         assert_eq!(file, "nameserver 192.0.2.53\nsearch svc.example\noptions ndots:3");
     }
 
+    /// What tells it from others: its name, its machine id, its host key.
+    async fn is_known_by(&mut self) -> [String; 3] {
+        let key = self.output(&["sh", "-c", "cat /etc/ssh/ssh_host_ed25519_key.pub"]).await;
+        [self.output(&["hostname"]).await, self.output(&["cat", "/etc/machine-id"]).await, key]
+    }
+
     /// Waits until the container's log has a line with this.
     async fn logs(&mut self, part: &str) {
         self.client.logged(&self.id, &self.log, part).await;
@@ -95,7 +101,7 @@ impl Guest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_image_is_set_up_by_its_seed() {
-    crate::within(300, cloud()).await;
+    crate::within(450, cloud()).await;
 }
 
 async fn cloud() {
@@ -116,6 +122,15 @@ async fn cloud() {
         "/etc/ssh/ssh_host_ed25519_key"
     );
     guest.logs("Started ssh.service").await;
+    let first = guest.is_known_by().await;
+    guest.ends_well().await;
+
+    // Another pod of the same image is another machine in every respect.
+    let mut guest = Guest::boot("cloud", |config| config.hostname = "another".into()).await;
+    let second = guest.is_known_by().await;
+    for (one, other) in first.iter().zip(&second) {
+        assert!(!one.is_empty() && one != other, "{first:?} {second:?}");
+    }
     guest.ends_well().await;
 }
 
