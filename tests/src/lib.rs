@@ -24,6 +24,7 @@ mod place;
 mod process;
 mod registry;
 pub mod specs;
+mod talk;
 
 pub use cluster::{Cluster, Kubectl};
 pub use containerd::Containerd;
@@ -34,3 +35,4 @@ pub use node::{Node, Options};
 pub use place::Place;
 pub use process::Process;
 pub use registry::Registry;
+pub use talk::{Size, TAKE_TERMINAL, Talk};

@@ -15,6 +15,7 @@ use tempfile::NamedTempFile;
 use crate::interrupt;
 use crate::namespace::Namespace;
 use crate::process::{Process, pause};
+use crate::talk::{Size, TAKE_TERMINAL, Talk};
 
 /// How long a call may take that does not say so.
 const CALL: Duration = Duration::from_secs(90);
@@ -74,6 +75,20 @@ impl Kubectl {
         }
         let printed = std::fs::read(printed.path())?;
         Ok(String::from_utf8_lossy(&printed).into_owned())
+    }
+
+    /// Starts a call that goes on, with pipes.
+    pub fn talk(&self, arguments: &[&str]) -> Talk {
+        let mut command = Command::new(&self.script);
+        command.args(arguments);
+        Talk::by_pipes(command)
+    }
+
+    /// Starts a call that goes on, on a terminal of this size.
+    pub fn on_terminal(&self, size: Size, arguments: &[&str]) -> Talk {
+        let mut command = Command::new(TAKE_TERMINAL[0]);
+        command.args(&TAKE_TERMINAL[1..]).arg(&self.script).args(arguments);
+        Talk::on_terminal(size, command)
     }
 
     /// Runs it again and again until what it prints is as wanted, and answers that.

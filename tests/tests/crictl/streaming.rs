@@ -7,10 +7,9 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Node, Options};
+use tests::{Node, Options, TAKE_TERMINAL, Talk};
 
 use crate::program::{Crictl, pause};
-use crate::talk::{TAKE_TERMINAL, Talk};
 use crate::{BOOT, MACHINE, files, pull, text};
 
 /// How long a step may take on a busy machine.
