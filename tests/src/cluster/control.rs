@@ -38,18 +38,7 @@ impl Control {
             // Nothing of it outlives the node.
             command.arg("--unsafe-no-fsync");
         })?;
-        let api = start(node, programs, "kube-apiserver", |command| {
-            command.args(["--etcd-servers", clients, "--bind-address", ADDRESS]);
-            command.args(["--advertise-address", ADDRESS, "--service-cluster-ip-range", SERVICES]);
-            command.arg(format!("--secure-port={API_PORT}"));
-            command.arg("--cert-dir").arg(access.api());
-            command.arg("--token-auth-file").arg(access.tokens());
-            command.args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"]);
-            command.arg("--service-account-issuer=https://kubernetes.default.svc");
-            command.arg("--service-account-signing-key-file").arg(access.signing_key());
-            command.arg("--service-account-key-file").arg(access.signing_key());
-            command.args(["--kubelet-preferred-address-types=Hostname", "--allow-privileged=true"]);
-        })?;
+        let api = start_api(node, programs, access)?;
         Ok(Self { rest: vec![], api, etcd })
     }
 
@@ -58,6 +47,13 @@ impl Control {
         self.api.wait_for("open port", PATIENCE, || node.namespace().listens(API_PORT))?;
         let ready = || kubectl.run(&["get", "--raw=/readyz", "--request-timeout=5s"]).is_ok();
         self.api.wait_for("ready API server", PATIENCE, ready)
+    }
+
+    /// Ends the API server in good order, and starts another one; what asks it does so again.
+    pub(super) fn restart_api(&mut self, node: &Node, programs: &Path, access: &Access) -> Result<()> {
+        self.api.terminate(PATIENCE)?;
+        self.api = start_api(node, programs, access)?;
+        Ok(())
     }
 
     /// Starts what asks the API server.
@@ -82,6 +78,22 @@ impl Control {
     pub(super) fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
         self.rest.iter_mut().chain([&mut self.api, &mut self.etcd])
     }
+}
+
+/// Starts the API server, which waits for etcd.
+fn start_api(node: &Node, programs: &Path, access: &Access) -> Result<Process> {
+    start(node, programs, "kube-apiserver", |command| {
+        command.args(["--etcd-servers", ETCD[0], "--bind-address", ADDRESS]);
+        command.args(["--advertise-address", ADDRESS, "--service-cluster-ip-range", SERVICES]);
+        command.arg(format!("--secure-port={API_PORT}"));
+        command.arg("--cert-dir").arg(access.api());
+        command.arg("--token-auth-file").arg(access.tokens());
+        command.args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"]);
+        command.arg("--service-account-issuer=https://kubernetes.default.svc");
+        command.arg("--service-account-signing-key-file").arg(access.signing_key());
+        command.arg("--service-account-key-file").arg(access.signing_key());
+        command.args(["--kubelet-preferred-address-types=Hostname", "--allow-privileged=true"]);
+    })
 }
 
 /// Starts one of Kubernetes' programs on a node, with these arguments.

@@ -48,6 +48,7 @@ impl Folders {
 #[derive(Debug)]
 pub(super) struct Kubelet {
     process: Process,
+    config: PathBuf,
 }
 
 impl Kubelet {
@@ -57,16 +58,14 @@ impl Kubelet {
         std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
         cover_sysctls(node)?;
         let config = configure(node, groups, &root)?;
-        let process = start(node, programs, "kubelet", |command| {
-            command.arg("--config").arg(config);
-            command.arg("--kubeconfig").arg(access.config(Who::Kubelet));
-            command.arg("--root-dir").arg(&root);
-            command.arg("--cert-dir").arg(root.join("pki"));
-            command.args(["--hostname-override", NODE, "--node-ip", ADDRESS]);
-            // As the RuntimeClass of VM pods wants its nodes.
-            command.args(["--node-labels", "infranetes.io/vm=true"]);
-        })?;
-        Ok(Self { process })
+        let process = run(node, programs, access, &config)?;
+        Ok(Self { process, config })
+    }
+
+    /// Starts another one in its place.
+    pub(super) fn start_again(&mut self, node: &Node, programs: &Path, access: &Access) -> Result<()> {
+        self.process = run(node, programs, access, &self.config)?;
+        Ok(())
     }
 
     /// Waits until its node is Ready.
@@ -80,6 +79,20 @@ impl Kubelet {
     pub(super) fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+/// Runs one with a configuration.
+fn run(node: &Node, programs: &Path, access: &Access, config: &Path) -> Result<Process> {
+    let root = node.kubelet();
+    start(node, programs, "kubelet", |command| {
+        command.arg("--config").arg(config);
+        command.arg("--kubeconfig").arg(access.config(Who::Kubelet));
+        command.arg("--root-dir").arg(&root);
+        command.arg("--cert-dir").arg(root.join("pki"));
+        command.args(["--hostname-override", NODE, "--node-ip", ADDRESS]);
+        // As the RuntimeClass of VM pods wants its nodes.
+        command.args(["--node-labels", "infranetes.io/vm=true"]);
+    })
 }
 
 /// Puts files in the place of the sysctls that it sets.

@@ -53,6 +53,8 @@ pub struct Cluster {
     control: Control,
     kubectl: Kubectl,
     node: Node,
+    programs: PathBuf,
+    access: Access,
     // Both go when nothing is in them any more.
     groups: Groups,
     _folders: kubelet::Folders,
@@ -82,7 +84,8 @@ impl Cluster {
         told("making the RuntimeClass of VM pods, until pods are let in");
         kubectl.run(&["apply", "-f", runtime_class()])?;
         kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
-        Ok(Self { kubelet, control, kubectl, node, groups, _folders: folders })
+        let programs = programs.to_owned();
+        Ok(Self { kubelet, control, kubectl, node, programs, access, groups, _folders: folders })
     }
 
     /// Starts one from the environment that `cargo xtask test` sets; `None` where there is no Kubernetes.
@@ -110,6 +113,27 @@ impl Cluster {
     /// The logs of its programs.
     pub fn logs(&self) -> PathBuf {
         logs(&self.node)
+    }
+
+    /// Ends the daemon as `kill -9` does, and starts it again.
+    pub fn restart_daemon(&mut self) -> Result<()> {
+        self.node.kill_and_restart_daemon()
+    }
+
+    /// Ends the kubelet as `kill -9` does, and starts it again; waits until it has told of its node.
+    pub fn restart_kubelet(&mut self) -> Result<()> {
+        let renewed = ["get", "lease", NODE, "-n", "kube-node-lease", "-o", "jsonpath={.spec.renewTime}"];
+        self.kubelet.process().kill();
+        let before = self.kubectl.run(&renewed)?;
+        self.kubelet.start_again(&self.node, &self.programs, &self.access)?;
+        self.kubectl.until(PATIENCE, &renewed, |now| now != before).context("the kubelet is not back")?;
+        Ok(())
+    }
+
+    /// Ends the API server in good order, and starts it again; waits until it is ready.
+    pub fn restart_api_server(&mut self) -> Result<()> {
+        self.control.restart_api(&self.node, &self.programs, &self.access)?;
+        self.control.wait(&self.node, &self.kubectl)
     }
 
     /// The control groups of pods.

@@ -11,6 +11,7 @@ mod hooks;
 mod life;
 mod place;
 mod probes;
+mod restarts;
 mod volumes;
 
 use std::collections::BTreeSet;
