@@ -11,6 +11,7 @@
 //! Failure paths: spans wait in a bounded queue of the library, beyond which they are dropped. A collector that cannot be
 //! reached costs a warning in the log; nothing waits for it but, for a bounded time, the end of the daemon.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use opentelemetry::propagation::{Extractor, TextMapPropagator};
@@ -43,7 +44,10 @@ pub struct Traces(Option<SdkTracerProvider>);
 /// Opens the log, and the traces where the configuration says where to.
 pub fn open(section: &TracingSection) -> Result<Traces> {
     let filter = EnvFilter::try_from_env("INFRANETES_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    // A file or a journal would keep the colours as characters.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log =
+        tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr).with_filter(filter);
     let provider = section.endpoint.as_deref().map(|endpoint| provider(endpoint, section)).transpose()?;
     let traced = provider.as_ref().map(|provider| {
         let ours = OURS.map(|name| (name, tracing::Level::DEBUG));

@@ -55,6 +55,14 @@ async fn calls_and_pods_are_counted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_a_file_has_no_colours() {
+    let (mut node, client) = crate::bare_node().await;
+    drop(client);
+    let log = node.daemon().printed();
+    assert!(log.contains(" INFO ") && !log.contains('\x1b'), "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn boots_and_sessions_are_counted_and_a_sick_node_says_why() {
     crate::within(180, boots()).await;
 }
