@@ -236,13 +236,20 @@ impl Node {
     }
 }
 
+/// Whether a line only tells that somebody asked how things are, as a kubelet does all the time.
+fn is_question(line: &str) -> bool {
+    ["List", "Status", "ContainerStatus", "PodSandboxStatus", "ImageFsInfo", "ImageStatus", "Version"]
+        .iter()
+        .any(|rpc| line.contains(&format!("cri::service: done rpc=\"{rpc}")))
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if std::thread::panicking()
             && let Some(daemon) = &self.daemon
         {
             let printed = daemon.printed();
-            let tail: Vec<_> = printed.lines().rev().take(60).collect();
+            let tail: Vec<_> = printed.lines().rev().filter(|line| !is_question(line)).take(60).collect();
             let tail: Vec<_> = tail.into_iter().rev().collect();
             let _ = std::io::Write::write_all(
                 &mut std::io::stderr(),
