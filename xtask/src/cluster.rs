@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   setup -> Kubernetes, daemon and guests built -> node -> etcd, API server -> controllers, scheduler, kubelet
-//!     -> what to type is printed -> Ctrl-C -> all of it is removed
+//!     -> kube-proxy, CoreDNS, metrics-server -> what to type is printed -> Ctrl-C -> all of it is removed
 //! ```
 //!
 //! Happy path: the cluster is made as the tests make theirs, and stays until Ctrl-C. Failure paths: without a Go that could
@@ -22,7 +22,7 @@ use crate::{demo, node, registry, run, setup, tree};
 #[derive(clap::Args)]
 #[command(
     after_help = "The node of the cluster is one as `cargo xtask node` makes it: a network namespace, a registry with the \
-sample images,\nand the daemon, which is the kubelet's only runtime. It stays until Ctrl-C. The first run builds Kubernetes by \
+sample images,\nand the daemon, which is the kubelet's only runtime. Services, their names and `kubectl top` work. It stays until Ctrl-C. The first run builds Kubernetes by \
 Go,\nwhich takes minutes.
 
 Examples:
@@ -104,7 +104,14 @@ fn tell(cluster: &Cluster, guests: &[&str], took: f64) -> Result<()> {
     say(&format!("  export PATH={}:$PATH", folder.display()));
     say(&format!("  kubectl apply -f {}", pod.display()));
     say("  kubectl wait --for=condition=Ready pod/app --timeout=300s");
-    say("  kubectl get pods -o wide; kubectl logs app; kubectl exec app -- uname -a; kubectl delete pod app");
+    say("  kubectl get pods -o wide; kubectl logs app; kubectl exec app -- uname -a; kubectl top pod app");
+    say("\nA Service, by its address and its name:\n");
+    say("  kubectl expose pod app --port=80");
+    say(&format!(
+        "  nsenter --net={} -- curl http://$(kubectl get service app -o 'jsonpath={{.spec.clusterIP}}')/",
+        node.namespace().path().display()
+    ));
+    say("  kubectl exec app -- busybox wget -qO- http://app.default.svc.cluster.local/");
     say("\nCtrl-C ends the cluster.");
     Ok(())
 }
@@ -116,6 +123,8 @@ fn manifest(image: &str) -> String {
 kind: Pod
 metadata:
   name: app
+  labels:
+    app: app
 spec:
   runtimeClassName: vm
   containers:

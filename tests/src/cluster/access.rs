@@ -4,6 +4,7 @@
 //!  access/tokens.csv          what the API server compares tokens with
 //!  access/WHO.kubeconfig      where it is, what it is trusted by, and the token of one of them
 //!  access/service-accounts    the key that tokens of service accounts are signed with
+//!  access/aggregator.crt      what the API server shows to servers of further APIs, in whose name it asks for others
 //!  api/apiserver.crt          the API server's certificate, which it makes itself
 //! ```
 //!
@@ -22,6 +23,7 @@ use rand::Rng;
 use rand::distr::Alphanumeric;
 use serde_json::json;
 
+use super::aggregator::Aggregator;
 use super::control::API_PORT;
 use super::{ADDRESS, NODE};
 use crate::namespace::run;
@@ -36,10 +38,21 @@ pub(super) enum Who {
     Controllers,
     Scheduler,
     Kubelet,
+    Proxy,
+    Dns,
+    Metrics,
 }
 
 impl Who {
-    const ALL: [Self; 4] = [Self::Admin, Self::Controllers, Self::Scheduler, Self::Kubelet];
+    const ALL: [Self; 7] = [
+        Self::Admin,
+        Self::Controllers,
+        Self::Scheduler,
+        Self::Kubelet,
+        Self::Proxy,
+        Self::Dns,
+        Self::Metrics,
+    ];
 
     /// Its name as a user, and its group if it has one.
     fn user(self) -> (String, &'static str) {
@@ -48,6 +61,9 @@ impl Who {
             Self::Controllers => ("system:kube-controller-manager".to_owned(), ""),
             Self::Scheduler => ("system:kube-scheduler".to_owned(), ""),
             Self::Kubelet => (format!("system:node:{NODE}"), "system:nodes"),
+            Self::Proxy => ("system:kube-proxy".to_owned(), ""),
+            Self::Dns => ("system:coredns".to_owned(), ""),
+            Self::Metrics => ("system:metrics-server".to_owned(), ""),
         }
     }
 
@@ -57,6 +73,9 @@ impl Who {
             Self::Controllers => "controllers.kubeconfig",
             Self::Scheduler => "scheduler.kubeconfig",
             Self::Kubelet => "kubelet.kubeconfig",
+            Self::Proxy => "proxy.kubeconfig",
+            Self::Dns => "dns.kubeconfig",
+            Self::Metrics => "metrics.kubeconfig",
         }
     }
 }
@@ -65,17 +84,18 @@ impl Who {
 #[derive(Debug)]
 pub(super) struct Access {
     dir: PathBuf,
+    aggregator: Aggregator,
 }
 
 impl Access {
     /// Makes all of it below a directory.
     pub(super) fn make(dir: &Path) -> Result<Self> {
-        let access = Self { dir: dir.to_owned() };
         let folder = dir.join("access");
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
+        let access = Self { dir: dir.to_owned(), aggregator: Aggregator::make(&folder)? };
         let mut tokens = String::new();
         for who in Who::ALL {
             let token: String = rand::rng().sample_iter(Alphanumeric).take(LENGTH).map(char::from).collect();
@@ -103,6 +123,11 @@ impl Access {
     /// What tokens of service accounts are signed with.
     pub(super) fn signing_key(&self) -> PathBuf {
         self.dir.join("access/service-accounts")
+    }
+
+    /// Who the API server is to servers of further APIs.
+    pub(super) fn aggregator(&self) -> &Aggregator {
+        &self.aggregator
     }
 
     /// Where the API server puts its certificate.
@@ -159,7 +184,8 @@ mod tests {
         }
         for file in std::fs::read_dir(dir.path().join("access")).unwrap().map(Result::unwrap) {
             let mode = file.metadata().unwrap().permissions().mode() & 0o777;
-            assert!(mode == 0o600 || file.file_name() == "service-accounts.pub", "{file:?}: {mode:o}");
+            let public = ["service-accounts.pub", "aggregator.crt"].map(Into::into);
+            assert!(mode == 0o600 || public.contains(&file.file_name()), "{file:?}: {mode:o}");
         }
     }
 }

@@ -93,6 +93,7 @@ fn start_api(node: &Node, programs: &Path, access: &Access) -> Result<Process> {
         command.arg("--service-account-signing-key-file").arg(access.signing_key());
         command.arg("--service-account-key-file").arg(access.signing_key());
         command.args(["--kubelet-preferred-address-types=Hostname", "--allow-privileged=true"]);
+        access.aggregator().show(command);
     })
 }
 

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::access::{Access, Who};
 use super::control::start;
 use super::groups::Groups;
+use super::services::{DNS, DOMAIN};
 use super::{ADDRESS, Kubectl, NODE, PATIENCE};
 use crate::hidden::Hidden;
 use crate::namespace::Namespace;
@@ -122,8 +123,8 @@ fn configure(node: &Node, groups: &Groups, root: &Path) -> Result<PathBuf> {
         "volumePluginDir": root.join("volume-plugins"),
         "resolvConf": resolv_conf,
         "registerWithTaints": [{ "key": "infranetes.io/vm", "value": "true", "effect": "NoSchedule" }],
-        "clusterDomain": "cluster.local",
-        "clusterDNS": ["10.96.0.10"],
+        "clusterDomain": DOMAIN,
+        "clusterDNS": [DNS],
         // Whoever is on the loopback of the node is the node's owner: guests and other machines do not get there.
         "address": "127.0.0.1",
         "authentication": { "anonymous": { "enabled": true }, "webhook": { "enabled": false } },

@@ -2,22 +2,22 @@
 //!
 //! ```text
 //!  start: node -> access (tokens, keys) -> etcd -> API server -> controllers, scheduler -> kubelet -> the node is Ready
-//!           -> the RuntimeClass of VM pods
-//!  drop:  kubelet -> scheduler, controllers, API server, etcd -> node (machines, daemon, namespaces, files)
+//!           -> kube-proxy, CoreDNS, metrics-server -> Services are served
+//!  drop:  the same backwards: kubelet -> ... -> etcd -> node (machines, daemon, namespaces, files)
 //!           -> control groups -> folders of the machine
 //! ```
 //!
 //! Happy path: everything runs in the namespace of the [`Node`] and writes into its directory; people and tests talk to it
 //! with [`Kubectl`]. Failure paths: a program that ends, or does not answer in time, ends the start with what it has printed.
 //! However it ends, and also when pods are left, all of it is removed.
-//!
-//! There is no DNS server and nothing that serves the addresses of Services yet.
 
 mod access;
+mod aggregator;
 mod control;
 mod groups;
 mod kubectl;
 mod kubelet;
+mod services;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -34,6 +34,7 @@ use access::{Access, Who};
 use control::Control;
 use groups::Groups;
 use kubelet::Kubelet;
+use services::Services;
 
 pub use kubectl::Kubectl;
 
@@ -49,6 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// A running cluster. Dropping it ends and removes all of it.
 #[derive(Debug)]
 pub struct Cluster {
+    services: Services,
     kubelet: Kubelet,
     control: Control,
     kubectl: Kubectl,
@@ -80,12 +82,14 @@ impl Cluster {
         told("starting controllers, scheduler and kubelet, until the node is Ready");
         control.start_rest(&node, programs, &access)?;
         let mut kubelet = Kubelet::start(&node, programs, &access, &groups)?;
+        kubectl.run(&["apply", "-f", runtime_class(), "-f", Services::manifest()])?;
         kubelet.wait(&kubectl)?;
-        told("making the RuntimeClass of VM pods, until pods are let in");
-        kubectl.run(&["apply", "-f", runtime_class()])?;
+        told("starting kube-proxy, CoreDNS and metrics-server, until pods are let in");
+        let mut services = Services::start(&node, programs, &access)?;
+        services.wait(&node, &kubectl)?;
         kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
         let programs = programs.to_owned();
-        Ok(Self { kubelet, control, kubectl, node, programs, access, groups, _folders: folders })
+        Ok(Self { services, kubelet, control, kubectl, node, programs, access, groups, _folders: folders })
     }
 
     /// Starts one from the environment that `cargo xtask test` sets; `None` where there is no Kubernetes.
@@ -161,6 +165,7 @@ impl Cluster {
             return Some(("infranetes".to_owned(), self.node.daemon().printed()));
         }
         let processes = self.control.processes().chain([self.kubelet.process()]);
+        let processes = processes.chain(self.services.processes());
         let mut ended = processes.filter_map(|process| (!process.runs()).then_some(process));
         ended.next().map(|process| (process.name().to_owned(), process.printed()))
     }
@@ -182,5 +187,7 @@ fn address(namespace: &Namespace) -> Result<()> {
         .context("cannot make the node's interface")?;
     run(namespace.command("ip").args(["address", "add", &format!("{ADDRESS}/32"), "dev", "node"]))?;
     run(namespace.command("ip").args(["link", "set", "node", "up"]))?;
+    // Nothing is there; but a packet to a Service needs a way before kube-proxy's rules give it another one.
+    run(namespace.command("ip").args(["route", "add", SERVICES, "dev", "node", "src", ADDRESS]))?;
     Ok(())
 }

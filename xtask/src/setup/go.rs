@@ -1,7 +1,7 @@
 //! Programs written in Go, built from modules of our own where Go is present.
 //!
 //! ```text
-//!   go/MODULE/{go.mod,go.sum,main.go} -> go build -> tools/NAME-HASH
+//!   go/MODULE/{go.mod,go.sum,...main.go} -> go build -> tools/NAME-HASH
 //! ```
 //!
 //! Happy path: they are in the cache, by what the module's files say. Failure paths: no Go that is new enough is no error
@@ -65,7 +65,16 @@ const KUBERNETES: Module = Module {
     title: "Kubernetes",
     version: &["k8s.io/component-base/version.gitVersion", "k8s.io/client-go/pkg/version.gitVersion"],
     tags: "",
-    names: &["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet"],
+    names: &[
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-proxy",
+        "kube-scheduler",
+        "kubectl",
+        "kubelet",
+        "metrics-server",
+    ],
 };
 
 /// A program that is built: how `go` is asked for it, its package, and its name.
@@ -110,11 +119,14 @@ pub(super) fn containerd() -> Result<Option<PathBuf>> {
     build("containerd", &CONTAINERD, &PROGRAMS)
 }
 
-/// The folder with etcd, kubectl and the programs of Kubernetes of the version that the module names; `None` without a Go that
-/// is new enough.
+/// The folder with etcd, kubectl, the programs of Kubernetes, metrics-server and `CoreDNS` of the versions that the module names;
+/// `None` without a Go that is new enough.
 pub(super) fn kubernetes() -> Result<Option<PathBuf>> {
-    const ALL: Program = Program { verb: &["build"], package: ".", name: "kubernetes" };
-    build("kubernetes", &KUBERNETES, &[ALL])
+    const PROGRAMS: [Program; 2] = [
+        Program { verb: &["build"], package: ".", name: "kubernetes" },
+        Program { verb: &["build"], package: "./dns", name: "coredns" },
+    ];
+    build("kubernetes", &KUBERNETES, &PROGRAMS)
 }
 
 /// The folder with programs of a module, built once.
@@ -129,8 +141,9 @@ fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<Pat
     let version = required(&requirements, module.required)
         .with_context(|| format!("{} names no version of {}", place.display(), module.title))?;
     let mut key = Key::new().add(&requirements).add(read("go.sum")?);
-    if place.join("main.go").exists() {
-        key = key.add(read("main.go")?);
+    // What is a package of the module itself.
+    for program in programs.iter().filter(|program| program.package.starts_with('.')) {
+        key = key.add(read(&format!("{}/main.go", program.package))?);
     }
     let mut linked = "-s -w".to_owned();
     for variable in module.version {
