@@ -61,6 +61,8 @@ impl Control {
         let controllers = start(node, programs, "kube-controller-manager", |command| {
             command.arg("--kubeconfig").arg(access.config(Who::Controllers));
             command.args(["--leader-elect=false", "--bind-address=127.0.0.1"]);
+            // How often it looks whether load asks for more pods.
+            command.arg("--horizontal-pod-autoscaler-sync-period=5s");
             command.arg("--use-service-account-credentials=true");
             command.arg("--service-account-private-key-file").arg(access.signing_key());
             command.arg("--root-ca-file").arg(access.authority());

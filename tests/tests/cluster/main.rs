@@ -13,6 +13,7 @@ mod life;
 mod place;
 mod probes;
 mod restarts;
+mod load;
 mod volumes;
 
 use std::collections::BTreeSet;
@@ -74,6 +75,14 @@ impl Fixture {
         let waited =
             self.cluster.kubectl().run_within(BOOT + MOMENT, &["wait", &what, "pod", pod, &patience]);
         waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pod", pod])));
+    }
+
+    /// Waits until all pods of a workload are ready.
+    fn rolled_out(&self, workload: &str) {
+        let patience = format!("--timeout={}s", BOOT.as_secs());
+        let status = ["rollout", "status", workload, &patience];
+        let waited = self.cluster.kubectl().run_within(BOOT + MOMENT, &status);
+        waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pods"])));
     }
 
     /// A part of a pod, by its JSON path.
