@@ -14,6 +14,7 @@ mod place;
 mod probes;
 mod restarts;
 mod load;
+mod services;
 mod volumes;
 
 use std::collections::BTreeSet;
