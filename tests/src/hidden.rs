@@ -10,7 +10,7 @@ use crate::namespace::Namespace;
 /// A folder of the machine that a namespace has one of its own in the place of. One that the machine did not have is removed
 /// when this is dropped, unless somebody else's stands on it by then: a removal would take that mount away.
 #[derive(Debug)]
-pub(crate) struct Hidden {
+pub struct Hidden {
     folder: PathBuf,
     lock: File,
     made: bool,
@@ -18,7 +18,7 @@ pub(crate) struct Hidden {
 
 impl Hidden {
     /// Gives the namespace an empty folder of its own.
-    pub(crate) fn hide(folder: &str, namespace: &Namespace) -> Result<Self> {
+    pub fn hide(folder: &str, namespace: &Namespace) -> Result<Self> {
         let folder = PathBuf::from(folder);
         let made = !folder.exists();
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -29,6 +29,7 @@ mod talk;
 pub use cluster::{Cluster, Kubectl};
 pub use containerd::Containerd;
 pub use daemon::Daemon;
+pub use hidden::Hidden;
 pub use inventory::Inventory;
 pub use namespace::Namespace;
 pub use node::{Node, Options};

@@ -8,12 +8,13 @@
 mod api;
 mod ends;
 mod failing;
+mod guide;
 mod hooks;
 mod life;
+mod load;
 mod place;
 mod probes;
 mod restarts;
-mod load;
 mod services;
 mod volumes;
 
