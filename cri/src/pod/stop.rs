@@ -61,7 +61,9 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>, stop_by: Option<i64>
         (Some(GaveUp::LoginRefused(why)), ..) => (
             126,
             "GuestLoginRefused",
-            format!("the guest refused the login: {why}; correct the image's `user` and `credential`"),
+            format!(
+                "the guest refused the login: {why}; correct the image's `user` and `credential`, or the pod's Secret"
+            ),
         ),
         (Some(GaveUp::Unfit(why)), ..) => (128, START_ERROR, why.clone()),
         (None, Cause::PoweredOff, Some(left @ 0..)) => (
