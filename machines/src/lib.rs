@@ -80,6 +80,8 @@ pub enum Cause {
     Panicked,
     /// It was forced off through [`Provider::stop`].
     Forced,
+    /// The node's kernel killed its process, for its cgroup, or one above it, had no memory left.
+    OutOfMemory,
     /// Its process ended without a word from the guest (killed, crashed, or the node restarted).
     Lost,
 }

@@ -10,6 +10,7 @@
 //! | it answered and refused the login | 126 | `GuestLoginRefused` |
 //! | it could not be given what the pod asks for (a sysctl) | 128 | `StartError` |
 //! | the grace period was over and it was forced off | 137 | `Killed` |
+//! | the node's kernel killed its process for want of memory | 137 | `OOMKilled` |
 //! | its process ended without a word | 255 | `MachineLost` |
 //! | it could not be started at all | 128 | `StartError` |
 //!
@@ -83,6 +84,7 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>, stop_by: Option<i64>
         (None, Cause::Reset, _) => (1, "GuestReset", ended.message.clone()),
         (None, Cause::Panicked, _) => (134, "GuestPanic", ended.message.clone()),
         (None, Cause::Forced, _) => (137, "Killed", ended.message.clone()),
+        (None, Cause::OutOfMemory, _) => (137, "OOMKilled", ended.message.clone()),
         (None, Cause::Lost, _) => (255, "MachineLost", ended.message.clone()),
     };
     ExitRecord { code, reason: reason.to_owned(), message, at }

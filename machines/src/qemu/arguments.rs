@@ -37,7 +37,8 @@ impl Execution {
     pub(crate) fn arguments(self) -> [&'static str; 4] {
         match self {
             Self::Kvm => ["-accel", "kvm", "-cpu", "host"],
-            Self::Tcg => ["-accel", "tcg,thread=multi", "-cpu", "max"],
+            // What is translated is kept in 96 MiB, or it would grow to a GiB beside the guest's memory, which no pod has room for.
+            Self::Tcg => ["-accel", "tcg,thread=multi,tb-size=96", "-cpu", "max"],
         }
     }
 }

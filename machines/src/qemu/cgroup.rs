@@ -110,6 +110,21 @@ pub(crate) fn bound_cpu(groups: &[PathBuf], id: &MachineId, milli: Option<u64>) 
     Ok(bounded)
 }
 
+/// Whether the kernel has killed something in a machine's own groups for want of memory.
+pub(crate) fn ran_out_of_memory(groups: &[PathBuf], id: &MachineId) -> bool {
+    let own = format!("infranetes-{id}");
+    let files = groups
+        .iter()
+        .filter(|path| path.ends_with(&own))
+        .flat_map(|group| ["memory.events", "memory.oom_control"].map(|name| group.join(name)));
+    files.filter_map(|file| fs::read_to_string(file).ok()).any(|text| kills(&text) > 0)
+}
+
+/// How many processes were killed, as a memory group of either version tells.
+fn kills(text: &str) -> u64 {
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.parse().ok()).unwrap_or(0)
+}
+
 /// Removes groups, the last first. One that has gone or is in use by somebody else is left alone.
 pub(crate) fn remove(groups: &[PathBuf], id: &MachineId) -> Result<()> {
     let own = format!("infranetes-{id}");
@@ -184,6 +199,13 @@ mod tests {
                 ("/sys/fs/cgroup/unified", false)
             ]
         );
+    }
+
+    #[test]
+    fn kills_are_counted_in_both_versions() {
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
+        assert_eq!(kills("low 0\nhigh 0\nmax 31\noom 1\noom_kill 1\noom_group_kill 0\n"), 1);
+        assert_eq!(kills("oom_kill_disable 0\nunder_oom 0\n"), 0);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::directory::{Directory, ended_now};
 use super::process::{self, Process};
-use super::watcher::{Attached, Watcher};
+use super::watcher::{Attached, Watcher, cause_of_loss, words};
 use super::{Machine, Qemu};
 use crate::{Cause, Ended, MachineState, Result};
 
@@ -89,8 +89,14 @@ impl Qemu {
         let state = match (found.ended, found.ran) {
             (Some(ended), _) => MachineState::Ended(ended),
             (None, true) => {
-                let lost = "its process ended while no daemon ran, without a word from the guest";
-                let ended = seen.unwrap_or_else(|| ended_now(Cause::Lost, lost));
+                let ended = match (seen, cause_of_loss(directory).await) {
+                    (Some(seen), _) => seen,
+                    (None, Cause::Lost) => ended_now(
+                        Cause::Lost,
+                        "its process ended while no daemon ran, without a word from the guest",
+                    ),
+                    (None, cause) => ended_now(cause, words(cause)),
+                };
                 MachineState::Ended(directory.record_end(ended).await)
             }
             (None, false) => MachineState::Defined,

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::bound;
+use super::cgroup;
 use super::directory::{Directory, ended_now};
 use super::meter::Meter;
 use super::process::{Process, last_words};
@@ -216,17 +217,25 @@ async fn until_end(
                     continue;
                 }
                 end_process(directory, qmp, process).await;
+                let cause = cause_of_loss(directory).await;
                 let said = directory.work(|directory| Ok(last_words(&directory.file("qemu.log")))).await;
                 let said = said.unwrap_or_default();
-                let mut message = words(Cause::Lost).to_owned();
+                let mut message = words(cause).to_owned();
                 if !said.is_empty() {
                     message.push_str("; QEMU said: ");
                     message.push_str(&said);
                 }
-                return directory.record_end(ended_now(Cause::Lost, message)).await;
+                return directory.record_end(ended_now(cause, message)).await;
             }
         }
     }
+}
+
+/// Why a process ended without a word.
+pub(crate) async fn cause_of_loss(directory: &Directory) -> Cause {
+    let record = directory.work(Directory::run_record).await;
+    let groups = record.ok().flatten().map(|record| record.cgroups).unwrap_or_default();
+    if cgroup::ran_out_of_memory(&groups, directory.id()) { Cause::OutOfMemory } else { Cause::Lost }
 }
 
 /// Ends a process that may have ended already. One that cannot be ended is found again by the next call.
@@ -251,12 +260,16 @@ pub(crate) async fn kill_process(directory: &Directory, process: &Process, patie
     Err(directory.failure(format!("its process {} does not end though it was killed", process.record.pid)))
 }
 
-fn words(cause: Cause) -> &'static str {
+pub(crate) fn words(cause: Cause) -> &'static str {
     match cause {
         Cause::PoweredOff => "the guest powered itself off",
         Cause::Reset => "the guest reset itself",
         Cause::Panicked => "the guest's kernel reported a panic",
         Cause::Forced => "it was forced off",
+        Cause::OutOfMemory => {
+            "the node's kernel killed it, for its pod had no memory left: the guest's memory and what QEMU itself needs are \
+             more than the pod's limit and the overhead of its RuntimeClass"
+        }
         Cause::Lost => "its process ended without a word from the guest",
     }
 }

@@ -51,6 +51,44 @@ fn replicas_have_nodes_of_their_own_kind_and_sizes_and_names_of_their_own() {
     fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
 }
 
+#[test]
+fn a_machine_that_its_pod_has_no_room_for_says_so() {
+    let Some(fixture) = Fixture::new() else { return };
+    fixture.cluster.kubectl().apply(&narrow(&fixture.image())).unwrap();
+    let ended = ["get", "pod", "narrow", "-o", "jsonpath={.status.containerStatuses[0].state.terminated}"];
+    let told = fixture.until(BOOT, &ended, |told| !told.is_empty());
+    for word in ["OOMKilled", "137", "no memory left", "overhead"] {
+        assert!(told.contains(word), "{told}");
+    }
+    fixture.kubectl(&["delete", "pod", "narrow", "--timeout=80s"]);
+    fixture.nothing_left();
+}
+
+/// A machine of a `RuntimeClass` that counts nothing for QEMU itself.
+fn narrow(image: &str) -> String {
+    format!(
+        "apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata:
+  name: bare
+handler: vm
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: narrow
+spec:
+  runtimeClassName: bare
+  restartPolicy: Never
+  tolerations: [{{ key: infranetes.io/vm, operator: Exists }}]
+  containers:
+    - name: machine
+      image: {image}
+      resources: {{ limits: {{ cpu: 1, memory: 96Mi }} }}
+"
+    )
+}
+
 /// The most memory that a control group may have.
 fn limit(group: &std::path::Path) -> Option<u64> {
     let files = ["memory.max", "memory.limit_in_bytes"].map(|name| std::fs::read_to_string(group.join(name)));
