@@ -10,6 +10,7 @@ mod ends;
 mod failing;
 mod guide;
 mod hooks;
+mod kubectl;
 mod life;
 mod load;
 mod place;
@@ -85,6 +86,13 @@ impl Fixture {
         let status = ["rollout", "status", workload, &patience];
         let waited = self.cluster.kubectl().run_within(BOOT + MOMENT, &status);
         waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pods"])));
+    }
+
+    /// What a web server answers to the node, or why it does not.
+    fn page(&self, address: &str) -> String {
+        let mut command = self.cluster.node().namespace().command("busybox");
+        let page = command.args(["wget", "-q", "-O", "-", "-T", "20", address]).output().unwrap();
+        String::from_utf8_lossy(if page.status.success() { &page.stdout } else { &page.stderr }).into_owned()
     }
 
     /// A part of a pod, by its JSON path.
