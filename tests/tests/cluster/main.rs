@@ -16,6 +16,7 @@ mod load;
 mod place;
 mod probes;
 mod restarts;
+mod rollout;
 mod services;
 mod volumes;
 
@@ -95,6 +96,16 @@ impl Fixture {
         String::from_utf8_lossy(if page.status.success() { &page.stdout } else { &page.stderr }).into_owned()
     }
 
+    /// Applies a folder of manifests that are as people have them, but for their images and the runtime class.
+    fn applies(&self, manifests: &str) {
+        self.kubectl(&["apply", "-k", &folder(manifests)]);
+    }
+
+    /// Deletes them, and waits until their pods are gone.
+    fn deletes(&self, manifests: &str) {
+        self.kubectl(&["delete", "--cascade=foreground", "--timeout=80s", "-k", &folder(manifests)]);
+    }
+
     /// A part of a pod, by its JSON path.
     fn of_pod(&self, name: &str, path: &str) -> String {
         self.kubectl(&["get", "pod", name, "-o", &format!("jsonpath={{{path}}}")])
@@ -111,4 +122,9 @@ impl Fixture {
         let left = self.cluster.wait_until_clean(&self.before, SWEEP).unwrap();
         assert_eq!(left, BTreeSet::new(), "left on the node");
     }
+}
+
+/// Where the manifests of this name are.
+fn folder(manifests: &str) -> String {
+    format!("{}/manifests/{manifests}", env!("CARGO_MANIFEST_DIR"))
 }
