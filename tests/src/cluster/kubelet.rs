@@ -82,6 +82,11 @@ impl Kubelet {
     }
 }
 
+/// The folder of manifests whose pods it runs without being told by anybody.
+pub(super) fn static_pods(node: &Node) -> PathBuf {
+    node.dir().join("static-pods")
+}
+
 /// Runs one with a configuration.
 fn run(node: &Node, programs: &Path, access: &Access, config: &Path) -> Result<Process> {
     let root = node.kubelet();
@@ -115,11 +120,14 @@ fn cover_sysctls(node: &Node) -> Result<()> {
 fn configure(node: &Node, groups: &Groups, root: &Path) -> Result<PathBuf> {
     let resolv_conf = root.join("resolv.conf");
     std::fs::write(&resolv_conf, "nameserver 127.0.0.1\n")?;
+    let static_pods = static_pods(node);
+    std::fs::create_dir_all(&static_pods)?;
     let config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": format!("unix://{}", node.socket().display()),
         "podLogsDir": node.pod_logs(),
+        "staticPodPath": static_pods,
         "volumePluginDir": root.join("volume-plugins"),
         "resolvConf": resolv_conf,
         "registerWithTaints": [{ "key": "infranetes.io/vm", "value": "true", "effect": "NoSchedule" }],

@@ -119,6 +119,11 @@ impl Cluster {
         logs(&self.node)
     }
 
+    /// The folder of manifests whose pods the kubelet runs by itself.
+    pub fn static_pods(&self) -> PathBuf {
+        kubelet::static_pods(&self.node)
+    }
+
     /// Ends the daemon as `kill -9` does, and starts it again.
     pub fn restart_daemon(&mut self) -> Result<()> {
         self.node.kill_and_restart_daemon()

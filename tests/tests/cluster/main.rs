@@ -18,6 +18,7 @@ mod probes;
 mod restarts;
 mod rollout;
 mod services;
+mod sets;
 mod volumes;
 
 use std::collections::BTreeSet;
