@@ -10,6 +10,7 @@ mod ends;
 mod failing;
 mod guide;
 mod hooks;
+mod jobs;
 mod kubectl;
 mod life;
 mod load;
@@ -76,10 +77,14 @@ impl Fixture {
 
     /// Waits until a pod is as its guest makes it.
     fn wait(&self, pod: &str, what: &str) {
+        self.wait_for(&format!("pod/{pod}"), what);
+    }
+
+    /// Waits until something is as guests make it.
+    fn wait_for(&self, object: &str, what: &str) {
         let (what, patience) = (format!("--for={what}"), format!("--timeout={}s", BOOT.as_secs()));
-        let waited =
-            self.cluster.kubectl().run_within(BOOT + MOMENT, &["wait", &what, "pod", pod, &patience]);
-        waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pod", pod])));
+        let waited = self.cluster.kubectl().run_within(BOOT + MOMENT, &["wait", &what, object, &patience]);
+        waited.unwrap_or_else(|error| panic!("{error:#}\n{}", self.kubectl(&["describe", "pods"])));
     }
 
     /// Waits until all pods of a workload are ready.
