@@ -30,7 +30,10 @@ fn machine(fixture: &Fixture, image: &str) {
     exec("touch /root/kept && sync && touch /run/sick");
 
     fixture.wait("machine", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
-    let last = |part: &str| fixture.of_pod("machine", &format!("{STATUS}.lastState.terminated.{part}"));
+    let last = |part: &str| {
+        let asked = format!("jsonpath={{{STATUS}.lastState.terminated.{part}}}");
+        fixture.until(MOMENT, &["get", "pod", "machine", "-o", &asked], |told| !told.is_empty())
+    };
     let message = last("message");
     assert_eq!((last("exitCode").as_str(), last("reason").as_str()), ("0", "Completed"), "{message}");
     assert!(message.starts_with("the guest shut itself down when it was asked to, "), "{message}");

@@ -112,7 +112,7 @@ spec:
       containers:
         - name: machine
           image: {image}
-          resources: {{ limits: {{ cpu: 1100m, memory: 192Mi }} }}
+          resources: {{ limits: {{ cpu: 1100m, memory: 192Mi }}, requests: {{ cpu: 100m }} }}
           readinessProbe: {{ exec: {{ command: ['true'] }}, periodSeconds: 1, timeoutSeconds: 5 }}
 ---
 apiVersion: v1

@@ -28,7 +28,10 @@ fn an_exec_probe_waits_for_a_boot_and_finds_a_guest_that_hangs() {
     let machine = id.split_once("://").unwrap().1.to_owned();
     fixture.cluster.node().freeze(&machine).unwrap();
     fixture.wait("app", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
-    let last = |part: &str| fixture.of_pod("app", &format!("{STATUS}.lastState.terminated.{part}"));
+    let last = |part: &str| {
+        let asked = format!("jsonpath={{{STATUS}.lastState.terminated.{part}}}");
+        fixture.until(MOMENT, &["get", "pod", "app", "-o", &asked], |told| !told.is_empty())
+    };
     assert_eq!((last("exitCode").as_str(), last("reason").as_str()), ("137", "Killed"));
     assert_eq!(
         last("message"),
