@@ -79,6 +79,11 @@ pub struct Login {
 }
 
 impl Target {
+    /// Whether somebody keeps its credentials who may change them.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.credentials.iter().any(|credential| matches!(credential, Credential::Kept(_)))
+    }
+
     /// The target with what its kept credentials are now.
     pub(crate) async fn as_of_now(&self) -> Result<Self> {
         let mut target = Self { credentials: Vec::new(), ..self.clone() };

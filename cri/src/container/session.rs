@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use transports::{Command, Link, Session, Stdin};
 
 use crate::error::{Error, Result};
@@ -21,20 +22,22 @@ pub(crate) async fn session(
     timeout: Option<Duration>,
 ) -> Result<Arc<dyn Session>> {
     let record = &container.record;
-    let Some(link) = container.link.as_ref().filter(|_| container.is_live()) else {
+    let way = container.link.as_ref().zip(container.sessions.clone()).filter(|_| container.is_live());
+    let Some((link, mut sessions)) = way else {
         return Err(Error::Conflict(format!(
             "container {} does not run ({:?}), so nothing can be run in it",
             record.id, record.phase
         )));
     };
-    match (link.session(), container.answered, timeout) {
-        (Ok(session), ..) => Ok(session),
-        (Err(error), false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({error})"))),
-        (Err(error), true, Some(_)) if container.is_rebooting() => {
-            Err(Error::Unavailable(format!("guest is rebooting ({error})")))
+    let ready = sessions.borrow_and_update().clone();
+    match (ready, container.answered, timeout) {
+        (Some(session), ..) => Ok(session),
+        (None, false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({})", seen(link)))),
+        (None, true, Some(_)) if container.is_rebooting() => {
+            Err(Error::Unavailable(format!("guest is rebooting ({})", seen(link))))
         }
-        (Err(_), false, None) => wait(link, container.boot_time_left(), "has not booted").await,
-        (Err(_), true, timeout) => wait(link, timeout.unwrap_or(SILENCE), "is still silent").await,
+        (None, false, None) => wait(link, sessions, container.boot_time_left(), "has not booted").await,
+        (None, true, timeout) => wait(link, sessions, timeout.unwrap_or(SILENCE), "is still silent").await,
     }
 }
 
@@ -61,12 +64,28 @@ pub(crate) fn inside(container: &ContainerView, argv: Vec<String>, stdin: Stdin)
     }
 }
 
-async fn wait(link: &Link, patience: Duration, what: &str) -> Result<Arc<dyn Session>> {
-    let seen = link.ready(tokio::time::Instant::now() + patience).await;
-    seen.map_err(|error| match error {
-        transports::Error::Unreachable(seen) | transports::Error::WrongIdentity(seen) => {
-            Error::TimedOut(format!("the guest {what} after {} s; last seen: {seen}", patience.as_secs()))
-        }
-        other => other.into(),
-    })
+/// Waits for a guest that has what its pod asks for: a command before that would not find its files.
+async fn wait(
+    link: &Link,
+    mut sessions: watch::Receiver<Option<Arc<dyn Session>>>,
+    patience: Duration,
+    what: &str,
+) -> Result<Arc<dyn Session>> {
+    match tokio::time::timeout(patience, sessions.wait_for(Option::is_some)).await {
+        Ok(Ok(session)) => session.clone().ok_or_else(|| Error::Unavailable("guest is rebooting".to_owned())),
+        Ok(Err(_)) => Err(Error::Conflict("the machine has ended meanwhile".to_owned())),
+        Err(_) => Err(Error::TimedOut(format!(
+            "the guest {what} after {} s; last seen: {}",
+            patience.as_secs(),
+            seen(link)
+        ))),
+    }
+}
+
+/// What was seen of a guest that is not there yet.
+fn seen(link: &Link) -> String {
+    match link.session() {
+        Ok(_) => "it is given what its pod asks for".to_owned(),
+        Err(error) => error.to_string(),
+    }
 }

@@ -217,6 +217,7 @@ impl Owner {
             let container = ContainerView {
                 record: record.clone(),
                 link: live.and_then(|live| live.link.clone()),
+                sessions: live.map(|live| live.sessions.subscribe()),
                 answered: here.is_some_and(|(_, machine)| machine.answered),
                 family: live.map(|live| live.family.clone()),
                 boot_deadline: live.and_then(|live| live.boot_deadline),

@@ -123,6 +123,11 @@ impl Settings {
         Self { session, task }
     }
 
+    /// To whom.
+    pub(super) fn session(&self) -> Arc<dyn Session> {
+        self.session.clone()
+    }
+
     /// Waits until it is known how that ended. Cancellation loses nothing.
     pub(super) async fn done(&mut self) -> (Arc<dyn Session>, guests::Result<()>) {
         let outcome = (&mut self.task).await.unwrap_or_else(|error| {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use guests::process::Guest;
 use machines::Console;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use transports::{Link, Session};
 
@@ -28,6 +29,8 @@ pub struct ContainerView {
     pub record: Arc<ContainerRecord>,
     /// The way to its guest, while its machine runs.
     pub link: Option<Link>,
+    /// The session of the moment, once the guest has what its pod asks for.
+    pub sessions: Option<watch::Receiver<Option<Arc<dyn Session>>>>,
     /// Whether its guest has answered once.
     pub answered: bool,
     /// Which family its guest is of, for the processes in it, once somebody has asked.

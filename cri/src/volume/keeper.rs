@@ -46,8 +46,10 @@ pub(super) struct Kept {
 #[derive(Debug)]
 pub(super) struct Followed {
     path: PathBuf,
-    /// What the guest was given, as far as is known.
+    /// What the guest was given last and is known to have taken.
     tree: Option<Tree>,
+    /// Whether it was given something else since then, of which it is not known whether it took it.
+    uncertain: bool,
     /// Whether an earlier run of this program has given it, so that the guest may have it as it is.
     adopted: bool,
     _watch: Watch,
@@ -79,8 +81,10 @@ impl Kept {
         }
         let watch = self.watcher.watch(path, &self.changed, name.clone());
         let watch = watch.map_err(|error| failed(path, &error))?;
-        volumes
-            .insert(name.clone(), Followed { path: path.clone(), tree: None, adopted: false, _watch: watch });
+        volumes.insert(
+            name.clone(),
+            Followed { path: path.clone(), tree: None, uncertain: false, adopted: false, _watch: watch },
+        );
         Ok(())
     }
 
@@ -111,12 +115,14 @@ impl Kept {
         let read = tokio::task::spawn_blocking(move || read::volume(&path)).await;
         let read = read.map_err(|error| failed(&followed.path, &error))?;
         let tree = read.map_err(|error| failed(&followed.path, &error))?;
-        if mount.is_none() && followed.tree.as_ref() == Some(&tree) {
+        if mount.is_none() && !followed.uncertain && followed.tree.as_ref() == Some(&tree) {
             return Ok(());
         }
+        followed.uncertain = true;
         let base = followed.tree.as_ref().or(followed.adopted.then_some(&tree));
         guest::put(session, name, &tree, base, mount).await?;
         followed.tree = Some(tree);
+        followed.uncertain = false;
         Ok(())
     }
 

@@ -85,7 +85,12 @@ fn below<'a>(path: &'a Path, kubelet: &Path) -> Option<Vec<&'a str>> {
 /// The plugin of a pod's volume, as the kubelet has laid it out on the node.
 fn plugin(pod: &Path, name: &str) -> Option<String> {
     let plugins = std::fs::read_dir(pod.join("volumes")).ok()?;
-    let plugin = plugins.flatten().find(|plugin| plugin.path().join(name).is_dir())?.file_name();
+    // By the names that stand there: the volume itself may be mounted from a server that is gone.
+    let has = |plugin: &std::fs::DirEntry| {
+        std::fs::read_dir(plugin.path())
+            .is_ok_and(|volumes| volumes.flatten().any(|volume| volume.file_name() == name))
+    };
+    let plugin = plugins.flatten().find(has)?.file_name();
     let plugin = plugin.to_str()?;
     Some(plugin.rsplit_once('~').map_or(plugin, |(_, plugin)| plugin).to_owned())
 }

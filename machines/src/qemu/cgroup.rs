@@ -73,6 +73,12 @@ impl Groups {
             }
         }
         for (path, is_cpuset_v1) in &self.joined {
+            if let Some(above) = path.parent()
+                && above.join("cgroup.controllers").exists()
+            {
+                // So that kills are counted in the machine's own group. Where it is refused they are not, and all else goes on.
+                let _ = fs::write(above.join("cgroup.subtree_control"), "+memory");
+            }
             if *is_cpuset_v1 {
                 inherit_cpuset(path).map_err(|error| about(path, error))?;
             }

@@ -233,9 +233,11 @@ async fn until_end(
 
 /// Why a process ended without a word.
 pub(crate) async fn cause_of_loss(directory: &Directory) -> Cause {
-    let record = directory.work(Directory::run_record).await;
-    let groups = record.ok().flatten().map(|record| record.cgroups).unwrap_or_default();
-    if cgroup::ran_out_of_memory(&groups, directory.id()) { Cause::OutOfMemory } else { Cause::Lost }
+    let killed = directory.work(|directory| {
+        let groups = directory.run_record()?.map(|record| record.cgroups).unwrap_or_default();
+        Ok(cgroup::ran_out_of_memory(&groups, directory.id()))
+    });
+    if killed.await.unwrap_or(false) { Cause::OutOfMemory } else { Cause::Lost }
 }
 
 /// Ends a process that may have ended already. One that cannot be ended is found again by the next call.
@@ -267,8 +269,8 @@ pub(crate) fn words(cause: Cause) -> &'static str {
         Cause::Panicked => "the guest's kernel reported a panic",
         Cause::Forced => "it was forced off",
         Cause::OutOfMemory => {
-            "the node's kernel killed it, for its pod had no memory left: the guest's memory and what QEMU itself needs are \
-             more than the pod's limit and the overhead of its RuntimeClass"
+            "the node's kernel killed it, for its pod, or the node, had no memory left: the guest's memory and what QEMU \
+             itself needs may be more than the pod's limit and the overhead of its RuntimeClass"
         }
         Cause::Lost => "its process ended without a word from the guest",
     }

@@ -57,7 +57,7 @@ fn a_machine_that_its_pod_has_no_room_for_says_so() {
     fixture.cluster.kubectl().apply(&narrow(&fixture.image())).unwrap();
     let ended = ["get", "pod", "narrow", "-o", "jsonpath={.status.containerStatuses[0].state.terminated}"];
     let told = fixture.until(BOOT, &ended, |told| !told.is_empty());
-    for word in ["OOMKilled", "137", "no memory left", "overhead"] {
+    for word in ["OOMKilled", "137", "had no memory left", "overhead"] {
         assert!(told.contains(word), "{told}");
     }
     fixture.kubectl(&["delete", "pod", "narrow", "--timeout=80s"]);

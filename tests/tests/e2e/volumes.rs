@@ -153,7 +153,24 @@ async fn a_machine_finds_its_volumes() {
 }
 
 async fn of_a_machine() {
+    machine_volumes(&mut Setup::ready().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_was_its_init_containers_finds_its_volumes() {
+    crate::within(300, taken_over()).await;
+}
+
+async fn taken_over() {
     let mut setup = Setup::ready().await;
+    let init = setup.start(setup.script("init", "echo prepared > /run/prepared")).await;
+    setup.client.wait_for_end(&init, 60).await;
+    let machine = machine_volumes(&mut setup).await;
+    assert_eq!(setup.client.output(&machine, &["cat", "/run/prepared"]).await, "prepared");
+}
+
+/// Starts the machine's container, and looks for its volumes in the guest; answers its id.
+async fn machine_volumes(setup: &mut Setup) -> String {
     let config = setup.volume("configmap", "config", &[("app.conf", "from the cluster", 0o600)]);
     let mut machine = container("machine", &setup.image);
     machine.mounts.push(mount(&config, "/etc/init.d"));
@@ -167,6 +184,7 @@ async fn of_a_machine() {
         "the image's own is hidden"
     );
     assert_eq!(setup.client.output(&machine, &["cat", "/etc/init.d/app.conf"]).await, "from the cluster");
+    machine
 }
 
 #[tokio::test(flavor = "multi_thread")]

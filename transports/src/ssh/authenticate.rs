@@ -26,8 +26,12 @@ pub(super) async fn authenticate(
     ended: &watch::Receiver<Option<String>>,
 ) -> Result<()> {
     // Read as late as can be: the guest has proved who it is.
-    let target = &target.as_of_now().await?;
-    let mut login = Login { handle, target, tried: Vec::new(), accepted: None };
+    let now = &target.as_of_now().await?;
+    // A name that is kept with the credentials is as little to be shown as they are.
+    let whom = if now.user == target.user { format!("user {}", now.user) } else { "its user".to_owned() };
+    let is_kept = target.is_kept();
+    let target = now;
+    let mut login = Login { handle, target, whom, tried: Vec::new(), accepted: None };
     let result = login.run().await;
     let tried = login.tried.join(", ");
     let closed = login.handle.is_closed();
@@ -39,16 +43,18 @@ pub(super) async fn authenticate(
             let banner = seen.banner();
             let said = if banner.is_empty() { String::new() } else { format!(", it says: {banner}") };
             Err(Error::Refused(format!(
-                "{}: permission denied (tried {}) for user {}{said}",
+                "{}: permission denied (tried {}) for {}{said}",
                 target.address,
                 if tried.is_empty() {
                     "nothing: the server accepts none of the credentials' methods"
                 } else {
                     &tried
                 },
-                target.user
+                login.whom
             )))
         }
+        // It may be mended at any time.
+        Err(Stop::Invalid(error)) if is_kept => Err(Error::Refused(error.to_string())),
         Err(Stop::Invalid(error)) => Err(error),
         Err(Stop::Protocol(error)) if closed => {
             tracing::debug!(address = %target.address, error = describe(&error), "authentication cut short");
@@ -81,6 +87,7 @@ impl From<russh::Error> for Stop {
 struct Login<'a> {
     handle: &'a mut Handle<Client>,
     target: &'a Target,
+    whom: String,
     tried: Vec<&'static str>,
     /// The methods that the server said can go on; unknown before its first answer.
     accepted: Option<Vec<MethodKind>>,
@@ -89,12 +96,20 @@ struct Login<'a> {
 impl Login<'_> {
     async fn run(&mut self) -> Result<bool, Stop> {
         let target = self.target;
+        let mut invalid = None;
         for credential in &target.credentials {
             if self.handle.is_closed() {
                 return Ok(false);
             }
             let done = match credential {
-                Credential::Key(pem) => self.key(pem).await?,
+                // Another credential may be all right.
+                Credential::Key(pem) => match self.key(pem).await {
+                    Err(Stop::Invalid(error)) => {
+                        invalid.get_or_insert(error);
+                        false
+                    }
+                    answered => answered?,
+                },
                 Credential::Password(password) => self.password(password).await?,
                 // What it is now has taken its place.
                 Credential::Kept(_) => false,
@@ -108,20 +123,20 @@ impl Login<'_> {
             let answer = self.handle.authenticate_none(&target.user).await?;
             return Ok(self.note(answer));
         }
-        Ok(false)
+        invalid.map_or(Ok(false), |error| Err(Stop::Invalid(error)))
     }
 
     async fn key(&mut self, pem: &Secret) -> Result<bool, Stop> {
         let key = PrivateKey::from_openssh(pem.expose()).map_err(|error| {
             Stop::Invalid(Error::Invalid(format!(
-                "the private key for user {} cannot be read: {error}",
-                self.target.user
+                "the private key for {} cannot be read as one of OpenSSH's: {error}",
+                self.whom
             )))
         })?;
         if key.is_encrypted() {
             return Err(Stop::Invalid(Error::Invalid(format!(
-                "the private key for user {} has a passphrase: give one without",
-                self.target.user
+                "the private key for {} has a passphrase: give one without",
+                self.whom
             ))));
         }
         if !self.may(MethodKind::PublicKey) {

@@ -11,6 +11,7 @@
 use super::Owner;
 use crate::error::Result;
 use crate::pod::request::NewContainer;
+use crate::pod::settings::{Asked, Settings};
 use crate::pod::view::is_live;
 use crate::store::{ContainerPhase, ContainerRecord, Role};
 
@@ -63,15 +64,22 @@ impl Owner {
         Ok(())
     }
 
-    /// Starts a container whose machine runs already: its log begins, and the guest may have answered long ago.
+    /// Starts a container whose machine runs already: its log begins. A guest that has answered, or is being given what its
+    /// processes ask for, is given what this container asks for, its volumes among that, before the container runs.
     pub(super) async fn start_adopted(&mut self, record: ContainerRecord) -> Result<()> {
         let Some(sessions) = self.live.as_ref().map(|live| live.sessions.subscribe()) else { return Ok(()) };
-        let answered = sessions.borrow().is_some();
+        let answered = sessions.borrow().clone();
         let log = self.start_log(&record, sessions).await?;
-        if let Some(live) = &mut self.live {
-            live.log = log;
-            live.start_wait = (!answered).then(|| self.context.start_wait());
+        let Some(live) = &mut self.live else { return Ok(()) };
+        live.log = log;
+        live.start_wait = Some(self.context.start_wait());
+        let session = answered.or_else(|| live.settings.take().map(|settings| settings.session()));
+        if let Some(session) = session {
+            let keeper = &self.live.as_ref().expect("it is still live").volumes;
+            let asked = Asked::of(&self.pod, self.volumes(&record, keeper)?);
+            let live = self.live.as_mut().expect("it is still live");
+            live.settings = Some(Settings::begin(session, asked));
         }
-        if answered { self.runs(record, true).await } else { Ok(()) }
+        Ok(())
     }
 }

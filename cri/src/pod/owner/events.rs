@@ -37,7 +37,7 @@ impl Owner {
                 }
                 if resets > live.resets {
                     live.resets = resets;
-                    return self.rebooted(&record);
+                    self.rebooted(&record);
                 }
                 Ok(())
             }
@@ -104,7 +104,11 @@ impl Owner {
         {
             record.proven_identity = keys;
         }
-        live.sessions.send_replace(Some(session));
+        live.sessions.send_if_modified(|known| {
+            let is_new = !known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &session));
+            *known = Some(session);
+            is_new
+        });
         live.boot_deadline = None;
         live.boot = None;
         live.boots_anew = false;
@@ -118,8 +122,9 @@ impl Owner {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
             LinkState::Ready(session) => {
-                let booted = !record.answered || live.boots_anew;
-                if !booted {
+                // A machine that was taken over from processes has answered, and has not been given what this container asks for.
+                let starting = record.phase == ContainerPhase::Starting;
+                if record.answered && !live.boots_anew && !starting {
                     return self.answered(record, session).await;
                 }
                 let Some(live) = &self.live else { return Ok(()) };
@@ -147,10 +152,10 @@ impl Owner {
             LinkState::Failed(error) => {
                 // A guest may show another key before its first boot has installed the expected one. Nothing secret was
                 // sent, so it is asked again until it is given up.
-                tracing::warn!(container = record.id, %error, "the guest is not the one that was expected");
+                tracing::warn!(container = record.id, %error, "the guest is not entered");
                 live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
-                live.mismatch = Some(error.to_string());
+                live.mismatch = matches!(error, Error::WrongIdentity(_)).then(|| error.to_string());
                 live.try_again = Some(Instant::now() + live.patience.next_wait());
                 Ok(())
             }
@@ -158,20 +163,31 @@ impl Owner {
     }
 
     /// The guest has reset itself and boots again: the old session will never say so, a new link is opened.
-    fn rebooted(&mut self, record: &ContainerRecord) -> Result<()> {
+    fn rebooted(&mut self, record: &ContainerRecord) {
         tracing::info!(container = record.id, "the guest has reset itself and boots again");
-        let opened = self.open_link(record)?;
+        let opened = self.open_link(record);
         if let Some(live) = &mut self.live {
             live.sessions.send_replace(None);
-            if let Some(old) = live.link.take() {
-                old.close();
+            live.settings = None;
+            // One that resets itself again and again without an answer has the time of its first reset.
+            if !live.boots_anew {
+                live.rebooting_until = live.reboot_grace.map(|grace| Instant::now() + grace);
             }
-            (live.link, live.link_state) = opened.unzip();
             live.boots_anew = true;
-            live.rebooting_until = live.reboot_grace.map(|grace| Instant::now() + grace);
+            match opened {
+                Ok(opened) => {
+                    if let Some(old) = live.link.take() {
+                        old.close();
+                    }
+                    (live.link, live.link_state) = opened.unzip();
+                }
+                // The old one finds out by its silence, and comes to the guest again.
+                Err(error) => {
+                    tracing::warn!(container = record.id, error = error.chain(), "no new link to the guest");
+                }
+            }
         }
         self.publish();
-        Ok(())
     }
 
     /// Ends a machine that is of no use, and remembers why.
