@@ -97,8 +97,9 @@ impl Fixture {
 
     /// What a web server answers to the node, or why it does not.
     fn page(&self, address: &str) -> String {
-        let mut command = self.cluster.node().namespace().command("busybox");
-        let page = command.args(["wget", "-q", "-O", "-", "-T", "20", address]).output().unwrap();
+        // A busybox linked statically dies of its own `-T`.
+        let mut command = self.cluster.node().namespace().command("timeout");
+        let page = command.args(["20", "busybox", "wget", "-q", "-O", "-", address]).output().unwrap();
         String::from_utf8_lossy(if page.status.success() { &page.stdout } else { &page.stderr }).into_owned()
     }
 

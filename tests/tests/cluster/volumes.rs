@@ -45,8 +45,9 @@ fn secrets_and_config_maps_are_files_in_the_guest_and_follow() {
     let events = ["events", "--for", "pod/refused", "--no-headers"];
     let told = fixture.until(MOMENT, &events, |text| text.contains("is the hostPath \"/srv\""));
     assert!(told.contains("the mount at /data") && told.contains("remove this one"), "{told}");
-    let waiting = fixture.of_pod("refused", ".status.containerStatuses[0].state.waiting.reason");
-    assert_eq!(waiting, "CreateContainerError");
+    let reason = "jsonpath={.status.containerStatuses[0].state.waiting.reason}";
+    let state = ["get", "pod", "refused", "-o", reason];
+    fixture.until(MOMENT, &state, |waiting| waiting == "CreateContainerError");
 
     fixture.kubectl(&["delete", "pods", "app", "refused", "--timeout=80s"]);
     fixture.nothing_left();
