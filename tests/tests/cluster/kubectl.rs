@@ -145,8 +145,8 @@ impl Fixture {
             "Runtime Class Name:  vm",
             "Container ID:  infranetes://",
             &format!("Successfully pulled image \"{image}\""),
-            "Created container",
-            "Started container",
+            "Container created",
+            "Container started",
             "Exit Code:    3",
         ] {
             let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
