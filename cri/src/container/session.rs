@@ -23,13 +23,13 @@ pub(crate) async fn session(
 ) -> Result<Arc<dyn Session>> {
     let record = &container.record;
     let way = container.link.as_ref().zip(container.sessions.clone()).filter(|_| container.is_live());
-    let Some((link, mut sessions)) = way else {
+    let Some((link, sessions)) = way else {
         return Err(Error::Conflict(format!(
             "container {} does not run ({:?}), so nothing can be run in it",
             record.id, record.phase
         )));
     };
-    let ready = sessions.borrow_and_update().clone();
+    let ready = sessions.borrow().clone();
     match (ready, container.answered, timeout) {
         (Some(session), ..) => Ok(session),
         (None, false, Some(_)) => Err(Error::Unavailable(format!("guest is booting ({})", seen(link)))),

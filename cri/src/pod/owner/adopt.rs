@@ -11,7 +11,7 @@
 use super::Owner;
 use crate::error::Result;
 use crate::pod::request::NewContainer;
-use crate::pod::settings::{Asked, Settings};
+use crate::pod::settings::Settings;
 use crate::pod::view::is_live;
 use crate::store::{ContainerPhase, ContainerRecord, Role};
 
@@ -73,13 +73,7 @@ impl Owner {
         let Some(live) = &mut self.live else { return Ok(()) };
         live.log = log;
         live.start_wait = Some(self.context.start_wait());
-        let session = answered.or_else(|| live.settings.take().map(|settings| settings.session()));
-        if let Some(session) = session {
-            let keeper = &self.live.as_ref().expect("it is still live").volumes;
-            let asked = Asked::of(&self.pod, self.volumes(&record, keeper)?);
-            let live = self.live.as_mut().expect("it is still live");
-            live.settings = Some(Settings::begin(session, asked));
-        }
-        Ok(())
+        let session = answered.or_else(|| live.settings.as_ref().map(Settings::session));
+        session.map_or(Ok(()), |session| self.begin_settings(&record, session))
     }
 }

@@ -127,12 +127,8 @@ impl Owner {
                 if record.answered && !live.boots_anew && !starting {
                     return self.answered(record, session).await;
                 }
-                let Some(live) = &self.live else { return Ok(()) };
-                let asked = Asked::of(&self.pod, self.volumes(&record, &live.volumes)?);
-                let Some(live) = self.live.as_mut() else { return Ok(()) };
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
-                live.settings = Some(Settings::begin(session, asked));
-                Ok(())
+                self.begin_settings(&record, session)
             }
             LinkState::Connecting { ended, .. } => {
                 live.settings = None;
@@ -160,6 +156,20 @@ impl Owner {
                 Ok(())
             }
         }
+    }
+
+    /// Begins to give the guest what its pod and this container ask for.
+    pub(super) fn begin_settings(
+        &mut self,
+        record: &ContainerRecord,
+        session: Arc<dyn Session>,
+    ) -> Result<()> {
+        let Some(live) = &self.live else { return Ok(()) };
+        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?);
+        if let Some(live) = &mut self.live {
+            live.settings = Some(Settings::begin(session, asked));
+        }
+        Ok(())
     }
 
     /// The guest has reset itself and boots again: the old session will never say so, a new link is opened.
