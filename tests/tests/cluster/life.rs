@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Fixture, MOMENT};
+use crate::{Fixture, MOMENT, vm_pod};
 
 /// Where Linux tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -10,7 +10,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 #[test]
 fn a_vm_pod_is_made_watched_entered_and_deleted() {
     let Some(fixture) = Fixture::new() else { return };
-    fixture.cluster.kubectl().apply(&manifest(&fixture.image())).unwrap();
+    fixture.cluster.kubectl().apply(&vm_pod(&fixture.image())).unwrap();
     fixture.wait("app", "condition=Ready");
     assert_eq!(fixture.of_pod("app", ".status.phase"), "Running");
     let address = fixture.of_pod("app", ".status.podIP");
@@ -34,24 +34,4 @@ fn a_vm_pod_is_made_watched_entered_and_deleted() {
 
     fixture.kubectl(&["delete", "pod", "app", "--timeout=80s"]);
     fixture.nothing_left();
-}
-
-fn manifest(image: &str) -> String {
-    format!(
-        "apiVersion: v1
-kind: Pod
-metadata:
-  name: app
-spec:
-  runtimeClassName: vm
-  containers:
-    - name: machine
-      image: {image}
-      readinessProbe:
-        exec:
-          command: ['true']
-        periodSeconds: 1
-        timeoutSeconds: 10
-"
-    )
 }

@@ -135,3 +135,24 @@ impl Fixture {
 fn folder(manifests: &str) -> String {
     format!("{}/manifests/{manifests}", env!("CARGO_MANIFEST_DIR"))
 }
+
+/// The pod `app`, a machine that is Ready when its guest answers.
+fn vm_pod(image: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata:
+  name: app
+spec:
+  runtimeClassName: vm
+  containers:
+    - name: machine
+      image: {image}
+      readinessProbe:
+        exec:
+          command: ['true']
+        periodSeconds: 1
+        timeoutSeconds: 10
+"
+    )
+}

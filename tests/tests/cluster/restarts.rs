@@ -1,6 +1,6 @@
 //! What drives the pods ends and comes back, and they never notice: the kubelet, the daemon, the API server.
 
-use crate::{BOOT, Fixture, MOMENT};
+use crate::{BOOT, Fixture, MOMENT, vm_pod};
 
 /// Where Linux tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -66,25 +66,13 @@ fn numbers(log: &str, counter: &str) -> Vec<u64> {
     log.lines().filter_map(|line| line.split_once(counter)?.1.trim().parse().ok()).collect()
 }
 
+/// A machine, and a process in it that has something to say.
 fn manifest(image: &str) -> String {
     format!(
-        "apiVersion: v1
-kind: Pod
-metadata:
-  name: app
-spec:
-  runtimeClassName: vm
-  containers:
-    - name: machine
-      image: {image}
-      readinessProbe:
-        exec:
-          command: ['true']
-        periodSeconds: 1
-        timeoutSeconds: 10
-    - name: talker
+        "{}    - name: talker
       image: {image}
       command: [sh, -c, 'n=0; while :; do n=$((n + 1)); echo said $n; sleep 0.2; done']
-"
+",
+        vm_pod(image)
     )
 }
