@@ -92,8 +92,8 @@ pub(super) enum Happened {
     Force,
     /// It is time for the link to try again.
     TryAgain,
-    /// The guest of this session has what the pod asks for, or cannot.
-    Set(Arc<dyn Session>, guests::Result<()>),
+    /// The guest of this session has what the pod asks for, in the boot that it tells, or cannot.
+    Set(Arc<dyn Session>, guests::Result<Option<String>>),
 }
 
 impl Live {

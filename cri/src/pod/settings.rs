@@ -1,10 +1,13 @@
 //! What a pod asks of its guest as a whole, given to it after each boot, before anything else is done in it.
 //!
 //! ```text
-//!   link is ready -> names are as asked, sysctls are set, volumes are there (a task of its own) -> the guest has answered
+//!   link is ready -> another boot: names are as asked, sysctls are set, volumes are there -> the guest has answered
+//!                 -> the same boot ----------------------------------------------------------^
 //! ```
 //!
-//! Happy path: one command more for each, and processes find the values. Failure paths: a session that is lost meanwhile is
+//! Happy path: one command more for each, in a task of its own, and processes find the values. A guest that lost its connection
+//! is asked which boot it is, for nobody may have seen it boot anew: the daemon did not run, or its kernel was replaced by
+//! another. Failure paths: a session that is lost meanwhile is
 //! tried again, and dropped with its link. A guest that refuses a sysctl, or does not come to an end, ends its machine with the
 //! reason, for a pod that asks for one must not run without it; so does one that cannot hold a volume. A guest whose names
 //! cannot be set knows its own, the servers and the search domains by DHCP or its seed: that is logged, and it runs. So does one
@@ -60,6 +63,22 @@ impl Asked {
         Self { pod: pod.id.clone(), names, sysctls: pod.sysctls.clone(), volumes, further }
     }
 
+    /// Gives it all, but to a guest that was given it in this boot. Answers which boot it is, where it tells.
+    async fn give_once(
+        &self,
+        session: &dyn Session,
+        given: Option<String>,
+    ) -> guests::Result<Option<String>> {
+        let boot = guests::boot::id(session).await.unwrap_or_else(|error| {
+            tracing::debug!(pod = self.pod, %error, "the guest does not tell which boot it is");
+            None
+        });
+        if boot.is_none() || boot != given {
+            self.give(session).await?;
+        }
+        Ok(boot)
+    }
+
     /// Gives it all. Only what the pod cannot be without is an error.
     async fn give(&self, session: &dyn Session) -> guests::Result<()> {
         if let Err(error) = self.insist(session, Part::Names).await {
@@ -112,14 +131,14 @@ enum Part {
 #[derive(Debug)]
 pub(super) struct Settings {
     session: Arc<dyn Session>,
-    task: JoinHandle<guests::Result<()>>,
+    task: JoinHandle<guests::Result<Option<String>>>,
 }
 
 impl Settings {
-    /// Begins to give them.
-    pub(super) fn begin(session: Arc<dyn Session>, asked: Asked) -> Self {
+    /// Begins to give them, but to the boot that was given them already.
+    pub(super) fn begin(session: Arc<dyn Session>, asked: Asked, given: Option<String>) -> Self {
         let to = session.clone();
-        let task = tokio::spawn(async move { asked.give(to.as_ref()).await });
+        let task = tokio::spawn(async move { asked.give_once(to.as_ref(), given).await });
         Self { session, task }
     }
 
@@ -128,8 +147,8 @@ impl Settings {
         self.session.clone()
     }
 
-    /// Waits until it is known how that ended. Cancellation loses nothing.
-    pub(super) async fn done(&mut self) -> (Arc<dyn Session>, guests::Result<()>) {
+    /// Waits until it is known how that ended, and which boot has them. Cancellation loses nothing.
+    pub(super) async fn done(&mut self) -> (Arc<dyn Session>, guests::Result<Option<String>>) {
         let outcome = (&mut self.task).await.unwrap_or_else(|error| {
             Err(guests::Error::Ended(format!(
                 "giving the guest what its pod asks for was broken off: {error}"

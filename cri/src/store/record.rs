@@ -184,6 +184,9 @@ pub struct ContainerRecord {
     /// What the guest proved itself by, where its first key was trusted: the same is asked of it from then on.
     #[serde(default)]
     pub proven_identity: Vec<String>,
+    /// The boot of the guest that was given what its pod asks for, where a guest tells which one it is.
+    #[serde(default)]
+    pub boot: Option<String>,
     /// How it ended.
     pub exit: Option<ExitRecord>,
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use proto::runtime::v1::{DnsConfig, Mount};
@@ -18,7 +19,7 @@ const WANTED: &str = "nameserver 192.0.2.53\nsearch svc.example\noptions ndots:3
                       192.0.2.7 alias.example\nof the cluster";
 
 struct Guest {
-    _node: Node,
+    node: Node,
     client: Client,
     id: String,
 }
@@ -50,7 +51,7 @@ impl Guest {
         }
         let id = client.create_with(&pod_id, machine).await.unwrap();
         client.start(&id).await.unwrap();
-        Self { _node: node, client, id }
+        Self { node, client, id }
     }
 
     /// What the guest shows; an error counts as something else.
@@ -96,6 +97,37 @@ async fn names_hold(image: &str, renew: &str) {
         assert!(Instant::now() < deadline, "after a reboot from inside it still is: {shown}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_that_no_daemon_saw_is_found() {
+    crate::within(240, unseen_reboot()).await;
+}
+
+async fn unseen_reboot() {
+    let mut guest = Guest::boot("mini").await;
+    let before = guest.client.output(&guest.id, &BOOT_ID).await;
+    // The guest does it once the daemon is gone.
+    let later = "setsid sh -c 'sleep 2; reboot' >/dev/null 2>&1 </dev/null &";
+    guest.client.output(&guest.id, &["sh", "-c", later]).await;
+    tokio::task::block_in_place(|| guest.node.daemon().kill());
+    let consoles = guest.node.dir().join("state/machines/qemu");
+    let deadline = Instant::now() + PATIENCE;
+    while boots(&consoles) < 2 {
+        assert!(Instant::now() < deadline, "the guest does not boot anew");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    tokio::task::block_in_place(|| guest.node.start_daemon()).unwrap();
+    guest.client = Client::connect(&guest.node.socket()).await;
+    assert_eq!(guest.client.output(&guest.id, &["sh", "-c", LOOK]).await, WANTED, "at its first answer");
+    assert_ne!(guest.client.output(&guest.id, &BOOT_ID).await, before);
+}
+
+/// How often the one machine of a node has come up, as its console tells.
+fn boots(machines: &Path) -> usize {
+    let machine = fs::read_dir(machines).unwrap().flatten().next().unwrap().path();
+    fs::read_to_string(machine.join("console.log")).unwrap_or_default().matches("mini: boot is done").count()
 }
 
 #[tokio::test(flavor = "multi_thread")]

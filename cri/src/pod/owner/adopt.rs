@@ -74,6 +74,6 @@ impl Owner {
         live.log = log;
         live.start_wait = Some(self.context.start_wait());
         let session = answered.or_else(|| live.settings.as_ref().map(Settings::session));
-        session.map_or(Ok(()), |session| self.begin_settings(&record, session))
+        session.map_or(Ok(()), |session| self.begin_settings(&record, session, None))
     }
 }

@@ -150,6 +150,7 @@ impl Owner {
             identity: None,
             stop_by: None,
             proven_identity: Vec::new(),
+            boot: None,
             exit: None,
         }
     }

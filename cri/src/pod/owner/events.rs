@@ -75,7 +75,7 @@ impl Owner {
             Happened::Set(session, outcome) => {
                 live.settings = None;
                 match outcome {
-                    Ok(()) => self.answered(record, session).await,
+                    Ok(boot) => self.answered(record, session, boot).await,
                     Err(error) => self.give_up(record, GaveUp::Unfit(error.to_string())).await,
                 }
             }
@@ -96,7 +96,12 @@ impl Owner {
     }
 
     /// The guest is there and as the pod asks for.
-    async fn answered(&mut self, mut record: ContainerRecord, session: Arc<dyn Session>) -> Result<()> {
+    async fn answered(
+        &mut self,
+        mut record: ContainerRecord,
+        session: Arc<dyn Session>,
+        boot: Option<String>,
+    ) -> Result<()> {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         telemetry::session_opened(record.answered, record.started_at);
         if let (true, Some(Identity::Pinned(keys))) =
@@ -115,6 +120,11 @@ impl Owner {
         live.rebooting_until = None;
         live.mismatch = None;
         live.patience.reset();
+        let anew = record.boot != boot;
+        record.boot = boot;
+        if anew && record.answered {
+            self.save(record.clone()).await?;
+        }
         self.runs(record, true).await
     }
 
@@ -124,11 +134,9 @@ impl Owner {
             LinkState::Ready(session) => {
                 // A machine that was taken over from processes has answered, and has not been given what this container asks for.
                 let starting = record.phase == ContainerPhase::Starting;
-                if record.answered && !live.boots_anew && !starting {
-                    return self.answered(record, session).await;
-                }
+                let given = record.boot.clone().filter(|_| !starting);
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
-                self.begin_settings(&record, session)
+                self.begin_settings(&record, session, given)
             }
             LinkState::Connecting { ended, .. } => {
                 live.settings = None;
@@ -158,16 +166,17 @@ impl Owner {
         }
     }
 
-    /// Begins to give the guest what its pod and this container ask for.
+    /// Begins to give the guest what its pod and this container ask for, but in the boot that was given it.
     pub(super) fn begin_settings(
         &mut self,
         record: &ContainerRecord,
         session: Arc<dyn Session>,
+        given: Option<String>,
     ) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
         let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?);
         if let Some(live) = &mut self.live {
-            live.settings = Some(Settings::begin(session, asked));
+            live.settings = Some(Settings::begin(session, asked, given));
         }
         Ok(())
     }
