@@ -4,20 +4,24 @@
 //!   signal -> a flag -> whatever waits looks at it -> an error goes up -> everything made on the way is removed
 //! ```
 //!
-//! For programs with a `main` of their own: the commands of `xtask`, critest, measurements. They run other programs in process
-//! groups of their own, so a Ctrl-C reaches this program alone, and what it has started ends in the order that it decides. A
-//! second Ctrl-C changes nothing: cleaning up is bounded in time.
+//! The commands of `xtask`, critest and measurements listen from their beginning; a program of tests, which has no `main` of its
+//! own, from its first node on. They run other programs in process groups of their own, so a Ctrl-C reaches this program alone,
+//! and what it has started ends in the order that it decides. A second Ctrl-C changes nothing: cleaning up is bounded in time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use anyhow::{Context, Result, bail};
 
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+static LISTENS: OnceLock<()> = OnceLock::new();
 
-/// Begins to listen to signals.
+/// Begins to listen to signals, where that is not done already.
 pub fn listen() -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    if LISTENS.set(()).is_err() {
+        return Ok(());
+    }
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, ASKED.clone()).context("cannot listen to signals")?;
     }

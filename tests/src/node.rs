@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::critest::REGISTRIES;
 use crate::daemon::Daemon;
+use crate::interrupt;
 use crate::inventory::{self, Inventory};
 use crate::namespace::Namespace;
 use crate::place::{Place, REGISTRY_PORT};
@@ -87,6 +88,8 @@ impl Node {
 
     /// Makes everything but the daemon.
     pub fn prepare(options: Options) -> Result<Self> {
+        interrupt::listen()?;
+        interrupt::check()?;
         let place = Place::make(options.registry.as_deref(), &options.stands_for)?;
         let node = Self { daemon: None, options, place };
         std::fs::write(node.config_path(), node.configuration())?;

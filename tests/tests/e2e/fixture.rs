@@ -18,8 +18,19 @@ pub(crate) fn within(seconds: u64, test: impl Future<Output = ()>) -> impl Futur
     let mut test = Box::pin(test);
     async move {
         let _alone = MACHINES.lock().await;
-        let ended = tokio::time::timeout(Duration::from_secs(seconds), &mut test).await;
-        assert!(ended.is_ok(), "the test did not end within {seconds} s");
+        tokio::select! {
+            ended = tokio::time::timeout(Duration::from_secs(seconds), &mut test) => {
+                assert!(ended.is_ok(), "the test did not end within {seconds} s");
+            }
+            () = interrupted() => panic!("interrupted"),
+        }
+    }
+}
+
+/// Waits until the end is asked for.
+async fn interrupted() {
+    while !tests::interrupt::asked() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
