@@ -81,6 +81,11 @@ fn processes(fixture: &Fixture, image: &str) {
     // Each attempt is in the same machine.
     let own = "command: [sh, -c, 'echo try >>/run/tries; [ $(wc -l </run/tries) -ge 3 ]']";
     fixture.cluster.kubectl().apply(&manifest("third", image, "OnFailure", 3, own)).unwrap();
+    // A hook that fails ends what it belongs to.
+    let own =
+        "command: [sleep, '1000']\n      lifecycle: {postStart: {exec: {command: [test, -e, /run/none]}}}";
+    fixture.cluster.kubectl().apply(&manifest("vain", image, "Never", 3, own)).unwrap();
+
     let waiting = ["get", "pod", "third", "-o", &format!("jsonpath={{{STATUS}.state.waiting.reason}}")];
     fixture.until(crate::BOOT, &waiting, |reason| reason == "CrashLoopBackOff");
     let last = format!("{STATUS}.lastState.terminated");
@@ -88,8 +93,11 @@ fn processes(fixture: &Fixture, image: &str) {
     assert_eq!(fixture.of_pod("third", &format!("{last}.exitCode")), "1");
     fixture.wait("third", "jsonpath={.status.phase}=Succeeded");
     assert_eq!(fixture.of_pod("third", &format!("{STATUS}.restartCount")), "2");
+    fixture.wait("vain", "jsonpath={.status.phase}=Failed");
+    assert_eq!(ended("vain", "exitCode"), "143");
     let events = ["get", "events", "-o", "jsonpath={.items[*].reason}"];
-    fixture.until(MOMENT, &events, |told| told.contains("BackOff") && told.contains("Killing"));
+    let reasons = ["BackOff", "Killing", "FailedPostStartHook"];
+    fixture.until(MOMENT, &events, |told| reasons.iter().all(|reason| told.contains(reason)));
 }
 
 /// A pod with one container, with this of its own.

@@ -45,9 +45,11 @@ impl Fixture {
             assert!(asked.elapsed() < MOMENT, "the terminal never had its size");
             talk.types("stty size\r");
         }
-        // It speaks itself, so keys are the terminal's by then.
-        talk.types("echo begins-$((1 + 1)); exec sleep 1000\r");
+        // It speaks itself, so keys are the terminal's by then, and no shell's that would go on.
+        talk.types("echo begins-$((1 + 1)); exec cat\r");
         talk.shows("begins-2", MOMENT);
+        talk.types("and speaks\r");
+        talk.shows("and speaks\r\nand speaks\r\n", MOMENT);
         talk.types("\x03");
         assert_eq!(talk.ends(MOMENT).1.code(), Some(130), "the end by Ctrl-C");
         let mut talk = self.cluster.kubectl().on_terminal(SIZE, &shell);

@@ -115,7 +115,7 @@ spec:
   maxReplicas: 2
   metrics:
     - type: Resource
-      resource: {{ name: cpu, target: {{ type: Utilization, averageUtilization: 100 }} }}
+      resource: {{ name: cpu, target: {{ type: Utilization, averageUtilization: 50 }} }}
   behavior:
     scaleUp: {{ stabilizationWindowSeconds: 0 }}
     scaleDown: {{ stabilizationWindowSeconds: 30 }}

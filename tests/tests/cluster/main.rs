@@ -36,14 +36,15 @@ const MOMENT: Duration = Duration::from_secs(60);
 /// How long the kubelet may take to remove what a pod has left: it looks once a minute.
 const SWEEP: Duration = Duration::from_secs(180);
 
-/// Held by the test whose machines run.
+/// Held by the test whose machines run: emulated ones starve each other. What needs none is done beside it: the next test
+/// starts its cluster, and the one before waits until its kubelet has swept.
 static MACHINES: Mutex<()> = Mutex::new(());
 
 /// A cluster, and what was on its node before any pod.
 struct Fixture {
+    alone: MutexGuard<'static, ()>,
     cluster: Cluster,
     before: Inventory,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
@@ -54,7 +55,6 @@ impl Fixture {
 
     /// The same, of a node with further configuration.
     fn with(config: &str) -> Option<Self> {
-        let alone = MACHINES.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(cluster) = Cluster::from_env_with(config).unwrap() else {
             // Straight to the standard output: this is not for a reader of a failure.
             let _ =
@@ -62,7 +62,7 @@ impl Fixture {
             return None;
         };
         let before = cluster.node().inventory().unwrap();
-        Some(Self { cluster, before, _alone: alone })
+        Some(Self { alone: MACHINES.lock().unwrap_or_else(PoisonError::into_inner), cluster, before })
     }
 
     /// Runs `kubectl`, which succeeds.
@@ -124,8 +124,9 @@ impl Fixture {
     }
 
     /// Waits until nothing of any pod is left, neither in the API nor on the node.
-    fn nothing_left(&self) {
+    fn nothing_left(self) {
         assert_eq!(self.kubectl(&["get", "pods", "-o", "name"]), "");
+        drop(self.alone);
         let left = self.cluster.wait_until_clean(&self.before, SWEEP).unwrap();
         assert_eq!(left, BTreeSet::new(), "left on the node");
     }

@@ -154,7 +154,8 @@ fn build(name: &str, module: &Module, programs: &[Program]) -> Result<Option<Pat
             let mut command = Command::new(&go);
             command
                 .args(program.verb)
-                .args(["-tags", module.tags, "-ldflags", &linked, "-o"])
+                // Names each package: the largest programs take minutes.
+                .args(["-v", "-tags", module.tags, "-ldflags", &linked, "-o"])
                 .arg(folder.join(program.name))
                 .arg(program.package)
                 .current_dir(&place)

@@ -47,7 +47,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     packages(groups)?;
     if groups.contains(&Group::Test) {
         deny()?;
-        if crictl()?.is_none() || critest()?.is_none() {
+        if crictl()?.is_none() || critest()?.is_none() || kubernetes()?.is_none() {
             progress::line(go::ABSENT);
         }
     }

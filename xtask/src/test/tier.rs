@@ -26,14 +26,14 @@ pub(super) enum Tier {
     Faults,
     /// The daemon before the conformance program of the CRI.
     Critest,
-    /// The daemon under Kubernetes; only if it is named.
+    /// The daemon under Kubernetes.
     Cluster,
 }
 
 impl Tier {
     /// Those that run if none is named.
     pub(super) fn all() -> Vec<Self> {
-        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest]
+        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest, Self::Cluster]
     }
 
     /// Whether its tests boot machines.
@@ -61,9 +61,12 @@ impl Tier {
                 .args(&arguments)
                 .args(["--", "--show-output"])
                 .args(filter);
-            if self.needs_daemon() {
+            match self {
+                // Its tests themselves take turns with their machines; the next cluster starts beside them.
+                Self::Cluster => _ = command.arg("--test-threads=3"),
                 // Emulated machines that boot at once starve each other.
-                command.arg("--test-threads=1");
+                _ if self.needs_daemon() => _ = command.arg("--test-threads=1"),
+                _ => {}
             }
             environment.apply(&mut command);
             count(&format!("{self:?} tests"), &mut command, tally)?;
