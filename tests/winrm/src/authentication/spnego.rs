@@ -1,0 +1,133 @@
+//! SPNEGO (RFC 4178) around NTLM, in as much DER as that takes.
+
+/// NTLM, 1.3.6.1.4.1.311.2.2.10.
+const NTLM: &[u8] = &[0x06, 0x0A, 0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
+/// SPNEGO itself, 1.3.6.1.5.5.2.
+const SPNEGO: &[u8] = &[0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
+
+const SEQUENCE: u8 = 0x30;
+const OCTETS: u8 = 0x04;
+const OID: u8 = 0x06;
+const ENUMERATED: u8 = 0x0A;
+const APPLICATION: u8 = 0x60;
+
+/// What a client sent.
+#[derive(Debug)]
+pub(super) enum Token<'a> {
+    /// NTLM as it is.
+    Ntlm(&'a [u8]),
+    /// The beginning.
+    Init {
+        /// The list of mechanisms, as DER.
+        mechanisms: &'a [u8],
+        /// Whether the token is NTLM's.
+        ntlm_first: bool,
+        token: Option<&'a [u8]>,
+    },
+    /// What follows.
+    Response { token: Option<&'a [u8]>, mic: Option<&'a [u8]> },
+}
+
+/// What a server says of the negotiation.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum State {
+    Completed = 0,
+    Incomplete = 1,
+    RequestMic = 3,
+}
+
+impl<'a> Token<'a> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        match bytes.first()? {
+            b'N' => Some(Self::Ntlm(bytes)),
+            &APPLICATION => {
+                let (_, inner, _) = element(bytes)?;
+                let (OID, SPNEGO, inner) = element(inner)? else { return None };
+                let fields = inside(context(inner, 0)?, SEQUENCE)?;
+                let mechanisms = context(fields, 0)?;
+                Some(Self::Init {
+                    mechanisms,
+                    ntlm_first: inside(mechanisms, SEQUENCE)?.starts_with(NTLM),
+                    token: context(fields, 2).and_then(|token| inside(token, OCTETS)),
+                })
+            }
+            _ => {
+                let fields = inside(context(bytes, 1)?, SEQUENCE)?;
+                let octets = |number| context(fields, number).and_then(|value| inside(value, OCTETS));
+                Some(Self::Response { token: octets(2), mic: octets(3) })
+            }
+        }
+    }
+}
+
+/// Whether NTLM is in a list of mechanisms.
+pub(super) fn offers_ntlm(mechanisms: &[u8]) -> bool {
+    let mut rest = inside(mechanisms, SEQUENCE).unwrap_or_default();
+    while let Some((tag, value, after)) = element(rest) {
+        if tag == OID && value == &NTLM[2..] {
+            return true;
+        }
+        rest = after;
+    }
+    false
+}
+
+/// A response, which names NTLM where it is the first.
+pub(super) fn respond(state: State, names_ntlm: bool, token: Option<&[u8]>, mic: Option<&[u8]>) -> Vec<u8> {
+    let mut fields = write(0xA0, &write(ENUMERATED, &[state as u8]));
+    if names_ntlm {
+        fields.extend(write(0xA1, NTLM));
+    }
+    if let Some(token) = token {
+        fields.extend(write(0xA2, &write(OCTETS, token)));
+    }
+    if let Some(mic) = mic {
+        fields.extend(write(0xA3, &write(OCTETS, mic)));
+    }
+    write(0xA1, &write(SEQUENCE, &fields))
+}
+
+/// The first element: its tag, its value, and what follows.
+fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&[tag, first], rest) = bytes.split_first_chunk::<2>()?;
+    let (length, rest) = if first < 0x80 {
+        (usize::from(first), rest)
+    } else {
+        let (length, rest) =
+            rest.split_at_checked(usize::from(first & 0x7F)).filter(|(n, _)| n.len() <= 4)?;
+        (length.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), rest)
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((tag, value, rest))
+}
+
+/// The value of an element that has this tag.
+fn inside(bytes: &[u8], tag: u8) -> Option<&[u8]> {
+    element(bytes).filter(|(found, ..)| *found == tag).map(|(_, value, _)| value)
+}
+
+/// The value of the field of this number among elements.
+fn context(mut bytes: &[u8], number: u8) -> Option<&[u8]> {
+    loop {
+        let (tag, value, rest) = element(bytes)?;
+        if tag == 0xA0 | number {
+            return Some(value);
+        }
+        bytes = rest;
+    }
+}
+
+fn write(tag: u8, value: &[u8]) -> Vec<u8> {
+    let mut element = vec![tag];
+    match u8::try_from(value.len()) {
+        Ok(length) if length < 0x80 => element.push(length),
+        Ok(length) => element.extend([0x81, length]),
+        Err(_) => {
+            let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
+            element.push(0x82);
+            element.extend(length.to_be_bytes());
+        }
+    }
+    element.extend(value);
+    element
+}

@@ -1,0 +1,71 @@
+//! The server as a program, for other processes and other network namespaces.
+//!
+//! It prints its URL when it listens, and serves until it is ended.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use winrm_peer::{Options, Server};
+
+/// A `WinRM` server for tests.
+#[derive(Parser)]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    /// Speak HTTPS, and write the certificate to this file.
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// The user's name.
+    #[arg(long, default_value = "Administrator")]
+    user: String,
+    /// A file with the user's password.
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+    /// Let plain HTTP go unsealed.
+    #[arg(long)]
+    allow_unencrypted: bool,
+    /// Let the clock of the challenge be ahead by this.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, allow_hyphen_values = true)]
+    clock_skew: i64,
+    /// Let each request wait this long.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0)]
+    latency: u64,
+    /// The most shells of the user.
+    #[arg(long, value_name = "NUMBER")]
+    max_shells: Option<usize>,
+    /// The longest envelope, in bytes.
+    #[arg(long, value_name = "BYTES")]
+    max_envelope: Option<usize>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let password = std::fs::read_to_string(&arguments.password_file)
+        .with_context(|| format!("cannot read {}", arguments.password_file.display()))?;
+    let mut options = Options::http(&arguments.user, password.trim_end_matches('\n'));
+    options.listen = arguments.listen;
+    options.tls = arguments.certificate.is_some();
+    options.allow_unencrypted = arguments.allow_unencrypted;
+    options.clock_skew_seconds = arguments.clock_skew;
+    options.limits.shells_per_user = arguments.max_shells.unwrap_or(options.limits.shells_per_user);
+    options.limits.envelope_bytes = arguments.max_envelope.unwrap_or(options.limits.envelope_bytes);
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let server = Server::start(options).await?;
+    server.faults().delay(Duration::from_millis(arguments.latency));
+    if let (Some(path), Some(pem)) = (&arguments.certificate, server.certificate_pem()) {
+        std::fs::write(path, pem).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    writeln!(std::io::stdout(), "{}", server.url())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! A command that runs.
+//!
+//! ```text
+//!   start -> both streams are read into bounded buffers -> exit -> streams end -> Done is told
+//!        `-> terminate: the whole process group is killed, nothing more is told
+//! ```
+//!
+//! Happy path: what is written is told by `receive` in order, then the exit code once both streams have ended. A reader that
+//! does not come slows the process down and nothing else.
+//! Failure paths: a program that is not there is a [`Fault`]; a process that takes no more input, too.
+
+mod arguments;
+mod launch;
+mod output;
+
+pub(crate) use launch::CommandLine;
+pub(crate) use output::{Told, Wanted};
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::ChildStdin;
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout_at};
+
+use crate::counters::Counting;
+use crate::fault::Fault;
+use crate::shell::Definition;
+use output::Output;
+
+/// What Windows tells of a process that was interrupted, `STATUS_CONTROL_C_EXIT`.
+const INTERRUPTED: u32 = 0xC000_013A;
+
+/// A command that runs, or has ended and was not forgotten yet.
+#[derive(Debug)]
+pub(crate) struct Process {
+    group: Pid,
+    input: Mutex<Option<ChildStdin>>,
+    output: Arc<Output>,
+    readers: Vec<AbortHandle>,
+}
+
+impl Process {
+    /// Starts it.
+    pub(crate) fn start(line: &CommandLine, shell: &Definition, counting: &Counting) -> Result<Self, Fault> {
+        let mut child = line.start(shell).map_err(Fault::cannot_start)?;
+        let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let (Some(group), Some(stdout), Some(stderr)) = (group, child.stdout.take(), child.stderr.take())
+        else {
+            unreachable!("a child that nobody waited for has an id, and pipes were asked for")
+        };
+        counting.change(|counters| counters.processes += 1);
+        let output = Arc::new(Output::default());
+        let readers = [
+            tokio::spawn(output::read(stdout, Arc::clone(&output), |streams| &mut streams.stdout)),
+            tokio::spawn(output::read(stderr, Arc::clone(&output), |streams| &mut streams.stderr)),
+        ];
+        let aborts = readers.iter().map(tokio::task::JoinHandle::abort_handle).collect();
+        let input = Mutex::new(child.stdin.take());
+        let (ending, counting) = (Arc::clone(&output), counting.clone());
+        tokio::spawn(async move {
+            let status = child.wait().await;
+            for reader in readers {
+                // Aborted where the command was terminated.
+                let _ = reader.await;
+            }
+            ending.exit(status.map_or(u32::MAX, code));
+            counting.change(|counters| counters.processes -= 1);
+        });
+        Ok(Self { group, input, output, readers: aborts })
+    }
+
+    /// Writes to its standard input; returns when the pipe has taken it.
+    pub(crate) async fn write(&self, data: &[u8], end: bool) -> Result<(), Fault> {
+        let mut input = self.input.lock().await;
+        let written = match input.as_mut() {
+            Some(pipe) => pipe.write_all(data).await,
+            None if data.is_empty() => Ok(()),
+            None => Err(std::io::ErrorKind::BrokenPipe.into()),
+        };
+        if end || written.is_err() {
+            *input = None;
+        }
+        written.map_err(|_| Fault::pipe_closed())
+    }
+
+    /// Waits for something to tell.
+    pub(crate) async fn receive(
+        &self,
+        wanted: Wanted,
+        timeout: Duration,
+        counting: &Counting,
+    ) -> Result<Told, Fault> {
+        let _waiting = Waiting::begin(counting);
+        let deadline = Instant::now() + timeout;
+        loop {
+            let changed = self.output.changed();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(told) = self.output.take(wanted)? {
+                return Ok(told);
+            }
+            if timeout_at(deadline, changed).await.is_err() {
+                return Err(Fault::timed_out());
+            }
+        }
+    }
+
+    /// Whether its exit is known.
+    pub(crate) fn ended(&self) -> bool {
+        self.output.ended()
+    }
+
+    /// Interrupts all of its processes, as Ctrl-C in a console does.
+    pub(crate) fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
+    /// Kills all of its processes.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::KILL);
+        self.output.abort();
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // That none is left is what is wanted.
+        let _ = kill_process_group(self.group, signal);
+    }
+}
+
+/// An exit status as Windows would tell it. What has no counterpart there is told as `sh` does.
+fn code(status: ExitStatus) -> u32 {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => code.cast_unsigned(),
+        (None, Some(signal)) if signal == Signal::INT.as_raw() => INTERRUPTED,
+        (None, signal) => 128 + signal.unwrap_or_default().cast_unsigned(),
+    }
+}
+
+/// A `Receive` that waits, which is counted.
+struct Waiting<'a>(&'a Counting);
+
+impl<'a> Waiting<'a> {
+    fn begin(counting: &'a Counting) -> Self {
+        counting.change(|counters| counters.receives_waiting += 1);
+        Self(counting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.change(|counters| counters.receives_waiting -= 1);
+    }
+}

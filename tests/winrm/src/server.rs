@@ -1,0 +1,158 @@
+//! The server: a listener, and what its connections share.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::certificate::Certificate;
+use crate::connection;
+use crate::counters::{Counters, Counting};
+use crate::faults::Faults;
+use crate::options::Options;
+use crate::shells::Shells;
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: Option<Certificate>,
+    pub(crate) faults: Faults,
+    pub(crate) counting: Counting,
+    pub(crate) shells: Arc<Shells>,
+    /// Cancelled and replaced when all connections are cut.
+    connections: Mutex<CancellationToken>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Listens, and serves in the background.
+    pub async fn start(options: Options) -> Result<Self> {
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", options.listen))?;
+        let address = listener.local_addr().context("a listener without an address")?;
+        let certificate = options.tls.then(|| Certificate::make(address.ip())).transpose()?;
+        let counting = Counting::new();
+        let shared = Arc::new(Shared {
+            address,
+            certificate,
+            faults: Faults::default(),
+            shells: Shells::new(options.limits.clone(), counting.clone()),
+            counting,
+            connections: Mutex::default(),
+            options,
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { shared, accepting })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// What a client calls it by.
+    pub fn url(&self) -> String {
+        format!("{}://{}/wsman", if self.shared.options.tls { "https" } else { "http" }, self.shared.address)
+    }
+
+    /// Its own certificate, where it speaks TLS.
+    pub fn certificate_pem(&self) -> Option<&str> {
+        self.shared.certificate.as_ref().map(|certificate| certificate.pem.as_str())
+    }
+
+    /// The same as DER.
+    pub fn certificate_der(&self) -> Option<&[u8]> {
+        self.shared.certificate.as_ref().map(|certificate| certificate.der.as_ref())
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.shared.counting.now()
+    }
+
+    /// Waits until the counters are so. It has no deadline of its own.
+    pub async fn until(&self, so: impl FnMut(&Counters) -> bool) -> Counters {
+        self.shared.counting.until(so).await
+    }
+
+    /// What shall go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Cuts all connections at once, without a word. What runs goes on.
+    pub fn cut_connections(&self) {
+        self.shared.cut_connections();
+    }
+
+    /// Loses all shells, and kills what runs in them, as a restart of the service does; connections stay.
+    pub fn lose_shells(&self) {
+        self.shared.shells.lose();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.shared.cut_connections();
+        self.shared.shells.lose();
+    }
+}
+
+impl Shared {
+    fn cut_connections(&self) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *connections).cancel();
+    }
+
+    fn connected(&self) -> CancellationToken {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let acceptor =
+        shared.certificate.as_ref().map(|certificate| TlsAcceptor::from(Arc::clone(&certificate.config)));
+    loop {
+        // One that went away before it was taken is no reason to end.
+        let Ok((socket, peer)) = listener.accept().await else { continue };
+        let _ = socket.set_nodelay(true);
+        let (shared, acceptor, cut) = (Arc::clone(&shared), acceptor.clone(), shared.connected());
+        shared.counting.change(|counters| {
+            counters.connections += 1;
+            counters.connections_open += 1;
+        });
+        tokio::spawn(async move {
+            cut.run_until_cancelled(one(Arc::clone(&shared), acceptor, socket, peer)).await;
+            shared.counting.change(|counters| counters.connections_open -= 1);
+        });
+    }
+}
+
+async fn one(shared: Arc<Shared>, acceptor: Option<TlsAcceptor>, socket: TcpStream, peer: SocketAddr) {
+    match acceptor {
+        None => connection::serve(shared, peer, socket).await,
+        Some(acceptor) => {
+            if let Ok(stream) = acceptor.accept(socket).await {
+                connection::serve(shared, peer, stream).await;
+            }
+        }
+    }
+}
