@@ -7,6 +7,7 @@
 mod apt;
 mod deny;
 mod go;
+mod python;
 mod rust;
 mod user;
 
@@ -47,6 +48,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     packages(groups)?;
     if groups.contains(&Group::Test) {
         deny()?;
+        winrm_clients()?;
         if crictl()?.is_none() || critest()?.is_none() || kubernetes()?.is_none() {
             progress::line(go::ABSENT);
         }
@@ -73,6 +75,11 @@ pub(crate) fn packages(groups: &[Group]) -> Result<()> {
 /// The program `cargo-deny`, built once.
 pub(crate) fn deny() -> Result<PathBuf> {
     deny::ensure()
+}
+
+/// The Python that has pypsrp and pywinrm, made once.
+pub(crate) fn winrm_clients() -> Result<PathBuf> {
+    python::winrm_clients()
 }
 
 /// The program `crictl`, built once; `None` where there is no Go that could build it.

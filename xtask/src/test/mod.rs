@@ -13,7 +13,7 @@
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
 //! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
 //! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that; `INFRANETES_KUBERNETES` the
-//! folder with Kubernetes' programs where there are any.
+//! folder with Kubernetes' programs where there are any; `INFRANETES_WINRM_CLIENTS` the Python that has pypsrp and pywinrm.
 
 mod excuse;
 mod lint;
@@ -38,7 +38,7 @@ use tier::Tier;
 #[command(after_help = "Tiers:
   lint      format, clippy without a warning, licences, bans and sources of crates
   unit      the tests inside of the crates
-  contract  each crate on real parts: SSH servers, QEMU, a registry
+  contract  each crate on real parts: SSH servers, WinRM clients, QEMU, a registry
   e2e       the daemon, end to end, on real machines
   faults    the daemon killed, the network cut, the guest hung
   critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml
@@ -102,6 +102,7 @@ struct Environment {
     crictl: Option<PathBuf>,
     critest: Option<Critest>,
     kubernetes: Option<PathBuf>,
+    winrm_clients: Option<PathBuf>,
 }
 
 impl Environment {
@@ -117,6 +118,9 @@ impl Environment {
         }
         if tier.needs_machines() && tier != Tier::Critest && self.registry.is_none() {
             self.registry = Some(registry::store(&guest::NAMES)?);
+        }
+        if tier == Tier::Contract && self.winrm_clients.is_none() {
+            self.winrm_clients = Some(setup::winrm_clients()?);
         }
         if tier == Tier::Cluster && self.kubernetes.is_none() {
             self.kubernetes = setup::kubernetes()?;
@@ -144,6 +148,9 @@ impl Environment {
         }
         if let Some(kubernetes) = &self.kubernetes {
             command.env("INFRANETES_KUBERNETES", kubernetes);
+        }
+        if let Some(python) = &self.winrm_clients {
+            command.env("INFRANETES_WINRM_CLIENTS", python);
         }
     }
 }

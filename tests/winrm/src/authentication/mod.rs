@@ -188,11 +188,15 @@ fn unknown(options: &Options) -> Verdict {
     Verdict::Unknown { authenticate: offers(options).map(|scheme| name(scheme).to_owned()).collect() }
 }
 
+/// What is not ASCII comes as UTF-8 from some clients and as Latin-1 from others: each is taken.
 fn basic(value: &str, options: &Options) -> bool {
     let decoded = BASE64_STANDARD.decode(value.trim()).unwrap_or_default();
-    let text = String::from_utf8_lossy(&decoded);
-    text.split_once(':').is_some_and(|(user, password)| {
-        let user = user.rsplit_once('\\').map_or(user, |(_, user)| user);
-        user.eq_ignore_ascii_case(&options.user) && password == options.password
-    })
+    let latin = decoded.iter().map(|&byte| char::from(byte)).collect();
+    let right = |text: &str| {
+        text.split_once(':').is_some_and(|(user, password)| {
+            let user = user.rsplit_once('\\').map_or(user, |(_, user)| user);
+            ntlm::same_name(user, &options.user) && password == options.password
+        })
+    };
+    [String::from_utf8_lossy(&decoded).into_owned(), latin].iter().any(|text| right(text))
 }

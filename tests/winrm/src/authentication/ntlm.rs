@@ -133,7 +133,7 @@ impl Ntlm {
         let response = value(message, 20)?;
         let domain = value(message, 28)?;
         let name = String::from_utf16(&units(value(message, 36)?)).ok()?;
-        if name.is_empty() || !name.eq_ignore_ascii_case(user) {
+        if name.is_empty() || !same_name(&name, user) {
             return None;
         }
         let flags = u32_at(message, 60)? & self.flags;
@@ -192,6 +192,11 @@ fn file_time(ahead_seconds: i64) -> u64 {
     ticks.saturating_add_signed(ahead_seconds.saturating_mul(10_000_000))
 }
 
+/// Whether two names are one user's.
+pub(super) fn same_name(one: &str, other: &str) -> bool {
+    one.to_uppercase() == other.to_uppercase()
+}
+
 fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
@@ -234,6 +239,75 @@ fn find(mut pairs: &[u8], wanted: u16) -> Option<&[u8]> {
             id if id == wanted => return Some(value),
             pair::END => return None,
             _ => pairs = rest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// [MS-NLMP] 4.2.4: the user, the challenge, and the client's message.
+    fn example() -> (Ntlm, Vec<u8>) {
+        let claims = [
+            &b"\x01\x01\0\0\0\0\0\0"[..],
+            &[0; 8],
+            &[0xaa; 8],
+            &[0; 4],
+            &pair::DOMAIN.to_le_bytes(),
+            &length(&utf16("Domain")).to_le_bytes(),
+            &utf16("Domain"),
+            &pair::COMPUTER.to_le_bytes(),
+            &length(&utf16("Server")).to_le_bytes(),
+            &utf16("Server"),
+            &[0; 8],
+        ]
+        .concat();
+        let proof = b"\x68\xcd\x0a\xb8\x51\xe5\x1c\x96\xaa\xbc\x92\x7b\xeb\xef\x6a\x1c";
+        let session = b"\xc5\xda\xd2\x54\x4f\xc9\x79\x90\x94\xce\x1c\xe9\x0b\xc9\xd0\x3e";
+        let flags = 0xe288_8235_u32;
+        let values = [
+            vec![],
+            [&proof[..], &claims].concat(),
+            utf16("Domain"),
+            utf16("User"),
+            utf16("COMPUTER"),
+            session.to_vec(),
+        ];
+        let mut message = [&SIGNATURE[..], &3_u32.to_le_bytes()].concat();
+        let mut offset = 88;
+        for value in &values {
+            message.extend(field(value, offset));
+            offset += u32::from(length(value));
+        }
+        message.extend(flags.to_le_bytes());
+        message.extend([0; 24]);
+        message.extend(values.concat());
+        let challenge = 0x0123_4567_89ab_cdef_u64.to_be_bytes();
+        let ntlm = Ntlm { negotiate: vec![], message: vec![], challenge, flags, time: 0 };
+        (ntlm, message)
+    }
+
+    #[test]
+    fn the_protocols_published_example_is_accepted_and_sealed_by_its_key() {
+        let (ntlm, message) = example();
+        let mut sealing = ntlm.accept(&message, "user", "Password", None).expect("the right password");
+        let sealed = b"\x54\xe5\x01\x65\xbf\x19\x36\xdc\x99\x60\x20\xc1\x81\x1b\x0f\x06\xfb\x5f";
+        let signature = b"\x01\0\0\0\x7f\xb3\x8e\xc5\xc5\x5d\x49\x76\0\0\0\0";
+        assert_eq!(sealing.open(signature, sealed), Some(utf16("Plaintext")));
+    }
+
+    #[test]
+    fn another_user_password_time_or_challenge_is_refused() {
+        let (ntlm, message) = example();
+        assert!(ntlm.accept(&message, "user", "password", None).is_none());
+        assert!(ntlm.accept(&message, "users", "Password", None).is_none());
+        let late = Ntlm { time: 31 * 60 * 10_000_000, ..example().0 };
+        assert!(late.accept(&message, "user", "Password", None).is_none());
+        let other = Ntlm { challenge: [1; 8], ..ntlm };
+        assert!(other.accept(&message, "user", "Password", None).is_none());
+        for end in 0..message.len() {
+            assert!(example().0.accept(&message[..end], "user", "Password", None).is_none(), "{end} bytes");
         }
     }
 }

@@ -105,3 +105,24 @@ impl Sealing {
         (right == mic).then_some(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocols_published_example_opens_and_nothing_else() {
+        // [MS-NLMP] 4.2.4.4: session key, sealed message and signature.
+        let key = [0x55; 16];
+        let sealed = b"\x54\xe5\x01\x65\xbf\x19\x36\xdc\x99\x60\x20\xc1\x81\x1b\x0f\x06\xfb\x5f";
+        let signature = b"\x01\0\0\0\x7f\xb3\x8e\xc5\xc5\x5d\x49\x76\0\0\0\0";
+        let plain: Vec<u8> = "Plaintext".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut sealing = Sealing::new(&key, 16, true);
+        assert_eq!(sealing.open(signature, sealed), Some(plain));
+        assert_eq!(sealing.open(signature, sealed), None, "it opens once");
+        let mut changed = *sealed;
+        changed[3] ^= 1;
+        assert_eq!(Sealing::new(&key, 16, true).open(signature, &changed), None);
+        assert_eq!(Sealing::new(&[0x56; 16], 16, true).open(signature, sealed), None);
+    }
+}
