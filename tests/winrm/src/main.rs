@@ -27,6 +27,9 @@ struct Arguments {
     /// A file with the user's password.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
+    /// The wine prefix whose `cmd` runs commands, made if it is not there; without one there is no `cmd`.
+    #[arg(long, value_name = "FOLDER")]
+    wine_prefix: Option<PathBuf>,
     /// Let plain HTTP go unsealed.
     #[arg(long)]
     allow_unencrypted: bool,
@@ -54,6 +57,7 @@ async fn main() -> Result<()> {
     options.tls = arguments.certificate.is_some();
     options.allow_unencrypted = arguments.allow_unencrypted;
     options.clock_skew_seconds = arguments.clock_skew;
+    options.wine_prefix = arguments.wine_prefix;
     options.limits.shells_per_user = arguments.max_shells.unwrap_or(options.limits.shells_per_user);
     options.limits.envelope_bytes = arguments.max_envelope.unwrap_or(options.limits.envelope_bytes);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -1,6 +1,7 @@
 //! What a server is started with.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A way to authenticate, as the server offers it.
@@ -31,6 +32,9 @@ pub struct Options {
     pub allow_unencrypted: bool,
     /// How far the server's clock is ahead in its NTLM challenge, in seconds.
     pub clock_skew_seconds: i64,
+    /// The wine prefix whose `cmd` runs the commands that do not skip it; made if it is not there, in some ten seconds.
+    /// Without one there is no `cmd`.
+    pub wine_prefix: Option<PathBuf>,
     /// The quotas.
     pub limits: Limits,
 }
@@ -46,6 +50,7 @@ impl Options {
             schemes: vec![Scheme::Negotiate, Scheme::Basic],
             allow_unencrypted: false,
             clock_skew_seconds: 0,
+            wine_prefix: None,
             limits: Limits::default(),
         }
     }

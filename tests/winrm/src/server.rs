@@ -13,6 +13,7 @@ use crate::connection;
 use crate::counters::{Counters, Counting};
 use crate::faults::Faults;
 use crate::options::Options;
+use crate::process::Wine;
 use crate::shells::Shells;
 
 /// A server that runs until it is dropped.
@@ -48,12 +49,16 @@ impl Server {
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         let address = listener.local_addr().context("a listener without an address")?;
         let certificate = options.tls.then(|| Certificate::make(address.ip())).transpose()?;
+        let wine = match &options.wine_prefix {
+            Some(prefix) => Some(Wine::start(prefix).await?),
+            None => None,
+        };
         let counting = Counting::new();
         let shared = Arc::new(Shared {
             address,
             certificate,
             faults: Faults::default(),
-            shells: Shells::new(options.limits.clone(), counting.clone()),
+            shells: Shells::new(options.limits.clone(), counting.clone(), wine),
             counting,
             connections: Mutex::default(),
             options,

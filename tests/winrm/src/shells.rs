@@ -9,7 +9,7 @@ use crate::counters::Counting;
 use crate::envelope::guid;
 use crate::fault::{Fault, Start};
 use crate::options::Limits;
-use crate::process::{CommandLine, Process};
+use crate::process::{CommandLine, Process, Wine};
 use crate::shell::{Definition, Shell};
 
 /// The shells that there are.
@@ -17,12 +17,13 @@ use crate::shell::{Definition, Shell};
 pub(crate) struct Shells {
     limits: Limits,
     counting: Counting,
+    wine: Option<Wine>,
     open: Mutex<HashMap<String, Arc<Shell>>>,
 }
 
 impl Shells {
-    pub(crate) fn new(limits: Limits, counting: Counting) -> Arc<Self> {
-        Arc::new(Self { limits, counting, open: Mutex::default() })
+    pub(crate) fn new(limits: Limits, counting: Counting, wine: Option<Wine>) -> Arc<Self> {
+        Arc::new(Self { limits, counting, wine, open: Mutex::default() })
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<String, Arc<Shell>>> {
@@ -74,7 +75,7 @@ impl Shells {
         if shell.knows(&id) {
             return Err(Fault::schema("A command with this CommandId exists."));
         }
-        let process = Process::start(line, &shell.definition, &self.counting)?;
+        let process = Process::start(line, &shell.definition, self.wine.as_ref(), &self.counting)?;
         self.counting.change(|counters| *counters.runs.entry(line.text.clone()).or_default() += 1);
         shell.add(id.clone(), process);
         Ok(id)

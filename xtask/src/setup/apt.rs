@@ -56,6 +56,7 @@ const PACKAGES: &[Package] = &[
     package("skopeo", &[Test], "an independent client of registries"),
     package("util-linux", &[Run, Test, Peer], "enters namespaces, sets privileges"),
     package("python3-venv", &[Test], "independent clients of WinRM run in it"),
+    package("wine", &[Test], "its cmd stands for Windows' own"),
     package("sudo", &[Test], "a guest's user that may become root"),
     package("runc", &[Peer], "runs the containers of containerd"),
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),

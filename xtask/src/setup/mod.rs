@@ -10,6 +10,7 @@ mod go;
 mod python;
 mod rust;
 mod user;
+mod wine;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     if groups.contains(&Group::Test) {
         deny()?;
         winrm_clients()?;
+        wine_prefix()?;
         if crictl()?.is_none() || critest()?.is_none() || kubernetes()?.is_none() {
             progress::line(go::ABSENT);
         }
@@ -80,6 +82,11 @@ pub(crate) fn deny() -> Result<PathBuf> {
 /// The Python that has pypsrp and pywinrm, made once.
 pub(crate) fn winrm_clients() -> Result<PathBuf> {
     python::winrm_clients()
+}
+
+/// A wine prefix, whose `cmd` stands for Windows' own, made once.
+pub(crate) fn wine_prefix() -> Result<PathBuf> {
+    wine::prefix()
 }
 
 /// The program `crictl`, built once; `None` where there is no Go that could build it.

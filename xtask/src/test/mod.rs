@@ -13,7 +13,8 @@
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
 //! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
 //! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that; `INFRANETES_KUBERNETES` the
-//! folder with Kubernetes' programs where there are any; `INFRANETES_WINRM_CLIENTS` the Python that has pypsrp and pywinrm.
+//! folder with Kubernetes' programs where there are any; `INFRANETES_WINRM_CLIENTS` the Python that has pypsrp and pywinrm,
+//! `INFRANETES_WINE_PREFIX` a prefix of wine.
 
 mod excuse;
 mod lint;
@@ -102,7 +103,13 @@ struct Environment {
     crictl: Option<PathBuf>,
     critest: Option<Critest>,
     kubernetes: Option<PathBuf>,
-    winrm_clients: Option<PathBuf>,
+    winrm: Option<Winrm>,
+}
+
+/// What the tests of `WinRM` need: clients, and a `cmd`.
+struct Winrm {
+    clients: PathBuf,
+    wine_prefix: PathBuf,
 }
 
 impl Environment {
@@ -119,8 +126,8 @@ impl Environment {
         if tier.needs_machines() && tier != Tier::Critest && self.registry.is_none() {
             self.registry = Some(registry::store(&guest::NAMES)?);
         }
-        if tier == Tier::Contract && self.winrm_clients.is_none() {
-            self.winrm_clients = Some(setup::winrm_clients()?);
+        if tier == Tier::Contract && self.winrm.is_none() {
+            self.winrm = Some(Winrm { clients: setup::winrm_clients()?, wine_prefix: setup::wine_prefix()? });
         }
         if tier == Tier::Cluster && self.kubernetes.is_none() {
             self.kubernetes = setup::kubernetes()?;
@@ -149,8 +156,10 @@ impl Environment {
         if let Some(kubernetes) = &self.kubernetes {
             command.env("INFRANETES_KUBERNETES", kubernetes);
         }
-        if let Some(python) = &self.winrm_clients {
-            command.env("INFRANETES_WINRM_CLIENTS", python);
+        if let Some(winrm) = &self.winrm {
+            command
+                .env("INFRANETES_WINRM_CLIENTS", &winrm.clients)
+                .env("INFRANETES_WINE_PREFIX", &winrm.wine_prefix);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `Command`: a process in a shell.
 //!
 //! The command line is the command and its arguments, with a space between each two. With `WINRS_SKIP_CMD_SHELL` it is run as
-//! it is; without, `cmd /c` runs it. Standard input stays open until it is told to end.
+//! it is; without, `cmd /c` runs it, which is wine's. Standard input stays open until it is told to end.
 //! Failure paths: a line that is too long, a program that cannot be started, a full quota.
 
 use super::Context;

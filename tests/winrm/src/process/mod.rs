@@ -12,9 +12,11 @@
 mod arguments;
 mod launch;
 mod output;
+mod wine;
 
 pub(crate) use launch::CommandLine;
 pub(crate) use output::{Told, Wanted};
+pub(crate) use wine::Wine;
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -47,8 +49,13 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts it.
-    pub(crate) fn start(line: &CommandLine, shell: &Definition, counting: &Counting) -> Result<Self, Fault> {
-        let mut child = line.start(shell).map_err(Fault::cannot_start)?;
+    pub(crate) fn start(
+        line: &CommandLine,
+        shell: &Definition,
+        wine: Option<&Wine>,
+        counting: &Counting,
+    ) -> Result<Self, Fault> {
+        let (mut child, told) = line.start(shell, wine).map_err(Fault::cannot_start)?;
         let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         let (Some(group), Some(stdout), Some(stderr)) = (group, child.stdout.take(), child.stderr.take())
         else {
@@ -69,7 +76,8 @@ impl Process {
                 // Aborted where the command was terminated.
                 let _ = reader.await;
             }
-            ending.exit(status.map_or(u32::MAX, code));
+            let told = told.and_then(|told| told.read());
+            ending.exit(told.unwrap_or_else(|| status.map_or(u32::MAX, code)));
             counting.change(|counters| counters.processes -= 1);
         });
         Ok(Self { group, input, output, readers: aborts })

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod client;
+mod cmd;
 mod faults;
 
 use std::time::Duration;

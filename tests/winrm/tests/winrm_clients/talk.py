@@ -13,7 +13,9 @@ def output(stdout, stderr, code):
 
 
 def line(job):
-    """Program and arguments of a job, quoted as Windows wants them."""
+    """Program and arguments of a job, quoted as Windows wants them; a line for `cmd` as it is."""
+    if job.get("cmd"):
+        return job["cmd"], []
     return job["argv"][0], [subprocess.list2cmdline([argument]) for argument in job["argv"][1:]]
 
 

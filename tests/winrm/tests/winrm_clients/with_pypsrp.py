@@ -29,7 +29,7 @@ def connect(job):
 
 def run(job, shell):
     program, arguments = talk.line(job)
-    process = Process(shell, program, arguments, no_shell=True)
+    process = Process(shell, program, arguments, no_shell=not job.get("cmd"))
     process.begin_invoke()
     if job.get("stdin") is not None:
         for piece in job["stdin"]:

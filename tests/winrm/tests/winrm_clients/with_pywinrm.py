@@ -31,7 +31,8 @@ def receive(protocol, shell, command):
 
 def run(job, protocol, shell):
     program, arguments = talk.line(job)
-    command = protocol.run_command(shell, program, arguments, skip_cmd_shell=True, console_mode_stdin=False)
+    command = protocol.run_command(
+        shell, program, arguments, skip_cmd_shell=not job.get("cmd"), console_mode_stdin=False)
     try:
         if job.get("stdin") is not None:
             for piece in job["stdin"]:
