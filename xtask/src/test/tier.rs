@@ -141,3 +141,16 @@ fn count(title: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
     step.end(if status.success() { "done" } else { "failed" });
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Tier;
+
+    #[test]
+    fn the_contract_tests_of_the_server_below_tests_are_the_contracts() {
+        let calls = |tier: Tier| tier.calls().unwrap().concat();
+        let has = |tier, program: &str| calls(tier).iter().any(|argument| argument == program);
+        assert!(has(Tier::Contract, "winrm_clients") && has(Tier::Contract, "openssh"));
+        assert!(!has(Tier::E2e, "winrm_clients") && !has(Tier::Contract, "e2e"));
+    }
+}
