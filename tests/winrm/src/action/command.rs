@@ -2,6 +2,8 @@
 //!
 //! The command line is the command and its arguments, with a space between each two. With `WINRS_SKIP_CMD_SHELL` it is run as
 //! it is; without, `cmd /c` runs it, which is wine's. Standard input stays open until it is told to end.
+//! `WINRS_CONSOLEMODE_STDIN` is taken and changes nothing: there is no console. That a program is looked for on the `PATH` and that
+//! a line which is too long is told as an error of `CreateProcess` is assumed of Windows.
 //! Failure paths: a line that is too long, a program that cannot be started, a full quota.
 
 use super::Context;

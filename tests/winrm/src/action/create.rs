@@ -1,6 +1,7 @@
 //! `Create`: a shell.
 //!
 //! Happy path: the quota of the user has room, and the shell is told with the selector by which it is asked for.
+//! `WINRS_NOPROFILE` and `WINRS_CODEPAGE` are taken and change nothing: there is no profile, and what runs writes what it writes.
 //! Failure paths: no room, an option nobody knows, a duration that is none, an id that is there already.
 
 use super::Context;

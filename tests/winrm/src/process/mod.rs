@@ -7,6 +7,8 @@
 //!
 //! Happy path: what is written is told by `receive` in order, then the exit code once both streams have ended. A reader that
 //! does not come slows the process down and nothing else.
+//! Its group can be killed until it is forgotten, whatever of it has ended, and no other group ever is: the leader stays a zombie
+//! as long, so that its number is not given to another process.
 //! Failure paths: a program that is not there is a [`Fault`]; a process that takes no more input, too.
 
 mod arguments;
@@ -18,15 +20,16 @@ pub(crate) use launch::CommandLine;
 pub(crate) use output::{Told, Wanted};
 pub(crate) use wine::Wine;
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid,
+};
 use tokio::io::AsyncWriteExt as _;
+use tokio::io::unix::AsyncFd;
 use tokio::process::ChildStdin;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -45,6 +48,8 @@ pub(crate) struct Process {
     input: Mutex<Option<ChildStdin>>,
     output: Arc<Output>,
     readers: Vec<AbortHandle>,
+    /// Dropped when it is forgotten.
+    _kept: oneshot::Sender<()>,
 }
 
 impl Process {
@@ -69,18 +74,21 @@ impl Process {
         ];
         let aborts = readers.iter().map(tokio::task::JoinHandle::abort_handle).collect();
         let input = Mutex::new(child.stdin.take());
+        let (kept, forgotten) = oneshot::channel();
         let (ending, counting) = (Arc::clone(&output), counting.clone());
         tokio::spawn(async move {
-            let status = child.wait().await;
+            let code = ended(group).await;
             for reader in readers {
                 // Aborted where the command was terminated.
                 let _ = reader.await;
             }
             let told = told.and_then(|told| told.read());
-            ending.exit(told.unwrap_or_else(|| status.map_or(u32::MAX, code)));
+            ending.exit(told.unwrap_or_else(|| code.unwrap_or(u32::MAX)));
             counting.change(|counters| counters.processes -= 1);
+            let _ = forgotten.await;
+            let _ = child.wait().await;
         });
-        Ok(Self { group, input, output, readers: aborts })
+        Ok(Self { group, input, output, readers: aborts, _kept: kept })
     }
 
     /// Writes to its standard input; returns when the pipe has taken it.
@@ -144,13 +152,23 @@ impl Process {
     }
 }
 
-/// An exit status as Windows would tell it. What has no counterpart there is told as `sh` does.
-fn code(status: ExitStatus) -> u32 {
-    match (status.code(), status.signal()) {
+/// Waits until a process ends, and leaves it a zombie. Answers its exit code as Windows would tell it; what has no counterpart
+/// there is told as `sh` does.
+#[expect(
+    deprecated,
+    reason = "the successor of `AsyncFd::new` is `unsafe` for descriptors that may change; an `OwnedFd` keeps its own"
+)]
+async fn ended(process: Pid) -> std::io::Result<u32> {
+    let descriptor = AsyncFd::new(pidfd_open(process, PidfdFlags::empty())?)?;
+    let _ended = descriptor.readable().await?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    let status = waitid(WaitId::Pid(process), options)?;
+    let signal = status.as_ref().and_then(rustix::process::WaitIdStatus::terminating_signal);
+    Ok(match (status.and_then(|status| status.exit_status()), signal) {
         (Some(code), _) => code.cast_unsigned(),
         (None, Some(signal)) if signal == Signal::INT.as_raw() => INTERRUPTED,
         (None, signal) => 128 + signal.unwrap_or_default().cast_unsigned(),
-    }
+    })
 }
 
 /// A `Receive` that waits, which is counted.

@@ -8,7 +8,7 @@ mod client;
 mod cmd;
 mod faults;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Answer, Client};
 use serde_json::json;
@@ -48,6 +48,7 @@ async fn all(mut client: Client) {
     a_big_output_is_whole(&mut client).await;
     a_poll_times_out_and_goes_on(&mut client).await;
     a_command_is_terminated(&mut client).await;
+    what_a_command_leaves_ends_with_it(&mut client).await;
     a_missing_program_is_a_fault(&mut client).await;
     a_wrong_password_is_refused(&mut client).await;
     the_quota_of_shells_holds(&mut client).await;
@@ -133,6 +134,17 @@ async fn a_command_is_interrupted(client: &mut Client) {
     let answer =
         client.ask(json!({"argv": ["sh", "-c", "echo ready; exec sleep 1000"], "signal": "ctrl_c"})).await;
     assert_eq!(answer, Answer::ran("ready\n", "", 0xC000_013A));
+}
+
+async fn what_a_command_leaves_ends_with_it(client: &mut Client) {
+    let answer = client.sh("sleep 1000 >/dev/null 2>&1 & echo $!").await;
+    let Answer::Ran { stdout, exit: 0, .. } = &answer else { panic!("{answer:?}") };
+    let status = format!("/proc/{}/status", String::from_utf8_lossy(stdout).trim());
+    let until = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_to_string(&status).is_ok_and(|status| !status.contains("State:\tZ")) {
+        assert!(Instant::now() < until, "{status} is still there");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn a_missing_program_is_a_fault(client: &mut Client) {
