@@ -7,11 +7,11 @@
 //!
 //! Happy path: one command more for each, in a task of its own, and processes find the values. A guest that lost its connection
 //! is asked which boot it is, for nobody may have seen it boot anew: the daemon did not run, or its kernel was replaced by
-//! another. Failure paths: a session that is lost meanwhile is
-//! tried again, and dropped with its link. A guest that refuses a sysctl, or does not come to an end, ends its machine with the
-//! reason, for a pod that asks for one must not run without it; so does one that cannot hold a volume. A guest whose names
-//! cannot be set knows its own, the servers and the search domains by DHCP or its seed: that is logged, and it runs. So does one
-//! that takes too long for it.
+//! another. Failure paths: a session that is lost meanwhile is tried again, and dropped with its link; a guest that is slow is
+//! asked again, for as long as it takes if it has answered before. A guest that refuses a sysctl, or does not come to an end,
+//! ends its machine with the reason, for a pod that asks for one must not run without it; so does one that cannot hold a
+//! volume. A guest whose names cannot be set knows its own, the servers and the search domains by DHCP or its seed: that is
+//! logged, and it runs. So does one that takes too long for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,11 +42,13 @@ pub(super) struct Asked {
     volumes: Volumes,
     /// Those that it can be without.
     further: Volumes,
+    /// How long what it cannot be without may take; without a limit, its probes say when it is of no use any more.
+    limit: Option<Duration>,
 }
 
 impl Asked {
-    /// What a pod asks for, and the container that the machine is.
-    pub(super) fn of(pod: &PodRecord, volumes: Volumes) -> Self {
+    /// What a pod asks for, and the container that the machine is. A guest that has answered before is not lost for being slow.
+    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool) -> Self {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
         let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
@@ -60,7 +62,14 @@ impl Asked {
         });
         let names = Names { hostname: pod.hostname.clone(), resolver };
         let (volumes, further) = volumes.by_need();
-        Self { pod: pod.id.clone(), names, sysctls: pod.sysctls.clone(), volumes, further }
+        Self {
+            pod: pod.id.clone(),
+            names,
+            sysctls: pod.sysctls.clone(),
+            volumes,
+            further,
+            limit: (!answered).then_some(PATIENCE),
+        }
     }
 
     /// Gives it all, but to a guest that was given it in this boot. Answers which boot it is, where it tells.
@@ -69,10 +78,13 @@ impl Asked {
         session: &dyn Session,
         given: Option<String>,
     ) -> guests::Result<Option<String>> {
-        let boot = guests::boot::id(session).await.unwrap_or_else(|error| {
-            tracing::debug!(pod = self.pod, %error, "the guest does not tell which boot it is");
-            None
-        });
+        let boot = match insist(self.limit, || guests::boot::id(session)).await {
+            Err(error) if !error.retryable() => {
+                tracing::debug!(pod = self.pod, %error, "the guest does not tell which boot it is");
+                None
+            }
+            told => told?,
+        };
         if boot.is_none() || boot != given {
             self.give(session).await?;
         }
@@ -81,28 +93,14 @@ impl Asked {
 
     /// Gives it all. Only what the pod cannot be without is an error.
     async fn give(&self, session: &dyn Session) -> guests::Result<()> {
-        if let Err(error) = self.insist(session, Part::Names).await {
+        let further = Some(FURTHER_PATIENCE);
+        if let Err(error) = insist(further, || self.give_part(session, Part::Names)).await {
             tracing::warn!(pod = self.pod, %error, "the guest's names may be those of its image");
         }
-        if let Err(error) = self.insist(session, Part::Further).await {
+        if let Err(error) = insist(further, || self.give_part(session, Part::Further)).await {
             tracing::warn!(pod = self.pod, %error, "the guest lacks what every pod is given");
         }
-        self.insist(session, Part::Needed).await
-    }
-
-    /// Tries again what may yet succeed, until that takes too long.
-    async fn insist(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
-        let limit = if part == Part::Needed { PATIENCE } else { FURTHER_PATIENCE };
-        let tries = async {
-            let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
-            loop {
-                match self.give_part(session, part).await {
-                    Err(error) if error.retryable() => sleep(backoff.next_wait()).await,
-                    outcome => return outcome,
-                }
-            }
-        };
-        timeout(limit, tries).await.unwrap_or_else(|_| Err(transports::Error::TimedOut(limit).into()))
+        insist(self.limit, || self.give_part(session, Part::Needed)).await
     }
 
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
@@ -119,8 +117,26 @@ impl Asked {
     }
 }
 
+/// Tries again what may yet succeed, until that takes too long; for ever where there is no limit.
+async fn insist<T, F: Future<Output = guests::Result<T>>>(
+    limit: Option<Duration>,
+    mut attempt: impl FnMut() -> F,
+) -> guests::Result<T> {
+    let tries = async {
+        let mut backoff = Backoff::new(BACKOFF.0, BACKOFF.1);
+        loop {
+            match attempt().await {
+                Err(error) if error.retryable() => sleep(backoff.next_wait()).await,
+                outcome => return outcome,
+            }
+        }
+    };
+    let Some(limit) = limit else { return tries.await };
+    timeout(limit, tries).await.unwrap_or_else(|_| Err(transports::Error::TimedOut(limit).into()))
+}
+
 /// What is given with a time of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Part {
     Names,
     Further,

@@ -107,9 +107,11 @@ async fn a_reboot_that_no_daemon_saw_is_found() {
 async fn unseen_reboot() {
     let mut guest = Guest::boot("mini").await;
     let before = guest.client.output(&guest.id, &BOOT_ID).await;
-    // The guest does it once the daemon is gone.
-    let later = "setsid sh -c 'sleep 2; reboot' >/dev/null 2>&1 </dev/null &";
-    guest.client.output(&guest.id, &["sh", "-c", later]).await;
+    // The guest does it once the daemon is gone, and with that every connection to its port 22.
+    let talks = "cat /proc/net/tcp /proc/net/tcp6 | grep -q ':0016 [0-9A-F]*:[0-9A-F]* 01 '";
+    let later =
+        format!("setsid sh -c \"while {talks}; do sleep 0.2; done; reboot\" >/dev/null 2>&1 </dev/null &");
+    guest.client.output(&guest.id, &["sh", "-c", &later]).await;
     tokio::task::block_in_place(|| guest.node.daemon().kill());
     let consoles = guest.node.dir().join("state/machines/qemu");
     let deadline = Instant::now() + PATIENCE;

@@ -48,7 +48,7 @@ impl Owner {
             Happened::Machine(MachineState::Absent | MachineState::Defined) => {
                 self.finish(record, &lost()).await
             }
-            Happened::Link(state) => self.link_changed(record, state).await,
+            Happened::Link(state) => self.link_changed(&record, state),
             Happened::StartWaitOver => {
                 live.start_wait = None;
                 self.runs(record, false).await
@@ -128,15 +128,15 @@ impl Owner {
         self.runs(record, true).await
     }
 
-    async fn link_changed(&mut self, record: ContainerRecord, state: LinkState) -> Result<()> {
+    fn link_changed(&mut self, record: &ContainerRecord, state: LinkState) -> Result<()> {
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
             LinkState::Ready(session) => {
                 // A machine that was taken over from processes has answered, and has not been given what this container asks for.
                 let starting = record.phase == ContainerPhase::Starting;
-                let given = record.boot.clone().filter(|_| !starting);
+                let given = record.boot.clone().filter(|_| !starting && !live.boots_anew);
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
-                self.begin_settings(&record, session, given)
+                self.begin_settings(record, session, given)
             }
             LinkState::Connecting { ended, .. } => {
                 live.settings = None;
@@ -174,7 +174,7 @@ impl Owner {
         given: Option<String>,
     ) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
-        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?);
+        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?, record.answered);
         if let Some(live) = &mut self.live {
             live.settings = Some(Settings::begin(session, asked, given));
         }
