@@ -1,4 +1,5 @@
-//! Turns a program and its arguments into one command line that survives any login shell.
+//! Turns a program and its arguments into one command line that survives any login shell; for Windows, see
+//! [`windows_command_line`].
 //!
 //! An SSH server hands the command line to the user's login shell, which may be `sh`, `bash`, `dash`, `BusyBox`, `csh`,
 //! `tcsh` or `fish`. Their quoting rules agree on little: within single quotes `csh` still sees `!` and ends at a
@@ -14,6 +15,10 @@
 //!   arguments in `"$@"` exactly as they were in `argv`.
 //! - Failure: an empty `argv`, a NUL character, a program name that begins with `-` (`exec` would take it for an
 //!   option), or a line that Linux would not take as one argument. All are [`Error::Invalid`], before anything is sent.
+
+mod windows;
+
+pub use windows::{WINDOWS_LINE_MAX_UNITS, cmd_command_line, windows_command_line};
 
 use crate::{Error, Result};
 
@@ -115,13 +120,20 @@ fn encode(text: &str) -> String {
 }
 
 fn check(argv: &[String]) -> Result<()> {
-    let Some(program) = argv.first().filter(|program| !program.is_empty()) else {
-        return Err(Error::Invalid("the command is empty: name a program".into()));
-    };
-    if program.starts_with('-') {
+    check_words(argv)?;
+    if argv[0].starts_with('-') {
         return Err(Error::Invalid(format!(
-            "the program {program:?} begins with '-': write it with its path"
+            "the program {:?} begins with '-': write it with its path",
+            argv[0]
         )));
+    }
+    Ok(())
+}
+
+/// What no system can carry.
+fn check_words(argv: &[String]) -> Result<()> {
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(Error::Invalid("the command is empty: name a program".into()));
     }
     if let Some(argument) = argv.iter().find(|argument| argument.contains('\0')) {
         return Err(Error::Invalid(format!("the argument {argument:?} holds a NUL, which no argument can")));

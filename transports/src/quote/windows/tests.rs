@@ -1,0 +1,194 @@
+//! The quoting against readers that follow the published rules, written apart from it.
+
+use super::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+/// What a program of Windows finds in its line, by the rules of `CommandLineToArgvW`.
+fn taken_apart(line: &str) -> Vec<String> {
+    let mut rest = line;
+    // The program: to the next quotation mark where it begins with one, else to the first space; no escapes.
+    let program = if let Some(quoted) = rest.strip_prefix('"') {
+        let (name, after) = quoted.split_once('"').expect("a closing mark");
+        rest = after;
+        name
+    } else {
+        let end = rest.find([' ', '\t']).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        rest = after;
+        name
+    };
+    let mut words = vec![program.to_owned()];
+    let bytes: Vec<char> = rest.chars().collect();
+    let mut at = 0;
+    loop {
+        while at < bytes.len() && matches!(bytes[at], ' ' | '\t') {
+            at += 1;
+        }
+        if at == bytes.len() {
+            return words;
+        }
+        let (mut word, mut quoted) = (String::new(), false);
+        while at < bytes.len() && (quoted || !matches!(bytes[at], ' ' | '\t')) {
+            let backslashes = bytes[at..].iter().take_while(|&&c| c == '\\').count();
+            at += backslashes;
+            if bytes.get(at) == Some(&'"') {
+                word.push_str(&"\\".repeat(backslashes / 2));
+                if backslashes % 2 == 1 {
+                    word.push('"');
+                    at += 1;
+                } else if quoted && bytes.get(at + 1) == Some(&'"') {
+                    // Two within quotation are one mark.
+                    word.push('"');
+                    at += 2;
+                } else {
+                    quoted = !quoted;
+                    at += 1;
+                }
+            } else {
+                word.push_str(&"\\".repeat(backslashes));
+                if at < bytes.len() && (quoted || !matches!(bytes[at], ' ' | '\t')) {
+                    word.push(bytes[at]);
+                    at += 1;
+                }
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// What `cmd /c` hands to a program: variables first, then carets and quotation marks. An error names what it would have
+/// done besides.
+fn through_cmd(line: &str) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = line;
+    while let Some(start) = rest.find('%') {
+        let (before, after) = rest.split_at(start);
+        expanded.push_str(before);
+        // A variable of this name; no one has a caret in it.
+        if let Some(length) = after[1..].find('%') {
+            let name = &after[1..=length];
+            if !name.contains('^') {
+                return Err(format!("the variable {name:?}"));
+            }
+            expanded.push_str(&after[..=length]);
+            rest = &after[1 + length..];
+        } else {
+            expanded.push('%');
+            rest = &after[1..];
+        }
+    }
+    expanded.push_str(rest);
+    let (mut handed, mut quoted) = (String::new(), false);
+    let mut characters = expanded.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '^' if !quoted => handed.extend(characters.next()),
+            '"' => {
+                quoted = !quoted;
+                handed.push(c);
+            }
+            '&' | '|' | '<' | '>' | '(' | ')' if !quoted => return Err(format!("the operator {c}")),
+            _ => handed.push(c),
+        }
+    }
+    Ok(handed)
+}
+
+fn strings(list: &[&str]) -> Vec<String> {
+    list.iter().map(|&text| text.to_owned()).collect()
+}
+
+fn assert_survives(argv: &[String]) {
+    let (program, arguments) = windows_command_line(argv).unwrap();
+    let line = format!("{program} {arguments}");
+    assert_eq!(taken_apart(&line), argv, "{line}");
+    if !argv.iter().any(|word| word.contains(['\n', '\r'])) {
+        let line = cmd_command_line(argv).unwrap();
+        let handed = through_cmd(&line).unwrap_or_else(|what| panic!("{line}: {what}"));
+        assert_eq!(taken_apart(&handed), argv, "{line}");
+    }
+}
+
+#[test]
+fn the_published_examples_come_out() {
+    for (line, words) in [
+        (r#"x "a b c" d e"#, &["x", "a b c", "d", "e"][..]),
+        (r#"x "ab\"c" "\\" d"#, &["x", "ab\"c", "\\", "d"]),
+        (r#"x a\\\b d"e f"g h"#, &["x", r"a\\\b", "de fg", "h"]),
+        (r#"x a\\\"b c d"#, &["x", r#"a\"b"#, "c", "d"]),
+        (r#"x a\\\\"b c" d e"#, &["x", r"a\\b c", "d", "e"]),
+        (r#""C:\a b\" x"#, &[r"C:\a b\", "x"]),
+    ] {
+        assert_eq!(taken_apart(line), words, "{line}");
+    }
+    assert_eq!(through_cmd("echo ^%PATH^% ^\"a^&b^\"").unwrap(), "echo %PATH% \"a&b\"");
+    for meant in ["echo %PATH%", "echo a&b", "echo \"a\"|x"] {
+        assert!(through_cmd(meant).is_err(), "{meant}");
+    }
+}
+
+#[test]
+fn the_awkward_ones_survive() {
+    assert_survives(&strings(&["x"]));
+    assert_survives(&strings(&[
+        "C:\\Program Files\\x y\\z.exe",
+        "",
+        " ",
+        "\t",
+        "a b",
+        "\"",
+        "\"\"",
+        "a\"b\"c",
+    ]));
+    assert_survives(&strings(&[
+        "x",
+        "\\",
+        "\\\\",
+        "a\\",
+        "a b\\",
+        "\\\"",
+        "a\\\\\"",
+        "C:\\dir\\ ",
+        "\\\\host\\share",
+    ]));
+    assert_survives(&strings(&[
+        "x", "%PATH%", "%", "%%", "a%b%c", "!x!", "^", "^^", "&", "a|b", "<>", "(", ")", "\"&\"",
+    ]));
+    assert_survives(&strings(&["x", "a\nb", "\r\n", "ü🦀", "\u{1}", "/?", "-n", "*"]));
+}
+
+#[test]
+fn random_words_survive() {
+    let seed = rand::rng().random();
+    let mut random = StdRng::seed_from_u64(seed);
+    for _ in 0..20_000 {
+        let mut argv = strings(&["program name"]);
+        argv.extend((0..random.random_range(0..6)).map(|_| {
+            (0..random.random_range(0..12))
+                .map(|_| match random.random_range(0..4) {
+                    0 => ['"', '\\', ' ', '%', '^'][random.random_range(0..5)],
+                    1 => ['&', '|', '<', '>', '(', ')', '!', '\t', '\'', ';'][random.random_range(0..10)],
+                    2 => random.random_range('\u{80}'..='\u{7ff}'),
+                    _ => char::from(random.random_range(b'a'..=b'c')),
+                })
+                .collect::<String>()
+        }));
+        assert_survives(&argv);
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_is_refused_with_the_reason() {
+    let text = |argv: &[&str]| windows_command_line(&strings(argv)).unwrap_err().to_string();
+    assert_eq!(text(&[]), "the command is empty: name a program");
+    assert_eq!(text(&[""]), "the command is empty: name a program");
+    assert_eq!(text(&["a", "b\0c"]), "the argument \"b\\0c\" holds a NUL, which no argument can");
+    assert!(text(&["a\"b"]).contains("quotation mark"));
+    assert!(text(&["a", &"x".repeat(9000)]).contains("pass long input on standard input"));
+    assert!(windows_command_line(&strings(&["a", &"x".repeat(8189)])).is_ok());
+    assert!(windows_command_line(&strings(&["a", &"x".repeat(8190)])).is_err());
+    let text = cmd_command_line(&strings(&["a", "b\nc"])).unwrap_err().to_string();
+    assert!(text.contains("line break"), "{text}");
+    assert!(cmd_command_line(&strings(&["a", &"&".repeat(5000)])).is_err(), "longer by its carets");
+}
