@@ -5,18 +5,19 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
-use transports::{ByteStream, Error};
+use transports::{ByteStream, Error, PortForward};
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn connect(session: &dyn Session, port: u16) -> Result<Box<dyn ByteStream>, Error> {
-    session.port_forward().expect("this transport forwards").connect("127.0.0.1", port).await
+async fn connect(forward: &dyn PortForward, port: u16) -> Result<Box<dyn ByteStream>, Error> {
+    forward.connect("127.0.0.1", port).await
 }
 
 pub async fn a_forward_carries_both_ways_and_closes_by_halves(guest: Guest) {
     let session = guest.session().await;
+    let Some(forward) = guest.port_forward(&*session) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = tokio::spawn(async move {
@@ -26,7 +27,7 @@ pub async fn a_forward_carries_both_ways_and_closes_by_halves(guest: Guest) {
         stream.write_all(&all).await.unwrap();
     });
     let sent: Vec<u8> = (0..1 << 20).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let mut stream = connect(&*session, port).await.expect("a connection");
+    let mut stream = connect(forward, port).await.expect("a connection");
     let mut back = Vec::new();
     timeout(PATIENCE, async {
         stream.write_all(&sent).await.unwrap();
@@ -41,15 +42,17 @@ pub async fn a_forward_carries_both_ways_and_closes_by_halves(guest: Guest) {
 
 pub async fn a_forward_to_nothing_says_so(guest: Guest) {
     let session = guest.session().await;
+    let Some(forward) = guest.port_forward(&*session) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let error = connect(&*session, port).await.err().expect("nobody listens");
+    let error = connect(forward, port).await.err().expect("nobody listens");
     assert!(matches!(&error, Error::Unreachable(why) if why.contains(&port.to_string())), "{error:?}");
 }
 
 pub async fn an_unread_forward_harms_no_other(guest: Guest) {
     let session = guest.session().await;
+    let Some(forward) = guest.port_forward(&*session) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (stalled_sender, mut stalled) = tokio::sync::mpsc::channel(1);
@@ -67,7 +70,7 @@ pub async fn an_unread_forward_harms_no_other(guest: Guest) {
             }
         }
     });
-    let unread = connect(&*session, port).await.expect("a connection");
+    let unread = connect(forward, port).await.expect("a connection");
     let sent = timeout(PATIENCE, stalled.recv()).await.expect("an end of what is taken").unwrap();
     assert!(sent < 64 << 20, "{sent} bytes were taken that nobody reads");
     for number in 0..20 {

@@ -1,7 +1,8 @@
 //! What every transport must do, whatever its protocol. A transport's test program names a function that makes a
 //! fresh [`Guest`] and calls [`contract!`] with it; each clause below becomes a test of its own.
 //!
-//! The guest must understand POSIX `sh` commands.
+//! The guest must understand POSIX `sh` commands. What a protocol may lack, the test program names ([`Guest::lacks`]); the
+//! session has to say the same, and the clauses ask only that.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,19 +27,58 @@ pub use terminal::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-use transports::{Bounds, Captured, Command, Session, Stdin, Target, Transport, capture};
+use transports::{
+    Bounds, Captured, Command, Identity, PortForward, Session, Stdin, Target, Terminals, Transport, capture,
+};
 
 /// One guest that a clause has for itself.
 pub struct Guest {
     pub transport: Arc<dyn Transport>,
     pub target: Target,
+    /// An identity that is not the guest's.
+    pub other: Identity,
+    /// What its protocol has not got.
+    pub lacks: &'static [Ability],
     /// Cuts all of the guest's connections at once, without a word to either side's programs.
     pub cut: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What a protocol may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ability {
+    /// A proof of which machine the guest is.
+    Identity,
+    /// To tell by which signal a command has ended.
+    Signals,
+    /// Commands on a terminal.
+    Terminals,
+    /// Connections to the guest's ports.
+    PortForward,
 }
 
 impl Guest {
     pub async fn session(&self) -> Box<dyn Session> {
         self.transport.connect(&self.target).await.expect("the guest lets us in")
+    }
+
+    /// Whether the guest was seen to have an ability, which has to be what was said of it.
+    pub fn has(&self, ability: Ability, seen: bool) -> bool {
+        assert_eq!(seen, !self.lacks.contains(&ability), "{ability:?}");
+        seen
+    }
+
+    /// The session's terminals, where there are to be any.
+    pub fn terminals<'a>(&self, session: &'a dyn Session) -> Option<&'a dyn Terminals> {
+        let terminals = session.terminals();
+        self.has(Ability::Terminals, terminals.is_some());
+        terminals
+    }
+
+    /// The session's way to ports, where there is to be any.
+    pub fn port_forward<'a>(&self, session: &'a dyn Session) -> Option<&'a dyn PortForward> {
+        let forward = session.port_forward();
+        self.has(Ability::PortForward, forward.is_some());
+        forward
     }
 }
 

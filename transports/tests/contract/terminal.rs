@@ -4,15 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
-use transports::{Command, Exit, Size, Stdin, Stream, Terminal};
+use transports::{Command, Exit, Size, Stdin, Stream, Terminal, Terminals};
 
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn open(session: &dyn Session, script: &str, size: Size) -> Terminal {
+async fn open(terminals: &dyn Terminals, script: &str, size: Size) -> Terminal {
     let argv = vec!["sh".into(), "-c".into(), script.into()];
-    let terminals = session.terminals().expect("this transport has terminals");
     terminals.open(Command { argv, stdin: Stdin::Piped }, size).await.expect("a terminal")
 }
 
@@ -56,9 +55,10 @@ struct Screen {
 
 pub async fn a_terminal_has_its_size_and_one_stream(guest: Guest) {
     let session = guest.session().await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
     let size = Size { columns: 101, rows: 37 };
     let script = "stty size; echo error >&2; tty -s && echo terminal; echo $TERM; exit 5";
-    let mut terminal = open(&*session, script, size).await;
+    let mut terminal = open(terminals, script, size).await;
     let shown = Screen::of(&mut terminal).end().await;
     assert_eq!(shown, "37 101\r\nerror\r\nterminal\r\nxterm\r\n");
     assert_eq!(terminal.process.exit.await.unwrap(), Exit::Code(5));
@@ -66,8 +66,9 @@ pub async fn a_terminal_has_its_size_and_one_stream(guest: Guest) {
 
 pub async fn a_terminal_is_resized(guest: Guest) {
     let session = guest.session().await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
     let script = "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done";
-    let mut terminal = open(&*session, script, Size::default()).await;
+    let mut terminal = open(terminals, script, Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("ready").await;
     terminal.resize.send(Size { columns: 120, rows: 50 }).unwrap();
@@ -76,9 +77,10 @@ pub async fn a_terminal_is_resized(guest: Guest) {
 
 pub async fn ctrl_c_reaches_the_foreground(guest: Guest) {
     let session = guest.session().await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
     // A child that the shell is just forking may lose the signal with its traps, and is waited for: it must not be long.
     let script = "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 1; done";
-    let mut terminal = open(&*session, script, Size::default()).await;
+    let mut terminal = open(terminals, script, Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("ready").await;
     terminal.process.stdin.as_ref().unwrap().send(Bytes::from_static(b"\x03")).await.unwrap();
@@ -89,7 +91,8 @@ pub async fn ctrl_c_reaches_the_foreground(guest: Guest) {
 
 pub async fn a_raw_terminal_carries_every_byte(guest: Guest) {
     let session = guest.session().await;
-    let mut terminal = open(&*session, "stty raw -echo; echo ready; head -c 256", Size::default()).await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
+    let mut terminal = open(terminals, "stty raw -echo; echo ready; head -c 256", Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("ready\n").await;
     let every: Vec<u8> = (0..=255).collect();
@@ -100,7 +103,8 @@ pub async fn a_raw_terminal_carries_every_byte(guest: Guest) {
 
 pub async fn a_terminal_without_input_goes_on(guest: Guest) {
     let session = guest.session().await;
-    let mut terminal = open(&*session, "echo ready; read -r line; echo \"got $line\"", Size::default()).await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
+    let mut terminal = open(terminals, "echo ready; read -r line; echo \"got $line\"", Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("ready").await;
     let stdin = terminal.process.stdin.take().unwrap();
@@ -113,10 +117,11 @@ pub async fn a_terminal_without_input_goes_on(guest: Guest) {
 
 pub async fn a_dropped_terminal_takes_every_job_along(guest: Guest) {
     let session = guest.session().await;
+    let Some(terminals) = guest.terminals(&*session) else { return };
     // Jobs with groups of their own, which ignore that their terminal goes away.
     let script = "set -m; sh -c 'trap \"\" HUP; echo back $$.; sleep 1000' & \
                   sh -c 'trap \"\" HUP; echo fore $$.; sleep 1000; true'";
-    let mut terminal = open(&*session, script, Size::default()).await;
+    let mut terminal = open(terminals, script, Size::default()).await;
     let mut screen = Screen::of(&mut terminal);
     screen.shows("back ").await;
     screen.shows("fore ").await;
