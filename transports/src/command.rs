@@ -48,9 +48,9 @@ pub struct Output {
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
-    /// With an exit code.
+    /// With an exit code. Where the guest has 32 bits without a sign, as Windows, these bits.
     Code(i32),
-    /// By a signal, named without `SIG`.
+    /// By a signal, named without `SIG`: where the protocol tells that, or the command was killed by us.
     Signal(String),
     /// The connection was lost first: nobody knows.
     Lost(String),

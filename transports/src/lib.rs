@@ -4,7 +4,7 @@
 //!   Target --Transport::connect--> Session --exec--> Process {stdin, output, exit}
 //! ```
 //!
-//! A [`Transport`] is a protocol (SSH; later `WinRM`, a cloud's run-command). A [`Target`] is one guest: address, user,
+//! A [`Transport`] is a protocol (SSH, `WinRM`; later a cloud's run-command). A [`Target`] is one guest: address, user,
 //! credential, and the identity that it must prove. A [`Session`] is one live connection to it. Nothing here knows what
 //! a machine or a pod is, nor what the operating system at the other end understands.
 //!
@@ -24,6 +24,7 @@ pub mod quote;
 pub mod ssh;
 mod target;
 mod terminal;
+pub mod winrm;
 
 pub use backoff::Backoff;
 pub use capture::capture;
@@ -35,6 +36,7 @@ pub use link::{Link, LinkState};
 pub use ssh::{Ssh, SshOptions};
 pub use target::{Credential, Identity, Login, Logins, Secret, Target};
 pub use terminal::{Size, Terminal, Terminals};
+pub use winrm::{Winrm, WinrmOptions};
 
 use async_trait::async_trait;
 

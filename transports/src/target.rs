@@ -13,7 +13,7 @@ use crate::Result;
 pub struct Target {
     /// Where it listens. Inside a pod's network this is the pod IP.
     pub address: SocketAddr,
-    /// The user to log in as.
+    /// The user to log in as; with `WinRM` also `DOMAIN\\name`.
     pub user: String,
     /// What proves that we may.
     pub credentials: Vec<Credential>,
@@ -104,8 +104,16 @@ impl Target {
 /// What a guest must prove before anything secret is sent to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// One of these public keys (`ssh-ed25519 AAAA...`) or fingerprints (`SHA256:...`).
+    /// One of these public keys (`ssh-ed25519 AAAA...`), certificates (PEM), or fingerprints of either (`SHA256:...`).
     Pinned(Vec<String>),
-    /// Whatever it shows the first time, kept for the life of the link. Only where the operator says so by name.
+    /// A certificate for this name by one of these authorities. Protocols without certificates refuse it.
+    CertifiedBy {
+        /// The authorities' certificates, in PEM form.
+        authority: String,
+        /// The name (or the IP address) that the certificate has to be made for.
+        name: String,
+    },
+    /// Whatever it shows the first time, kept for the life of the link. Only where the operator says so by name. Where a
+    /// protocol shows nothing (`WinRM` over HTTP), that the guest knows the password too is all there is.
     TrustOnFirstUse,
 }

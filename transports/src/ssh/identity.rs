@@ -20,6 +20,11 @@ impl Expected {
         let mut expected = Self { keys: Vec::new(), fingerprints: Vec::new(), any: false };
         match identity {
             Identity::TrustOnFirstUse => expected.any = true,
+            Identity::CertifiedBy { .. } => {
+                return Err(Error::Invalid(
+                    "SSH shows a key and no certificate: pin the host key, or trust on first use".into(),
+                ));
+            }
             Identity::Pinned(pins) => {
                 for pin in pins {
                     if pin.starts_with("SHA256:") {

@@ -1,0 +1,148 @@
+//! One connection and the login on it: a message goes out, its answer comes back.
+//!
+//! ```text
+//!   open: dial -> authenticate -> Connection --post--> Reply
+//!                                     `--post--> Failure: not sent, not let in, or nobody knows
+//! ```
+//!
+//! - A login belongs to its connection, as do the numbers of sealed messages, so one message is on its way at a time.
+//! - [`Failure::Unsent`] and [`Failure::NotLetIn`]: the guest has not carried out the request, which may go elsewhere.
+//! - [`Failure::Lost`]: it may have been carried out or not. It is never sent again.
+//! - A connection whose answer was malformed, or was not read to its end, is not used again.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
+use hyper::{Request, StatusCode};
+
+use super::authenticate::Context;
+use super::dial::Dialled;
+use super::{encrypted, words};
+
+/// The content type of a message that is not sealed.
+const SOAP: &str = "application/soap+xml;charset=UTF-8";
+
+/// Bytes of an answer beyond what was asked for, for what surrounds its output.
+const AROUND_BYTES: usize = 64 * 1024;
+
+/// An answer of the guest.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) body: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connection was over before anything of the request was sent.
+    Unsent,
+    /// The guest refused the request unread, for it does not take the connection's login (any more).
+    NotLetIn,
+    /// The connection was lost, or its answer makes no sense.
+    Lost(String),
+}
+
+/// An authenticated connection.
+pub(super) struct Connection {
+    dialled: Dialled,
+    context: Context,
+    host: HeaderValue,
+    most_bytes: usize,
+    /// Whether it may carry another message.
+    usable: bool,
+}
+
+impl Connection {
+    pub(super) fn new(dialled: Dialled, context: Context, host: HeaderValue, envelope_bytes: usize) -> Self {
+        Self { dialled, context, host, most_bytes: envelope_bytes + AROUND_BYTES, usable: true }
+    }
+
+    /// The fingerprint of the certificate that was shown.
+    pub(super) fn certificate(&self) -> Option<&str> {
+        self.dialled.certificate.as_ref().map(|(fingerprint, _)| fingerprint.as_str())
+    }
+
+    /// Whether it may carry another message.
+    pub(super) fn usable(&self) -> bool {
+        self.usable && self.dialled.is_quiet()
+    }
+
+    /// Sends a message and waits for its answer, however long that takes.
+    pub(super) async fn post(&mut self, message: &str) -> Result<Reply, Failure> {
+        self.usable = false;
+        let request = match &mut self.context {
+            Context::Sealed(sealer) => {
+                let body = encrypted::wrap(sealer, message);
+                request(&self.host, encrypted::CONTENT_TYPE, body.into())
+            }
+            Context::Plain => request(&self.host, SOAP, message.to_owned().into()),
+            Context::Basic(header) => {
+                let mut request = request(&self.host, SOAP, message.to_owned().into());
+                request.headers_mut().insert(AUTHORIZATION, header.clone());
+                request
+            }
+        };
+        let answer = exchange(&mut self.dialled, request, self.most_bytes).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            return Err(Failure::NotLetIn);
+        }
+        let body = match &mut self.context {
+            Context::Sealed(sealer) if !answer.body.is_empty() => {
+                let opened = encrypted::unwrap(sealer, &answer.body);
+                opened.ok_or_else(|| Failure::Lost("its answer is not sealed by the guest".into()))?
+            }
+            _ => String::from_utf8(answer.body.into())
+                .map_err(|_| Failure::Lost("its answer is no text".into()))?,
+        };
+        self.usable = !answer.last;
+        Ok(Reply { status: answer.status, body })
+    }
+}
+
+/// An answer as it crossed HTTP.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: hyper::HeaderMap,
+    pub(super) body: Bytes,
+    /// Whether the guest ends the connection after it.
+    pub(super) last: bool,
+}
+
+/// A request of WS-Management.
+pub(super) fn request(host: &HeaderValue, kind: &'static str, body: Bytes) -> Request<Full<Bytes>> {
+    let mut request = Request::post("/wsman").body(Full::new(body)).expect("the request is well formed");
+    let headers = request.headers_mut();
+    headers.insert(HOST, host.clone());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    request
+}
+
+/// Sends a request and reads the whole answer.
+pub(super) async fn exchange(
+    dialled: &mut Dialled,
+    request: Request<Full<Bytes>>,
+    most_bytes: usize,
+) -> Result<Answer, Failure> {
+    if dialled.sender.ready().await.is_err() {
+        return Err(Failure::Unsent);
+    }
+    let response = match dialled.sender.try_send_request(request).await {
+        Ok(response) => response,
+        // It comes back only where nothing of it was written.
+        Err(error) if error.message().is_some() => return Err(Failure::Unsent),
+        Err(error) => return Err(Failure::Lost(words(&error.into_error()))),
+    };
+    let (head, body) = response.into_parts();
+    let last = head
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|value| value.to_ascii_lowercase().contains("close")));
+    dialled.announced.store(last, Ordering::Relaxed);
+    let body = Limited::new(body, most_bytes).collect().await;
+    let body = body.map_err(|error| Failure::Lost(words(&*error)))?.to_bytes();
+    Ok(Answer { status: head.status, headers: head.headers, body, last })
+}

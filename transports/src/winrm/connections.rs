@@ -1,0 +1,347 @@
+//! The connections of one session, and the requests that go over them.
+//!
+//! ```text
+//!   request --an idle one, or a new one--> answered --usable--> idle --the guest ends it--> (looked after)
+//!                 `- not sent, not let in: another one        `--> closed
+//!                 `- lost, silent: the session is over
+//! ```
+//!
+//! - Happy path: [`Connections::ask`] takes the connection that was idle last, or makes one. While it waits, nobody else
+//!   has it, so requests that wait in the guest for output never delay others.
+//! - Requests that wait for output, for input to be taken, and such whose answer comes at once have bounds of their own,
+//!   so a command can be ended and a shell deleted however many others wait.
+//! - A request that was not carried out for sure (the idle connection was gone, or its login was forgotten) goes over a
+//!   new connection, with a new login. One that may have been carried out is never sent again by itself: the session is
+//!   over, and says why ([`Connections::gone`]). Only what can be repeated without harm, the end of commands and shells,
+//!   is ([`Connections::deliver`]).
+
+mod connect;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+
+use super::authenticate::Method;
+use super::connection::{Connection, Failure, Reply};
+use super::envelope::{self, Envelopes};
+use super::fault::Fault;
+use super::options::{Security, WinrmOptions};
+use super::reply;
+use crate::{Backoff, Error, Identity, Result, Target};
+
+/// How long an idle connection is taken to be still there. The guest ends such after 120 s by default.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long it is tried to deliver what has to be.
+const DELIVERY: Duration = Duration::from_secs(30);
+
+/// The least that a guest can be set to take in a message.
+pub(super) const LEAST_BYTES: usize = 32 * 1024;
+
+/// Why a guest that fell silent is given up.
+const SILENT: &str = "the guest gave no sign of life";
+
+/// How long a request may take in the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// It is answered at once.
+    Brief,
+    /// It waits for something to happen, as long as a poll lasts.
+    Poll,
+    /// It waits for a program, however long that takes.
+    Program,
+}
+
+/// What a connection that is lost under a request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Loss {
+    /// The session is over.
+    Ends,
+    /// It is told to who asked, and may be looked into.
+    Told,
+}
+
+/// Why a request was not carried out.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The guest says so.
+    Fault(Fault),
+    /// Nobody knows whether it was.
+    Error(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// The connections of a session.
+pub(super) struct Connections {
+    pub(super) options: WinrmOptions,
+    target: Target,
+    host: HeaderValue,
+    url: String,
+    /// What the first connection proved, by which the others are pinned.
+    identity: Option<Identity>,
+    method: OnceLock<Method>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
+    brief: Semaphore,
+    polls: Semaphore,
+    inputs: Semaphore,
+    /// The longest message that the guest is known to take.
+    most_bytes: AtomicUsize,
+    settings: OnceCell<()>,
+    /// Which of the passwords the guest has taken.
+    accepted: AtomicUsize,
+    heard: Mutex<Instant>,
+    gone: watch::Sender<Option<Error>>,
+    /// Told when the guest has ended a connection, or none could be made.
+    pub(super) doubt: Arc<Notify>,
+}
+
+impl Connections {
+    /// Makes the first connection, and asks who answers on it.
+    pub(super) async fn open(options: &WinrmOptions, target: &Target) -> Result<Self> {
+        let address = target.address;
+        let scheme = if options.security == Security::Tls { "https" } else { "http" };
+        let host = HeaderValue::try_from(address.to_string()).expect("an address is a header's value");
+        let mut connections = Self {
+            options: options.clone(),
+            target: target.clone(),
+            host,
+            url: format!("{scheme}://{address}/wsman"),
+            identity: None,
+            method: OnceLock::new(),
+            idle: Mutex::default(),
+            brief: Semaphore::new(options.brief_connections.max(1)),
+            polls: Semaphore::new(options.poll_connections.max(1)),
+            inputs: Semaphore::new(options.input_connections.max(1)),
+            most_bytes: AtomicUsize::new(options.envelope_bytes),
+            settings: OnceCell::new(),
+            accepted: AtomicUsize::new(0),
+            heard: Mutex::new(Instant::now()),
+            gone: watch::Sender::new(None),
+            doubt: Arc::default(),
+        };
+        let first = connections.connect(true).await?;
+        if let Some(certificate) = first.certificate() {
+            if !matches!(target.identity, Identity::CertifiedBy { .. }) {
+                connections.target.identity = Identity::Pinned(vec![certificate.to_owned()]);
+            }
+            connections.identity = Some(connections.target.identity.clone());
+        }
+        connections.keep(first);
+        Ok(connections)
+    }
+
+    /// What the guest proved to be.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        self.identity.clone()
+    }
+
+    /// The guest's address, for people.
+    pub(super) fn address(&self) -> std::net::SocketAddr {
+        self.target.address
+    }
+
+    /// Tells once the session is over, and why.
+    pub(super) fn gone(&self) -> watch::Receiver<Option<Error>> {
+        self.gone.subscribe()
+    }
+
+    /// Ends the session.
+    pub(super) fn lose(&self, why: Error) {
+        self.gone.send_if_modified(|gone| {
+            let first = gone.is_none();
+            if first {
+                *gone = Some(why);
+            }
+            first
+        });
+    }
+
+    /// The session's end, where it has come.
+    pub(super) fn over(&self) -> Result<()> {
+        self.gone.borrow().clone().map_or(Ok(()), |why| match why {
+            Error::Lost(_) => Err(why),
+            other => Err(Error::Lost(other.to_string())),
+        })
+    }
+
+    /// Requests as the guest takes them.
+    pub(super) fn envelopes(&self) -> Envelopes {
+        Envelopes {
+            url: self.url.clone(),
+            operation_timeout: self.options.poll_timeout,
+            most_bytes: self.most_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Learns how long messages may be, before a long one is sent: a guest may end the connection under one that is too
+    /// long, and an answer that says so is not always sealed.
+    pub(super) async fn learn_limit(&self) {
+        let ask = async {
+            // Who is no administrator is not told.
+            let told = self.give(Takes::Brief, &self.envelopes().configuration()).await.ok();
+            if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
+                self.most_bytes.fetch_min(most.max(LEAST_BYTES), Ordering::Relaxed);
+            }
+        };
+        self.settings.get_or_init(|| ask).await;
+    }
+
+    /// Sends a request once. Where nobody knows whether it was carried out, the session is over.
+    pub(super) async fn ask(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
+        self.once(takes, message, Loss::Ends).await
+    }
+
+    /// Sends a request once, for a command that may have ended meanwhile: it alone is in doubt then.
+    pub(super) async fn give(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
+        self.once(takes, message, Loss::Told).await
+    }
+
+    async fn once(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
+        let asked = self.request(takes, message, loss).await;
+        if let Err(Trouble::Error(error @ (Error::Lost(_) | Error::Unreachable(_)))) = &asked {
+            tracing::debug!(address = %self.target.address, %error, "a request was lost");
+            self.doubt.notify_one();
+        }
+        asked
+    }
+
+    /// Asks for a sign of life. The end of the session is the caller's to decide.
+    pub(super) async fn probe(&self) -> Result<()> {
+        match self.request(Takes::Brief, envelope::IDENTIFY, Loss::Told).await {
+            Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
+            Err(Trouble::Error(error)) => Err(error),
+        }
+    }
+
+    /// Sends a request that may be carried out twice, again and again until it was or the guest is given up.
+    pub(super) async fn deliver(&self, message: &str) -> Result<(), Error> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let until = Instant::now() + DELIVERY;
+        loop {
+            match self.request(Takes::Brief, message, Loss::Told).await {
+                // What is not there any more needs no end.
+                Ok(_) | Err(Trouble::Fault(_)) => return Ok(()),
+                Err(Trouble::Error(error)) => {
+                    self.doubt.notify_one();
+                    let wait = backoff.next_wait();
+                    if !error.retryable() || Instant::now() + wait > until {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// When the guest was heard of last.
+    pub(super) fn heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn request(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
+        let places = match takes {
+            Takes::Brief => &self.brief,
+            Takes::Poll => &self.polls,
+            Takes::Program => &self.inputs,
+        };
+        let _place = places.acquire().await.map_err(|_| Error::Lost("the session was closed".into()))?;
+        let within = match takes {
+            Takes::Brief => self.options.answer_timeout,
+            Takes::Poll => self.options.poll_timeout + self.options.answer_timeout,
+            // That the guest lives at all is looked after elsewhere.
+            Takes::Program => Duration::from_secs(365 * 24 * 3600),
+        };
+        let mut forgotten = false;
+        loop {
+            let (mut connection, fresh) = match (!forgotten).then(|| self.take()).flatten() {
+                Some(connection) => (connection, false),
+                // Boxed: most requests need none.
+                None => (Box::pin(self.connect(false)).await?, true),
+            };
+            match timeout(within, connection.post(message)).await {
+                Err(_) => {
+                    let why = format!("{}: {SILENT} within {within:?}", self.target.address);
+                    return Err(self.lost(Error::Unreachable(why), loss));
+                }
+                Ok(Ok(reply)) => {
+                    *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+                    self.keep(connection);
+                    return self.read(reply);
+                }
+                Ok(Err(Failure::Unsent)) if !fresh => {}
+                // The login of this connection is not known any more: another one, with another login.
+                Ok(Err(Failure::NotLetIn)) if !fresh => forgotten = true,
+                Ok(Err(Failure::NotLetIn)) => {
+                    let address = self.target.address;
+                    let why = format!("{address}: the guest refuses what it has let in a moment before");
+                    return Err(Error::Refused(why).into());
+                }
+                Ok(Err(Failure::Unsent)) => {
+                    let why = format!("{}: the guest closed the connection", self.target.address);
+                    return Err(self.lost(Error::Lost(why), loss));
+                }
+                Ok(Err(Failure::Lost(why))) => {
+                    let why = format!("{}: {why}", self.target.address);
+                    return Err(self.lost(Error::Lost(why), loss));
+                }
+            }
+        }
+    }
+
+    /// A connection was lost under a request.
+    fn lost(&self, error: Error, loss: Loss) -> Trouble {
+        if loss == Loss::Ends {
+            self.lose(error.clone());
+        }
+        Trouble::Error(error)
+    }
+
+    fn read(&self, reply: Reply) -> Result<String, Trouble> {
+        let malformed = |why: String| Error::Lost(format!("{}: {why}", self.target.address));
+        match reply.status {
+            StatusCode::OK => Ok(reply.body),
+            StatusCode::INTERNAL_SERVER_ERROR => {
+                Err(Trouble::Fault(reply::fault(&reply.body).map_err(|why| malformed(why.0))?))
+            }
+            other => Err(malformed(format!("the guest answers with HTTP {}", other.as_u16())).into()),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that was idle last.
+    fn take(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        idle.retain(|(connection, since)| connection.usable() && since.elapsed() < IDLE);
+        idle.pop().map(|(connection, _)| connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        if connection.usable() {
+            self.idle().push((connection, Instant::now()));
+        }
+    }
+
+    /// Closes what has been idle for long.
+    pub(super) fn sweep(&self) {
+        self.idle().retain(|(connection, since)| connection.usable() && since.elapsed() < IDLE);
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").field("target", &self.target).finish_non_exhaustive()
+    }
+}

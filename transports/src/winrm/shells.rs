@@ -1,0 +1,338 @@
+//! The shells of one session: what commands run in, and what a guest has few of.
+//!
+//! ```text
+//!   made --place for a command--> in use --its last command ended--> idle --for a while--> deleted
+//!                                   `- used up, in doubt: retired --its last command ended--> deleted
+//!                                   `- the guest has lost it: forgotten
+//! ```
+//!
+//! - Happy path: [`Shells::place`] gives a place in the shell with the fewest commands. Where all are full another one is
+//!   made, or the first place that comes free is taken, whichever is sooner.
+//! - The guest allows fewer shells, or fewer processes in one, than we thought: the bound shrinks, and the command, which
+//!   was not started yet, goes elsewhere.
+//! - Windows counts a command against its user until its shell is deleted, so a shell has only so many and is then
+//!   followed by another one.
+//! - A shell is deleted on every path. Its name is ours, so that is possible too where the answer to its making was
+//!   lost. What cannot be reached any more the guest deletes by itself ([`super::WinrmOptions::abandoned_timeout`]).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use super::connections::{Connections, Takes, Trouble};
+use super::envelope::identifier;
+use super::reply;
+use crate::{Error, Result};
+
+/// The shells of a session.
+pub(super) struct Shells {
+    pub(super) connections: Arc<Connections>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    shells: Vec<Arc<Shell>>,
+    opening: usize,
+    waiting: usize,
+    /// The most shells, by what the guest allowed so far.
+    most: usize,
+    /// The most commands at once of a new shell, likewise.
+    commands: usize,
+    closed: bool,
+}
+
+/// One shell of the guest.
+#[derive(Debug)]
+pub(super) struct Shell {
+    pub(super) id: String,
+    load: Mutex<Load>,
+}
+
+#[derive(Debug)]
+struct Load {
+    commands: usize,
+    most: usize,
+    /// Commands that it may have yet, in all.
+    left: usize,
+    retired: bool,
+    idle_since: Instant,
+}
+
+impl Shell {
+    fn load(&self) -> MutexGuard<'_, Load> {
+        self.load.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What to do for a place.
+enum Next {
+    Take(Place),
+    Make(Making),
+    Wait(Waiting),
+}
+
+impl Shells {
+    pub(super) fn new(connections: Arc<Connections>) -> Arc<Self> {
+        let options = &connections.options;
+        let state = State {
+            shells: Vec::new(),
+            opening: 0,
+            waiting: 0,
+            most: options.shells.max(1),
+            commands: options.commands_per_shell.max(1),
+            closed: false,
+        };
+        Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one command.
+    pub(super) async fn place(self: &Arc<Self>) -> Result<Place> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.next()? {
+                Next::Take(place) => return Ok(place),
+                Next::Make(making) => {
+                    if let Some(place) = making.make().await? {
+                        return Ok(place);
+                    }
+                }
+                Next::Wait(_waiting) => changed.await,
+            }
+        }
+    }
+
+    fn next(self: &Arc<Self>) -> Result<Next> {
+        self.connections.over()?;
+        let mut state = self.state();
+        if state.closed {
+            return Err(Error::Lost("the session was closed".into()));
+        }
+        let free = state.shells.iter().filter_map(|shell| {
+            let load = shell.load();
+            let free = !load.retired && load.left > 0 && load.commands < load.most;
+            free.then_some((load.commands, shell))
+        });
+        if let Some((_, shell)) = free.min_by_key(|(commands, _)| *commands) {
+            return Ok(Next::Take(Place::of(self, shell)));
+        }
+        let room = state.shells.len() + state.opening < state.most;
+        // Those that are being made already may be enough for all who wait.
+        if room && state.waiting >= state.opening * state.commands {
+            state.opening += 1;
+            return Ok(Next::Make(Making { shells: Arc::clone(self), id: identifier(), asked: false }));
+        }
+        state.waiting += 1;
+        Ok(Next::Wait(Waiting(Arc::clone(self))))
+    }
+
+    /// Deletes shells that have been idle for long.
+    pub(super) fn sweep(&self, idle: Duration) {
+        let mut state = self.state();
+        state.shells.retain(|shell| {
+            let load = shell.load();
+            let keep = load.commands > 0 || load.idle_since.elapsed() < idle;
+            if !keep {
+                self.delete(shell.id.clone());
+            }
+            keep
+        });
+    }
+
+    /// Deletes all shells, with whatever runs in them.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        for shell in state.shells.drain(..) {
+            self.delete(shell.id.clone());
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// Deletes a shell, aside.
+    fn delete(&self, id: String) {
+        // Without a runtime the whole process is ending; the guest deletes what nobody asks for.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let connections = Arc::clone(&self.connections);
+        runtime.spawn(async move {
+            let request = connections.envelopes().delete(&id);
+            if let Err(error) = connections.deliver(&request).await {
+                let address = connections.address();
+                tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");
+            }
+        });
+    }
+
+    fn forget(&self, shell: &Arc<Shell>) -> bool {
+        let mut state = self.state();
+        let before = state.shells.len();
+        state.shells.retain(|other| !Arc::ptr_eq(other, shell));
+        state.shells.len() < before
+    }
+}
+
+impl std::fmt::Debug for Shells {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shells").field("state", &*self.state()).finish_non_exhaustive()
+    }
+}
+
+/// A caller that waits for a place.
+struct Waiting(Arc<Shells>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+/// The right to make one shell. Dropped after it was asked for, the shell is deleted.
+struct Making {
+    shells: Arc<Shells>,
+    id: String,
+    asked: bool,
+}
+
+impl Making {
+    /// Makes it and takes its first place. None where the guest gives no more shells, and others there are.
+    async fn make(mut self) -> Result<Option<Place>> {
+        let connections = Arc::clone(&self.shells.connections);
+        let request = connections.envelopes().create(&self.id, connections.options.abandoned_timeout);
+        self.asked = true;
+        match connections.ask(Takes::Brief, &request).await {
+            Ok(body) => {
+                self.id = reply::shell(&body)
+                    .map_err(|why| Error::Lost(format!("{}: {}", connections.address(), why.0)))?;
+                self.asked = false;
+                Ok(Some(self.take_in()?))
+            }
+            Err(Trouble::Error(error)) => Err(error),
+            Err(Trouble::Fault(fault)) => {
+                self.asked = false;
+                let address = connections.address();
+                if fault.quota() || fault.used_up() {
+                    let mut state = self.shells.state();
+                    if !state.shells.is_empty() || state.opening > 1 {
+                        state.most = state.shells.len().max(1);
+                        tracing::debug!(%address, most = state.most, %fault, "the guest gives no further shell");
+                        return Ok(None);
+                    }
+                    return Err(Error::Unreachable(format!(
+                        "{address}: the guest gives no shell: {fault}: end other sessions of this user, or raise the quota \
+                         (winrm set winrm/config/winrs @{{MaxShellsPerUser=\"...\"}})"
+                    )));
+                }
+                if fault.denied() {
+                    return Err(Error::Forbidden(format!(
+                        "{address}: the user may make no shell ({fault}): add it to the guest's group Administrators or \
+                         Remote Management Users"
+                    )));
+                }
+                Err(Error::Unreachable(format!("{address}: the guest makes no shell: {fault}")))
+            }
+        }
+    }
+
+    fn take_in(&self) -> Result<Place> {
+        let mut state = self.shells.state();
+        if state.closed {
+            drop(state);
+            self.shells.delete(self.id.clone());
+            return Err(Error::Lost("the session was closed".into()));
+        }
+        let load = Load {
+            commands: 0,
+            most: state.commands,
+            left: self.shells.connections.options.commands_in_all.max(1),
+            retired: false,
+            idle_since: Instant::now(),
+        };
+        let shell = Arc::new(Shell { id: self.id.clone(), load: Mutex::new(load) });
+        state.shells.push(Arc::clone(&shell));
+        Ok(Place::of(&self.shells, &shell))
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        self.shells.state().opening -= 1;
+        if self.asked {
+            self.shells.delete(self.id.clone());
+        }
+        self.shells.changed.notify_waiters();
+    }
+}
+
+/// A place for one command in a shell; given back when dropped.
+pub(super) struct Place {
+    shells: Weak<Shells>,
+    connections: Arc<Connections>,
+    pub(super) shell: Arc<Shell>,
+}
+
+impl Place {
+    fn of(shells: &Arc<Shells>, shell: &Arc<Shell>) -> Self {
+        let mut load = shell.load();
+        load.commands += 1;
+        load.left -= 1;
+        drop(load);
+        let (shell, connections) = (Arc::clone(shell), Arc::clone(&shells.connections));
+        Self { shells: Arc::downgrade(shells), connections, shell }
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
+    }
+
+    /// The shell takes no further commands.
+    pub(super) fn retire(&self) {
+        self.shell.load().retired = true;
+    }
+
+    /// The guest has no such shell any more.
+    pub(super) fn lost(&self) {
+        if let Some(shells) = self.shells.upgrade() {
+            self.retire();
+            shells.forget(&self.shell);
+        }
+    }
+
+    /// The shell takes no command beside those that it has.
+    pub(super) fn full(&self) {
+        let others = {
+            let mut load = self.shell.load();
+            let others = load.commands.saturating_sub(1);
+            load.most = load.most.min(others);
+            load.retired |= others == 0;
+            others
+        };
+        if let (Some(shells), true) = (self.shells.upgrade(), others > 0) {
+            let mut state = shells.state();
+            state.commands = state.commands.min(others);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let done = {
+            let mut load = self.shell.load();
+            load.commands -= 1;
+            load.idle_since = Instant::now();
+            load.commands == 0 && (load.retired || load.left == 0)
+        };
+        let Some(shells) = self.shells.upgrade() else { return };
+        if done && shells.forget(&self.shell) {
+            shells.delete(self.shell.id.clone());
+        }
+        shells.changed.notify_waiters();
+    }
+}
