@@ -1,0 +1,133 @@
+//! Many commands at once on one guest, under the quotas that Windows has by default.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod contract;
+mod windows;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use contract::{run, sh};
+use futures_util::future::join_all;
+use tokio::time::timeout;
+use transports::{Command, Exit, Process, Session, Stdin};
+use windows::{http, https, options, with};
+use winrm_peer::{Limits, Options};
+
+/// How long what is expected may take on a busy machine. Far less than a question for output waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const COMMANDS: usize = 50;
+
+/// A command that answers what it is told.
+async fn waiting(session: &dyn Session, number: usize) -> Process {
+    let script = format!("read -r line; echo \"{number} $line\"; exit {number}");
+    let argv = vec!["sh".into(), "-c".into(), script];
+    session.exec(Command { argv, stdin: Stdin::Piped }).await.expect("it starts")
+}
+
+async fn tell(mut process: Process, number: usize) {
+    process.stdin.take().unwrap().send(Bytes::from_static(b"told\n")).await.unwrap();
+    let output = process.output.recv().await.expect("an answer");
+    assert_eq!(output.data, format!("{number} told\n"));
+    assert!(process.output.recv().await.is_none());
+    assert_eq!(process.exit.await.unwrap(), Exit::Code(number.try_into().unwrap()));
+}
+
+async fn fifty_at_once(windows: windows::Windows) {
+    let mut options = windows.options.clone();
+    // Nobody could wait for the end of another's question and be in time.
+    options.poll_timeout = Duration::from_secs(60);
+    let windows = windows::Windows { options, ..windows };
+    let session = windows.session().await;
+    let session_ref = &*session;
+    let all = join_all((0..COMMANDS).map(|number| waiting(session_ref, number)));
+    let processes = timeout(3 * PATIENCE, all).await.expect("they all start");
+    let server = &windows.server;
+    timeout(PATIENCE, server.until(|now| now.receives_waiting == COMMANDS))
+        .await
+        .expect("all wait for output");
+
+    for (number, process) in processes.into_iter().enumerate() {
+        timeout(PATIENCE, tell(process, number)).await.expect("it answers while the others wait");
+        if number % 10 == 0 {
+            // So do new ones.
+            let captured = timeout(PATIENCE, run(session_ref, sh("echo beside"))).await.expect("it runs");
+            assert_eq!(captured.stdout, b"beside\n");
+        }
+    }
+    let counters = server.counters();
+    assert!(counters.shells_made <= 30, "{counters:?}");
+    assert!(counters.runs.values().all(|&runs| runs == 1 || runs == 5), "{:?}", counters.runs);
+    assert_eq!(counters.runs.values().sum::<u64>(), 55);
+
+    drop(session);
+    timeout(PATIENCE, server.until(|now| now.shells_open == 0 && now.processes == 0))
+        .await
+        .expect("none is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_over_tls() {
+    fifty_at_once(https().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fifty_at_once_sealed() {
+    fifty_at_once(http().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_allows_less_than_usual_takes_all_in_turn() {
+    let limits = Limits { shells_per_user: 2, processes_per_shell: 3, ..Limits::default() };
+    let windows = with(Options { limits, ..options(true) }).await;
+    let session = windows.session().await;
+    let all = (0..20).map(|number| {
+        let session = &session;
+        async move {
+            let captured = run(&**session, sh(&format!("sleep 0.3; echo {number}"))).await;
+            assert_eq!((captured.exit, captured.stdout), (Exit::Code(0), format!("{number}\n").into_bytes()));
+        }
+    });
+    timeout(6 * PATIENCE, join_all(all)).await.expect("they all end");
+    drop(session);
+    timeout(PATIENCE, windows.server.until(|now| now.shells_open == 0)).await.expect("none is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_counts_every_command_is_given_new_shells() {
+    let limits = Limits { operations_per_user: 7, ..Limits::default() };
+    let windows = with(Options { limits, ..options(true) }).await;
+    let session = windows.session().await;
+    for number in 0..30 {
+        assert_eq!(run(&*session, sh(&format!("exit {number}"))).await.exit, Exit::Code(number));
+    }
+    assert!(windows.server.counters().shells_made >= 4);
+    assert!(windows.server.counters().runs.values().all(|&runs| runs == 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_guest_says_what_to_do() {
+    let windows =
+        with(Options { limits: Limits { shells_per_user: 0, ..Limits::default() }, ..options(true) }).await;
+    let session = windows.session().await;
+    let text = session.exec(sh("true")).await.unwrap_err().to_string();
+    assert!(
+        text.contains(&windows.server.address().to_string()) && text.contains("MaxShellsPerUser"),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_shell_is_deleted_and_the_session_goes_on() {
+    let mut windows = http().await;
+    windows.options.idle_timeout = Duration::from_millis(500);
+    windows.options.keepalive_interval = Duration::from_millis(300);
+    let session = windows.session().await;
+    for _ in 0..2 {
+        run(&*session, sh("true")).await;
+        assert_eq!(windows.server.counters().shells_open, 1);
+        timeout(PATIENCE, windows.server.until(|now| now.shells_open == 0)).await.expect("it is deleted");
+    }
+}

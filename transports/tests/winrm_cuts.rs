@@ -1,0 +1,115 @@
+//! A connection that is cut at every message of a command, at three moments each: a clear error, no second run, no shell
+//! left.
+
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+mod contract;
+mod windows;
+
+use std::time::Duration;
+
+use contract::{bounds, command};
+use tokio::time::timeout;
+use transports::{Error, Exit, capture};
+use windows::{Windows, options, with};
+use winrm_peer::{Cut, Moment};
+
+/// How long what is expected may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// More messages than a command has.
+const MOST: u32 = 60;
+
+/// Runs a command whose `at`th message is cut. False where it has no such message.
+async fn cut(windows: &Windows, at: u32, moment: Moment) -> bool {
+    let server = &windows.server;
+    let session = windows.session().await;
+    let before = server.counters();
+    server.faults().cut(Cut { at, action: None, moment });
+    let mark = format!("{moment:?}-{at}");
+    let script = format!("cat; echo {mark}; exit 7");
+    let mut command = command(&["sh", "-c", &script]);
+    command.stdin = transports::Stdin::Bytes("in\n".into());
+    let ended = timeout(PATIENCE, capture(&*session, command, bounds())).await.expect("it ends, some way");
+    let runs = server.counters().runs_with(&mark);
+    let address = server.address().to_string();
+    match &ended {
+        Ok(captured) => {
+            assert_eq!(runs, 1, "{mark}");
+            match &captured.exit {
+                Exit::Code(7) => {
+                    assert_eq!(captured.stdout.escape_ascii().to_string(), format!("in\\n{mark}\\n"));
+                }
+                Exit::Lost(why) => assert!(why.contains(&address), "{mark}: {why}"),
+                other => panic!("{mark}: {other:?}"),
+            }
+        }
+        Err(error @ (Error::Lost(_) | Error::Unreachable(_))) => {
+            assert!(runs <= 1, "{mark}: {runs} runs");
+            assert!(error.to_string().contains(&address), "{mark}: {error}");
+        }
+        Err(other) => panic!("{mark}: {other:?}"),
+    }
+    let lost = !matches!(&ended, Ok(captured) if captured.exit == Exit::Code(7));
+    drop(session);
+    let gone = server.until(|now| now.shells_open == 0 && now.processes == 0);
+    timeout(PATIENCE, gone).await.unwrap_or_else(|_| panic!("{mark}: a shell is left: {ended:?}"));
+    assert_eq!(server.counters().runs_with(&mark), runs, "{mark}: it was run once more");
+    assert!(server.counters().requests > before.requests);
+    let reached = server.faults().cuts_left() == 0;
+    assert!(reached || !lost, "{mark}: lost without a cut: {ended:?}");
+    reached
+}
+
+async fn every_message(tls: bool, moment: Moment) {
+    let mut at = 1;
+    let mut windows = with(options(tls)).await;
+    while cut(&windows, at, moment).await {
+        at += 1;
+        assert!(at < MOST, "that many messages?");
+    }
+    // Create, Command, Receive, Send, Signal and Delete at least.
+    assert!(at > 6, "only {} messages were cut", at - 1);
+    // The cut that was not reached goes with its server; then the same while the session is made.
+    for at in 1..=4 {
+        windows = with(options(tls)).await;
+        windows.server.faults().cut(Cut { at, action: None, moment });
+        let made = transports::Transport::connect(&windows.transport(), &windows.target()).await;
+        if windows.server.faults().cuts_left() == 0 {
+            let error = made.expect_err("its connection was cut");
+            assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+            assert!(error.to_string().contains(&windows.server.address().to_string()), "{error}");
+        }
+        windows.session().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_it_is_read_over_tls() {
+    every_message(true, Moment::BeforeRead).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_reply_over_tls() {
+    every_message(true, Moment::BeforeReply).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_reply_over_tls() {
+    every_message(true, Moment::InReply).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_it_is_read_sealed() {
+    every_message(false, Moment::BeforeRead).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn before_the_reply_sealed() {
+    every_message(false, Moment::BeforeReply).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_the_reply_sealed() {
+    every_message(false, Moment::InReply).await;
+}
