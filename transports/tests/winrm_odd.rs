@@ -77,6 +77,26 @@ async fn idle_connections_that_the_guest_ends_cost_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_the_guest_forgot_is_made_anew() {
+    for scheme in [Scheme::Negotiate, Scheme::Ntlm] {
+        for tls in [false, true] {
+            let windows = with(Options { schemes: vec![scheme], ..options(tls) }).await;
+            let session = windows.session().await;
+            run(&*session, sh("true")).await;
+            for number in 0..3 {
+                let before = windows.server.counters().unauthorized;
+                windows.server.forget_logins();
+                let script = format!("echo anew {number}");
+                assert_eq!(run(&*session, sh(&script)).await.stdout, format!("anew {number}\n").as_bytes());
+                let counters = windows.server.counters();
+                assert_eq!(counters.runs_with(&script), 1);
+                assert!(counters.unauthorized > before, "nobody was asked to log in");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_connects_again_and_runs_nothing_twice() {
     let windows = http().await;
     let server = &windows.server;

@@ -10,6 +10,7 @@
 //! not hold: 400 and the end of the connection; what is no envelope, or cannot be done: 500 with a fault.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http_body_util::{BodyExt as _, Limited};
@@ -53,6 +54,8 @@ struct Connection {
     shared: Arc<Shared>,
     peer: SocketAddr,
     authentication: Mutex<Authentication>,
+    /// How often all logins had been forgotten when this connection was last looked at.
+    forgotten: AtomicU64,
 }
 
 /// Serves a connection until its client, or a fault, ends it.
@@ -62,7 +65,8 @@ pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
 ) {
     let authentication = Mutex::new(Authentication::default());
-    let connection = Arc::new(Connection { shared, peer, authentication });
+    let forgotten = AtomicU64::new(shared.forgotten.load(Ordering::Relaxed));
+    let connection = Arc::new(Connection { shared, peer, authentication, forgotten });
     let service = service_fn(move |request| {
         let connection = Arc::clone(&connection);
         async move { connection.answer(request).await }
@@ -90,6 +94,10 @@ impl Connection {
         let text =
             |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let sealed = encrypted::is(text(CONTENT_TYPE));
+        let forgotten = self.shared.forgotten.load(Ordering::Relaxed);
+        if self.forgotten.swap(forgotten, Ordering::Relaxed) != forgotten {
+            *self.authentication() = Authentication::default();
+        }
         let verdict = if anonymous {
             Verdict::Known { user: String::new(), token: None }
         } else {

@@ -1,6 +1,7 @@
 //! The server: a listener, and what its connections share.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) shells: Arc<Shells>,
     /// Cancelled and replaced when all connections are cut.
     connections: Mutex<CancellationToken>,
+    /// Counts how often all logins were forgotten.
+    pub(crate) forgotten: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -61,6 +64,7 @@ impl Server {
             shells: Shells::new(options.limits.clone(), counting.clone(), wine),
             counting,
             connections: Mutex::default(),
+            forgotten: AtomicU64::new(0),
             options,
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -105,6 +109,11 @@ impl Server {
     /// Cuts all connections at once, without a word. What runs goes on.
     pub fn cut_connections(&self) {
         self.shared.cut_connections();
+    }
+
+    /// Forgets who is known on the connections that there are: their next requests are answered with 401.
+    pub fn forget_logins(&self) {
+        self.shared.forgotten.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Loses all shells, and kills what runs in them, as a restart of the service does; connections stay.
