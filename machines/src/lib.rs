@@ -16,14 +16,19 @@
 //!
 //! Failure paths: each call is idempotent, so whoever was interrupted calls again. `destroy` of something absent
 //! succeeds, and destroys what runs. `list` finds every machine that has left any trace, running or not.
+//!
+//! A provider whose machines were there before ([`fleet`]) has them adopted instead of defined, and gives them back where
+//! others end them: that is an ability of its own, [`Adopting`].
 
 mod error;
+pub mod fleet;
 mod null;
 pub mod qemu;
 mod resize;
 mod spec;
 mod usage;
 
+pub use fleet::{Adopted, Adopting, Fleet};
 pub use null::NullProvider;
 pub use qemu::{Accel, Qemu, QemuConfig};
 
@@ -80,6 +85,8 @@ pub enum Cause {
     Panicked,
     /// It was forced off through [`Provider::stop`].
     Forced,
+    /// It was there before, and is its owner's again.
+    Released,
     /// The node's kernel killed its process, for its cgroup, or one above it, had no memory left.
     OutOfMemory,
     /// Its process ended without a word from the guest (killed, crashed, or the node restarted).
@@ -105,7 +112,7 @@ pub struct Console {
     pub socket: PathBuf,
 }
 
-/// A way to run machines: QEMU on this node, a cloud, or nothing at all (for measurements).
+/// A way to run machines: QEMU on this node, machines that run already, or nothing at all (for measurements).
 #[async_trait]
 pub trait Provider: Send + Sync + std::fmt::Debug {
     /// Whether machines can be started now; the error says what is missing and what to do.
@@ -137,6 +144,11 @@ pub trait Provider: Send + Sync + std::fmt::Debug {
 
     /// How a running machine is given less than it was booted with, where the provider can.
     fn resizing(&self) -> Option<&dyn Resize> {
+        None
+    }
+
+    /// How machines that run already are taken, where the provider has such and makes none.
+    fn adopting(&self) -> Option<&dyn Adopting> {
         None
     }
 

@@ -3,6 +3,7 @@
 //! | what happened | code | reason |
 //! |---|---|---|
 //! | the guest powered itself off, or was shut down in good order | 0 | `Completed` |
+//! | the machine was there before, and was released | 0 | `Completed` |
 //! | the guest reset itself | 1 | `GuestReset` |
 //! | the guest's kernel panicked | 134 | `GuestPanic` |
 //! | it did not answer within its boot deadline | 124 | `GuestBootTimeout` |
@@ -80,7 +81,7 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>, stop_by: Option<i64>
             "the guest had not shut itself down when its grace period was over, and was forced off"
                 .to_owned(),
         ),
-        (None, Cause::PoweredOff, _) => (0, "Completed", ended.message.clone()),
+        (None, Cause::PoweredOff | Cause::Released, _) => (0, "Completed", ended.message.clone()),
         (None, Cause::Reset, _) => (1, "GuestReset", ended.message.clone()),
         (None, Cause::Panicked, _) => (134, "GuestPanic", ended.message.clone()),
         (None, Cause::Forced, _) => (137, "Killed", ended.message.clone()),

@@ -272,6 +272,7 @@ pub(crate) fn words(cause: Cause) -> &'static str {
             "the node's kernel killed it, for its pod, or the node, had no memory left: the guest's memory and what QEMU \
              itself needs may be more than the pod's limit and the overhead of its RuntimeClass"
         }
+        Cause::Released => "it was released", // never of a machine that was made
         Cause::Lost => "its process ended without a word from the guest",
     }
 }

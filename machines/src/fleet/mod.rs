@@ -1,0 +1,67 @@
+//! Machines that already run: an inventory of them becomes capacity of the node.
+//!
+//! ```text
+//!   inventory entry: free --adopt--> adopted (Defined) --start--> in use (Running) --stop--> released (Ended) = free
+//!                     ^                  |                             |
+//!                     +---- destroy -----+-----------------------------+
+//! ```
+//!
+//! Nothing here touches a machine: it is never created, destroyed or powered off by this provider. What it owns is the
+//! knowledge of who has which machine, a file for each adoption below its directory, written durably before anything is
+//! done to the machine. How a machine is reached stands in the [`Inventory`]; who talks to it, gives it what its pod asks
+//! for and takes that back again is the caller. An entry that allows `power-off` is shut down by the caller, from inside.
+//!
+//! Happy path: [`Adopting::adopt`] finds the entry, resolves its address and records the adoption; `start` and `stop` mark
+//! the time between which it is in use; `stop`, whatever its mode, releases it ([`Cause::Released`](crate::Cause)), and so
+//! another container may adopt it. `destroy` forgets the adoption.
+//!
+//! Failure paths:
+//! - Adopted twice: the second `adopt` is refused, and names the holder. Calls for the same id find their own adoption.
+//! - Gone from the inventory, or changed there: an adoption keeps what it was made with until it ends; a new one is refused by
+//!   name.
+//! - A daemon that dies anywhere finds its adoptions by their files, and `list` names them all.
+//! - An inventory that can no longer be read: the last one that could be stays in force, and [`Provider::check`] says so.
+//!
+//! [`Provider::check`]: crate::Provider::check
+
+mod inventory;
+mod parse;
+mod provider;
+mod record;
+
+pub use inventory::{Credential, Entry, Inventory, InventoryFile, Protocol};
+pub use provider::Fleet;
+pub use record::{Adoption, adoptions};
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{MachineId, Result};
+
+/// How machines that run already are taken, where a provider has such. They are adopted instead of defined.
+#[async_trait]
+pub trait Adopting: Send + Sync {
+    /// Takes the machine of this name for one holder alone. Idempotent for the same holder.
+    async fn adopt(&self, id: &MachineId, name: &str) -> Result<()>;
+
+    /// What was adopted under this id, also after its entry has changed or gone.
+    fn adopted(&self, id: &MachineId) -> Option<Adopted>;
+
+    /// What may be adopted, as it is now.
+    fn inventory(&self) -> Arc<Inventory>;
+}
+
+/// A machine that was adopted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its name in the inventory.
+    pub name: String,
+    /// Where it is reached.
+    pub address: SocketAddr,
+    /// Whether its holder may shut it down.
+    pub power_off: bool,
+    /// What tells this provider's adoptions from those of another node's: made up once, and kept with them.
+    pub node: String,
+}

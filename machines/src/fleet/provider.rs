@@ -1,0 +1,294 @@
+//! The provider's calls: each is recorded first, then told to whoever watches.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::inventory::{Entry, Inventory, InventoryFile};
+use super::record::{self, Adoption, Phase};
+use super::{Adopted, Adopting};
+use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode};
+
+/// How long a host's name may take to be resolved.
+const RESOLVING: Duration = Duration::from_secs(10);
+
+/// Machines that already run.
+#[derive(Debug)]
+pub struct Fleet {
+    root: PathBuf,
+    node: String,
+    inventory: InventoryFile,
+    held: Mutex<BTreeMap<MachineId, Held>>,
+    /// Held by whoever changes an adoption, so that nobody decides on what is about to change.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    adoption: Adoption,
+    state: watch::Sender<MachineState>,
+}
+
+impl Fleet {
+    /// Opens the inventory, and finds the adoptions that stand in `root`.
+    pub fn open(root: &Path, inventory: &Path) -> Result<Self> {
+        let inventory = InventoryFile::open(inventory)?;
+        std::fs::create_dir_all(root)
+            .map_err(|error| Error::failed(format!("cannot make the directory {}", root.display()), error))?;
+        let held = record::adoptions(root)?.into_iter().map(|(id, adoption)| (id, Held::new(adoption)));
+        Ok(Self {
+            root: root.to_owned(),
+            node: record::node(root)?,
+            held: Mutex::new(held.collect()),
+            inventory,
+            turn: Arc::default(),
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<MachineId, Held>) -> T) -> T {
+        work(&mut self.held.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The adoption under this id.
+    fn adoption(&self, id: &MachineId) -> Option<Adoption> {
+        self.with(|held| held.get(id).map(|held| held.adoption.clone()))
+    }
+
+    /// Refuses a machine that another holder has.
+    fn free(&self, id: &MachineId, machine: &str) -> Result<()> {
+        let holder = self.with(|held| {
+            let other = held.iter().find(|(other, held)| {
+                *other != id && held.adoption.holds() && held.adoption.machine == machine
+            });
+            other.map(|(other, _)| other.clone())
+        });
+        match holder {
+            Some(holder) => Err(Error::NotReady(format!(
+                "machine {machine:?} of the fleet is adopted by {holder} already, and serves one pod at a time; it is free \
+                 when that one is removed (`infranetes fleet ls` shows who has which)"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// Records an adoption, then tells of it. The caller has the turn.
+    async fn save(&self, id: &MachineId, adoption: Adoption) -> Result<()> {
+        let (root, of, new) = (self.root.clone(), id.clone(), adoption.clone());
+        blocking(move || record::write(&root, &of, &new)).await?;
+        self.with(|held| match held.get_mut(id) {
+            Some(known) => {
+                known.state.send_replace(adoption.state());
+                known.adoption = adoption;
+            }
+            None => drop(held.insert(id.clone(), Held::new(adoption))),
+        });
+        Ok(())
+    }
+}
+
+impl Held {
+    fn new(adoption: Adoption) -> Self {
+        Self { state: watch::Sender::new(adoption.state()), adoption }
+    }
+}
+
+impl Adoption {
+    fn state(&self) -> MachineState {
+        match &self.phase {
+            Phase::Adopted => MachineState::Defined,
+            Phase::InUse => MachineState::Running { resets: 0 },
+            Phase::Released(ended) => MachineState::Ended(ended.clone()),
+        }
+    }
+}
+
+#[async_trait]
+impl Adopting for Fleet {
+    async fn adopt(&self, id: &MachineId, name: &str) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        if let Some(adoption) = self.adoption(id) {
+            if adoption.machine == name {
+                return Ok(());
+            }
+            return Err(Error::Invalid(format!("{id} has adopted machine {:?} already", adoption.machine)));
+        }
+        let inventory = self.inventory.current();
+        let entry = inventory.entry(name).ok_or_else(|| {
+            Error::Invalid(format!(
+                "machine {name:?} does not stand in the inventory {}; add a [[machine]] of this name",
+                self.inventory.path().display()
+            ))
+        })?;
+        self.free(id, name)?;
+        let address = resolve(entry).await?;
+        let adoption =
+            Adoption { machine: name.to_owned(), address, power_off: entry.power_off, phase: Phase::Adopted };
+        self.save(id, adoption).await
+    }
+
+    fn adopted(&self, id: &MachineId) -> Option<Adopted> {
+        let Adoption { machine, address, power_off, phase: _ } = self.adoption(id)?;
+        Some(Adopted { name: machine, address, power_off, node: self.node.clone() })
+    }
+
+    fn inventory(&self) -> Arc<Inventory> {
+        self.inventory.current()
+    }
+}
+
+#[async_trait]
+impl Provider for Fleet {
+    async fn check(&self) -> Result<()> {
+        self.inventory.fault().map_or(Ok(()), |fault| Err(Error::NotReady(fault)))
+    }
+
+    async fn define(&self, spec: &MachineSpec) -> Result<()> {
+        Err(Error::Invalid(format!(
+            "machine {} cannot be made from a disk: this provider has only machines that run already, whose images are \
+             called fleet/NAME",
+            spec.id
+        )))
+    }
+
+    async fn start(&self, id: &MachineId) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let mut adoption = self.adoption(id).ok_or_else(|| Error::NotFound(id.to_string()))?;
+        if adoption.phase == Phase::InUse {
+            return Ok(());
+        }
+        self.free(id, &adoption.machine)?;
+        adoption.phase = Phase::InUse;
+        self.save(id, adoption).await
+    }
+
+    async fn watch(&self, id: &MachineId) -> Result<watch::Receiver<MachineState>> {
+        Ok(self.with(|held| match held.get(id) {
+            Some(held) => held.state.subscribe(),
+            None => watch::Sender::new(MachineState::Absent).subscribe(),
+        }))
+    }
+
+    /// Releases the machine. It runs on, or shuts itself down, as its holder has asked it to.
+    async fn stop(&self, id: &MachineId, _mode: StopMode) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let Some(mut adoption) = self.adoption(id).filter(|adoption| adoption.phase == Phase::InUse) else {
+            return Ok(());
+        };
+        let message = if adoption.power_off {
+            format!("machine {} of the fleet was released; it may have been shut down", adoption.machine)
+        } else {
+            format!("machine {} of the fleet was released, and runs on", adoption.machine)
+        };
+        adoption.phase = Phase::Released(Ended { cause: Cause::Released, at: SystemTime::now(), message });
+        self.save(id, adoption).await
+    }
+
+    async fn destroy(&self, id: &MachineId) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let (root, of) = (self.root.clone(), id.clone());
+        blocking(move || record::remove(&root, &of)).await?;
+        if let Some(held) = self.with(|held| held.remove(id)) {
+            held.state.send_replace(MachineState::Absent);
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<MachineId>> {
+        Ok(self.with(|held| held.keys().cloned().collect()))
+    }
+
+    fn adopting(&self) -> Option<&dyn Adopting> {
+        Some(self)
+    }
+}
+
+/// The address of an entry now.
+async fn resolve(entry: &Entry) -> Result<SocketAddr> {
+    let what =
+        || format!("cannot resolve {:?}, the address of machine {:?} of the fleet", entry.host, entry.name);
+    let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((entry.host.as_str(), entry.port)));
+    let mut found = match found.await {
+        Ok(found) => found.map_err(|error| Error::failed(what(), error))?,
+        Err(error) => return Err(Error::failed(what(), error)),
+    };
+    found.next().ok_or_else(|| Error::NotReady(format!("{}: it has no address", what())))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::failed("the work on an adoption broke off", error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn fleet() -> (TempDir, Fleet) {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[[machine]]\nname = \"a\"\naddress = \"192.0.2.1\"\n\
+                    [[machine]]\nname = \"b\"\naddress = \"192.0.2.2\"\npower-off = true\n";
+        std::fs::write(folder.path().join("fleet.toml"), text).unwrap();
+        let fleet = open(&folder);
+        (folder, fleet)
+    }
+
+    fn open(folder: &TempDir) -> Fleet {
+        Fleet::open(&folder.path().join("machines"), &folder.path().join("fleet.toml")).unwrap()
+    }
+
+    fn id(text: &str) -> MachineId {
+        MachineId::new(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_machine_serves_one_holder_at_a_time() {
+        let (_folder, fleet) = fleet();
+        let (one, two) = (id("one"), id("two"));
+        fleet.adopt(&one, "a").await.unwrap();
+        fleet.adopt(&one, "a").await.unwrap();
+        let watch = fleet.watch(&one).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Defined);
+        let refusal = fleet.adopt(&two, "a").await.unwrap_err();
+        assert!(refusal.retryable() && refusal.to_string().contains("adopted by one already"), "{refusal}");
+        fleet.adopt(&two, "b").await.unwrap();
+        assert!(fleet.adopted(&two).unwrap().power_off);
+        fleet.start(&one).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Running { resets: 0 });
+        fleet.stop(&one, StopMode::PowerButton).await.unwrap();
+        assert!(matches!(&*watch.borrow(), MachineState::Ended(end) if end.cause == Cause::Released));
+        // A released machine is free though its last holder is still remembered.
+        fleet.adopt(&id("three"), "a").await.unwrap();
+        assert!(fleet.start(&one).await.is_err());
+        fleet.destroy(&one).await.unwrap();
+        assert_eq!(*watch.borrow(), MachineState::Absent);
+        fleet.destroy(&one).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_next_daemon_finds_every_adoption() {
+        let (folder, fleet) = fleet();
+        let (one, two) = (id("one"), id("two"));
+        fleet.adopt(&one, "a").await.unwrap();
+        fleet.start(&one).await.unwrap();
+        let node = fleet.node.clone();
+        assert_eq!(node.len(), 32);
+        drop(fleet);
+        // Also where the entry has gone meanwhile.
+        std::fs::write(folder.path().join("fleet.toml"), "").unwrap();
+        let fleet = open(&folder);
+        assert_eq!(fleet.list().await.unwrap(), std::slice::from_ref(&one));
+        assert_eq!(fleet.node, node);
+        assert_eq!(*fleet.watch(&one).await.unwrap().borrow(), MachineState::Running { resets: 0 });
+        assert_eq!(fleet.adopted(&one).unwrap().address, "192.0.2.1:22".parse().unwrap());
+        let refusal = fleet.adopt(&two, "a").await.unwrap_err().to_string();
+        assert!(refusal.contains("fleet.toml") && refusal.contains("[[machine]]"), "{refusal}");
+        fleet.destroy(&one).await.unwrap();
+        assert_eq!(open(&folder).list().await.unwrap(), []);
+    }
+}
