@@ -1,13 +1,15 @@
 //! What an operating system understands, in terms of a [`transports::Session`].
 //!
 //! So far: reading the guest's own log ([`log`]), running processes in it ([`process`]), volumes of files ([`volume`]), asking it for figures
-//! ([`figures`]), setting sysctls of its kernel ([`sysctl`]), its host name and how it resolves names ([`names`]), which boot of it this is ([`boot`]),
-//! and asking it to shut down ([`shutdown`]). Nothing here knows which protocol carries the session, nor what a machine or a pod is. Everything that comes
+//! ([`figures`]), setting sysctls of its kernel ([`sysctl`]), its host name and how it resolves names ([`names`]), which boot of it this is
+//! ([`boot`]), asking it to shut down ([`shutdown`]), and lending a guest that is somebody's already, with all of that taken back ([`lending`]).
+//! Nothing here knows which protocol carries the session, nor what a machine or a pod is. Everything that comes
 //! from the guest is bounded.
 
 pub mod boot;
 mod error;
 pub mod figures;
+pub mod lending;
 pub mod log;
 pub mod names;
 pub mod process;

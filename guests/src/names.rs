@@ -72,7 +72,7 @@ pub struct Resolver {
 impl Names {
     /// Has the guest be called and resolve names so.
     pub async fn set(&self, session: &dyn Session) -> Result<()> {
-        let text = self.resolver.as_ref().map(Resolver::text).transpose()?.unwrap_or_default();
+        let text = self.resolver_text()?;
         let command = script::privileged(SCRIPT, &[&self.hostname, &text], Stdin::Closed);
         let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: COMPLAINT_LIMIT };
         let captured = capture(session, command, bounds).await?;
@@ -87,6 +87,13 @@ impl Names {
                 )))
             }
         }
+    }
+}
+
+impl Names {
+    /// The lines of `/etc/resolv.conf`; nothing where it is left to the guest.
+    pub(crate) fn resolver_text(&self) -> Result<String> {
+        Ok(self.resolver.as_ref().map(Resolver::text).transpose()?.unwrap_or_default())
     }
 }
 

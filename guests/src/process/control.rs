@@ -28,6 +28,7 @@ const STATE: &str = include_str!("sh/state.sh");
 const SIGNAL: &str = include_str!("sh/signal.sh");
 const LIMIT: &str = include_str!("sh/limit.sh");
 const REMOVE: &str = include_str!("sh/remove.sh");
+const LIST: &str = include_str!("sh/list.sh");
 
 /// The command that runs `script` in the private directory's terms with the id and `arguments`.
 pub(super) fn command(text: &str, id: &ProcessId, arguments: &[&str], stdin: Stdin) -> Command {
@@ -138,6 +139,19 @@ pub(super) async fn limit(session: &dyn Session, id: &ProcessId, limits: &Limits
 /// Removes a process.
 pub(super) async fn remove(session: &dyn Session, id: &ProcessId) -> Result<()> {
     run(session, command(REMOVE, id, &[], Stdin::Closed)).await.map(drop)
+}
+
+/// Removes every process of this boot, whoever started it.
+pub(super) async fn remove_all(session: &dyn Session) -> Result<()> {
+    let list = || run(session, script::privileged(LIST, &[], Stdin::Closed));
+    let said = list().await?;
+    let mut done = Ok(());
+    for id in String::from_utf8_lossy(&said).lines().filter_map(|line| ProcessId::new(line).ok()) {
+        done = done.and(remove(session, &id).await);
+    }
+    done?;
+    // What they all lay in goes, too.
+    list().await.map(drop)
 }
 
 fn unsupported(why: &str) -> Error {

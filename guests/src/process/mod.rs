@@ -134,6 +134,11 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
     async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()>;
 }
 
+/// Ends and removes every process in a guest that was started here, by whomever.
+pub async fn remove_all(session: &dyn Session) -> Result<()> {
+    control::remove_all(session).await
+}
+
 /// Asks which family a guest is of. To be asked once a boot.
 pub async fn detect(session: &dyn Session) -> Result<Arc<dyn Guest>> {
     let family = control::family(session).await?;

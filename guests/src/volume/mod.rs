@@ -41,6 +41,7 @@ const EMPTY: &str = include_str!("sh/empty.sh");
 const MOUNT: &str = include_str!("sh/mount.sh");
 const UNMOUNT: &str = include_str!("sh/unmount.sh");
 const REMOVE: &str = include_str!("sh/remove.sh");
+const CLEAR: &str = include_str!("sh/clear.sh");
 
 /// Names a volume, or a mount of one, in its guest: 1 to 180 characters of letters, digits, `-`, `_` and `.`, beginning with a
 /// letter or a digit.
@@ -161,6 +162,15 @@ pub async fn remove(session: &dyn Session, name: &Name) -> Result<()> {
     run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop)
 }
 
+/// Takes all mounts away and removes all volumes, whoever made them. None is a success.
+pub async fn clear(session: &dyn Session) -> Result<()> {
+    run(session, &clearing(), &[], Stdin::Closed).await.map(drop)
+}
+
+fn clearing() -> String {
+    format!("take() {{\n{UNMOUNT}}}\ndrop() {{\n{REMOVE}}}\n{CLEAR}")
+}
+
 /// Runs a script that makes a volume, and in the same command the one that mounts it.
 async fn give(
     session: &dyn Session,
@@ -216,7 +226,7 @@ mod tests {
     fn a_small_server_takes_every_script() {
         let longest = "x".repeat(180);
         for (text, arguments) in
-            [(with_mount(PUT, 4), 9), (with_mount(EMPTY, 5), 10), (UNMOUNT.to_owned(), 1)]
+            [(with_mount(PUT, 4), 9), (with_mount(EMPTY, 5), 10), (UNMOUNT.to_owned(), 1), (clearing(), 0)]
         {
             let arguments = vec![&longest[..]; arguments];
             let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);
