@@ -18,6 +18,9 @@ pub struct PodNetworkRequest {
     pub uid: String,
     /// The ports of the node that lead to it.
     pub port_mappings: Vec<PortMapping>,
+    /// Whether its packets are forwarded to a machine elsewhere, so that the namespace keeps its interface.
+    #[serde(default)]
+    pub forwards: bool,
 }
 
 /// A port of the node that leads to a pod.
@@ -53,7 +56,7 @@ pub struct Attachment {
     pub id: String,
     /// The namespace; empty without a real network.
     pub netns: PathBuf,
-    /// The tap in it that the machine opens.
+    /// The tap in it that the machine opens; empty where no machine does.
     pub tap: String,
     /// The address the machine's card must have.
     pub mac: String,
@@ -145,8 +148,13 @@ impl Attachment {
         ordered
     }
 
-    /// Whether there is a namespace and a tap.
+    /// Whether there is a namespace.
     pub fn is_real(&self) -> bool {
+        !self.netns.as_os_str().is_empty()
+    }
+
+    /// Whether there is a tap in it, for a machine of this node.
+    pub fn has_tap(&self) -> bool {
         !self.tap.is_empty()
     }
 }

@@ -80,7 +80,7 @@ async fn bounded(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
-/// Runs a tool of iproute2 that must succeed.
+/// Runs a tool that must succeed.
 pub(super) async fn tool(program: &str, args: &[&str], stdin: &str) -> Result<Vec<u8>> {
     let output = run(Path::new(program), args, &[], stdin.as_bytes(), Duration::from_secs(20)).await?;
     if output.status.success() {

@@ -5,6 +5,8 @@
 //!  detach: addresses back on eth0 -> CNI DEL (recorded list and result) -> namespace removed -> record removed
 //! ```
 //!
+//! A pod whose machine is elsewhere keeps its interface, and has no tap: what comes to its address is forwarded ([`Network::forward`]).
+//!
 //! Where ADD has no recorded end, `detach` first ends the plugin calls that a killed daemon may have left running.
 //!
 //! A call that is cut off at any arrow is finished by the same call later, or undone by `detach`. An `attach` that
@@ -17,6 +19,7 @@ mod command;
 mod config;
 mod dhcp;
 mod error;
+mod forward;
 mod netns;
 mod null;
 mod tap;
@@ -24,6 +27,7 @@ mod tap;
 mod tests;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -114,7 +118,9 @@ impl Network {
             .clone()
             .ok_or_else(|| Error::said(format!("pod {} has no attachment", pod.id), "remove the pod"))?;
         if !entry.joined {
-            tap::join(&attachment, self.shared.config.tap_user, again).await?;
+            if attachment.has_tap() {
+                tap::join(&attachment, self.shared.config.tap_user, again).await?;
+            }
             entry.joined = true;
             cache::save(self.cache(), &entry)?;
         }
@@ -129,7 +135,11 @@ impl Network {
         netns::make(&pod.id).await?;
         entry.result = Some(plugin::add(&entry, self.plugins()).await?);
         cache::save(self.cache(), &entry)?;
-        entry.attachment = Some(tap::read(&pod.id, entry.result.as_ref().unwrap_or(&Value::Null)).await?);
+        let mut attachment = tap::read(&pod.id, entry.result.as_ref().unwrap_or(&Value::Null)).await?;
+        if pod.forwards {
+            attachment.tap.clear();
+        }
+        entry.attachment = Some(attachment);
         cache::save(self.cache(), &entry)?;
         Ok(entry)
     }
@@ -174,6 +184,16 @@ impl Network {
     /// Answers the DHCP requests of a pod's machine, until the guard is dropped.
     pub async fn serve_dhcp(&self, attachment: &Attachment, identity: &GuestIdentity) -> Result<DhcpGuard> {
         dhcp::serve(attachment, identity).await
+    }
+
+    /// Forwards what comes to a pod to a machine elsewhere, from now on and instead of what was before.
+    pub async fn forward(&self, attachment: &Attachment, to: IpAddr) -> Result<()> {
+        if attachment.is_real() { forward::set(attachment, to).await } else { Ok(()) }
+    }
+
+    /// Forwards nothing to anyone any more. A pod that never did is no error.
+    pub async fn stop_forwarding(&self, attachment: &Attachment) -> Result<()> {
+        if attachment.is_real() { forward::clear(attachment).await } else { Ok(()) }
     }
 
     /// The ids of the pods of which anything may exist. The record of a pod is written first and goes last, so it is

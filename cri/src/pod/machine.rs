@@ -61,7 +61,7 @@ pub(super) async fn spec(
             bus: hardware.disk_bus,
             size_bytes: container.facts.disk_gib.map(|gib| u64::from(gib) << 30),
         },
-        nic: attachment.is_real().then(|| Nic {
+        nic: attachment.has_tap().then(|| Nic {
             netns: attachment.netns.clone(),
             tap: attachment.tap.clone(),
             mac: attachment.mac.clone(),

@@ -33,7 +33,7 @@ impl Drop for DhcpGuard {
 
 /// Starts the answerer of a pod. A pod without a real network, or without an IPv4 address, has nothing to be told.
 pub(super) async fn serve(attachment: &Attachment, identity: &GuestIdentity) -> Result<DhcpGuard> {
-    let Some(lease) = packet::Lease::new(attachment, identity).filter(|_| attachment.is_real()) else {
+    let Some(lease) = packet::Lease::new(attachment, identity).filter(|_| attachment.has_tap()) else {
         return Ok(DhcpGuard { task: None });
     };
     let socket = server::socket(attachment).await?;

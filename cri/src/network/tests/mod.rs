@@ -12,6 +12,7 @@ macro_rules! on_a_node {
 }
 
 mod cycles;
+mod forwarding;
 mod guest;
 mod place;
 mod plugins;
@@ -128,6 +129,7 @@ fn pod(id: &str) -> PodNetworkRequest {
         name: "web".to_owned(),
         namespace: "default".to_owned(),
         uid: "u1".to_owned(),
+        forwards: false,
         port_mappings: vec![PortMapping {
             protocol: "TCP".to_owned(),
             container_port: 80,

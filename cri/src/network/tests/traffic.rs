@@ -17,7 +17,7 @@ fn identity() -> GuestIdentity {
 }
 
 /// A machine beside the node, 192.0.2.2; the node is 192.0.2.1 there.
-fn neighbour() -> PathBuf {
+pub(super) fn neighbour() -> PathBuf {
     let name = format!("neighbour-{}", std::process::id());
     run("ip", &["netns", "add", &name]);
     for line in [
