@@ -16,9 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use machines::NullProvider;
-use machines::Provider;
 use machines::qemu::Qemu;
+use machines::{Fleet, NullProvider, Provider};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
@@ -108,6 +107,11 @@ async fn context(config: Config, store: Store) -> Result<Context> {
         match provider {
             ProviderConfig::Qemu(section) => {
                 providers.insert(name.clone(), Arc::new(Qemu::open(config.qemu(name, section))?));
+                transports.insert(name.clone(), ssh.clone());
+            }
+            ProviderConfig::Fleet(section) => {
+                let root = config.machines_dir().join(name);
+                providers.insert(name.clone(), Arc::new(Fleet::open(&root, &section.inventory)?));
                 transports.insert(name.clone(), ssh.clone());
             }
             ProviderConfig::Null {} => {

@@ -12,6 +12,7 @@ pub mod convert;
 pub mod daemon;
 pub mod error;
 pub mod fault;
+pub mod fleet;
 pub mod image;
 pub mod logs;
 pub mod network;

@@ -20,7 +20,7 @@ use serde::Deserialize;
 pub use image::{ImageRule, ImagesConfig};
 pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
-pub use provider::{Accel, HandlerConfig, ProviderConfig, QemuSection};
+pub use provider::{Accel, FleetSection, HandlerConfig, ProviderConfig, QemuSection};
 pub use streaming::StreamingSection;
 pub use tracing::TracingSection;
 

@@ -19,8 +19,18 @@ pub struct HandlerConfig {
 pub enum ProviderConfig {
     /// QEMU on this node.
     Qemu(QemuSection),
+    /// Machines that already run.
+    Fleet(FleetSection),
     /// Nothing runs: for measurements of the daemon alone.
     Null {},
+}
+
+/// Machines that already run.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct FleetSection {
+    /// The file that names them, in TOML.
+    pub inventory: PathBuf,
 }
 
 /// QEMU on this node.

@@ -16,7 +16,7 @@ pub async fn create(node: &Node, request: CreateContainerRequest) -> Result<Crea
     let pod = named(pod_sandbox_id, "pod_sandbox_id")?;
     let config = required(config, "config")?;
     let image = container::image(&config)?;
-    let found = node.context().images.find(&image).await?.ok_or_else(|| Error::not_found("image", image))?;
+    let found = node.context().find_image(&image).await?.ok_or_else(|| Error::not_found("image", image))?;
     let new = container::new(config, found, &node.context().config.kubelet_root_dir)?;
     Ok(CreateContainerResponse { container_id: node.pods.create_container(&pod, new).await? })
 }

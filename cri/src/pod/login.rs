@@ -57,7 +57,8 @@ pub(super) fn target(
     })
 }
 
-fn read(given: &Given) -> Result<Credential> {
+/// A credential that was given, as it is now.
+pub(crate) fn read(given: &Given) -> Result<Credential> {
     let file = |path: &Path| {
         let mut text = String::new();
         std::fs::File::open(path)

@@ -23,7 +23,7 @@ mod changes;
 pub mod facts;
 mod handle;
 mod live;
-mod login;
+pub(crate) mod login;
 mod machine;
 mod owner;
 mod process;

@@ -10,6 +10,7 @@ mod adopt;
 mod create;
 mod end;
 mod events;
+mod lent;
 mod process;
 mod run;
 mod sandbox;

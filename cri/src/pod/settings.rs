@@ -11,12 +11,14 @@
 //! asked again, for as long as it takes if it has answered before. A guest that refuses a sysctl, or does not come to an end,
 //! ends its machine with the reason, for a pod that asks for one must not run without it; so does one that cannot hold a
 //! volume. A guest whose names cannot be set knows its own, the servers and the search domains by DHCP or its seed: that is
-//! logged, and it runs. So does one that takes too long for it.
+//! logged, and it runs. So does one that takes too long for it. A guest that is somebody's already is lent first, and refuses
+//! whom it is not lent to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::lending::{self, Holder};
 use guests::names::{Names, Resolver};
 use guests::sysctl;
 use tokio::task::JoinHandle;
@@ -44,11 +46,13 @@ pub(super) struct Asked {
     further: Volumes,
     /// How long what it cannot be without may take; without a limit, its probes say when it is of no use any more.
     limit: Option<Duration>,
+    /// To whom the guest is lent, where it is somebody's already.
+    lent: Option<Holder>,
 }
 
 impl Asked {
     /// What a pod asks for, and the container that the machine is. A guest that has answered before is not lost for being slow.
-    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool) -> Self {
+    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool, lent: Option<Holder>) -> Self {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
         let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
@@ -69,6 +73,7 @@ impl Asked {
             volumes,
             further,
             limit: (!answered).then_some(PATIENCE),
+            lent,
         }
     }
 
@@ -93,6 +98,9 @@ impl Asked {
 
     /// Gives it all. Only what the pod cannot be without is an error.
     async fn give(&self, session: &dyn Session) -> guests::Result<()> {
+        if self.lent.is_some() {
+            insist(self.limit, || self.give_part(session, Part::Lending)).await?;
+        }
         let further = Some(FURTHER_PATIENCE);
         if let Err(error) = insist(further, || self.give_part(session, Part::Names)).await {
             tracing::warn!(pod = self.pod, %error, "the guest's names may be those of its image");
@@ -105,7 +113,14 @@ impl Asked {
 
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
         match part {
-            Part::Names => self.names.set(session).await,
+            Part::Lending => match &self.lent {
+                Some(holder) => lending::take(session, holder).await,
+                None => Ok(()),
+            },
+            Part::Names => match &self.lent {
+                Some(holder) => lending::set_names(session, holder, &self.names).await.map(drop),
+                None => self.names.set(session).await,
+            },
             Part::Further => self.further.give(session).await,
             Part::Needed => {
                 if !self.sysctls.is_empty() {
@@ -138,6 +153,7 @@ async fn insist<T, F: Future<Output = guests::Result<T>>>(
 /// What is given with a time of its own.
 #[derive(Debug, Clone, Copy)]
 enum Part {
+    Lending,
     Names,
     Further,
     Needed,

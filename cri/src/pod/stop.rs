@@ -13,6 +13,7 @@
 //! | the grace period was over and it was forced off | 137 | `Killed` |
 //! | the node's kernel killed its process for want of memory | 137 | `OOMKilled` |
 //! | its process ended without a word | 255 | `MachineLost` |
+//! | the machine was there before, and has been silent for longer than its entry says | 255 | `MachineGone` |
 //! | it could not be started at all | 128 | `StartError` |
 //!
 //! A process ends by itself with its own code (128 and the signal's number where a signal ended it), as `Completed`,
@@ -40,6 +41,10 @@ pub(super) enum GaveUp {
     IdentityMismatch(String),
     /// The guest lets nobody in; the text says as whom and how that was tried.
     LoginRefused(String),
+    /// The machine was there before, and is silent or away; the text says which, and what to do.
+    Gone(String),
+    /// The machine was there before, and is another one now; the text says how that was seen, and what to do.
+    Changed(String),
     /// The guest cannot be made what the pod asks for; the text says what and why.
     Unfit(String),
 }
@@ -67,6 +72,8 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>, stop_by: Option<i64>
                 "the guest refused the login: {why}; correct the image's `user` and `credential`, or the pod's Secret"
             ),
         ),
+        (Some(GaveUp::Gone(why)), ..) => (255, "MachineGone", why.clone()),
+        (Some(GaveUp::Changed(why)), ..) => (126, "GuestIdentityMismatch", why.clone()),
         (Some(GaveUp::Unfit(why)), ..) => (128, START_ERROR, why.clone()),
         (None, Cause::PoweredOff, Some(left @ 0..)) => (
             0,

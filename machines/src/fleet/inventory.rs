@@ -165,7 +165,8 @@ impl InventoryFile {
     }
 
     /// What is wrong with the file now.
-    pub fn fault(&self) -> Option<String> {
+    #[cfg(test)]
+    fn fault(&self) -> Option<String> {
         self.current();
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).fault.clone()
     }

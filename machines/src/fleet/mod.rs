@@ -20,9 +20,7 @@
 //! - Gone from the inventory, or changed there: an adoption keeps what it was made with until it ends; a new one is refused by
 //!   name.
 //! - A daemon that dies anywhere finds its adoptions by their files, and `list` names them all.
-//! - An inventory that can no longer be read: the last one that could be stays in force, and [`Provider::check`] says so.
-//!
-//! [`Provider::check`]: crate::Provider::check
+//! - An inventory that can no longer be read: the last one that could be stays in force, and the log says why.
 
 mod inventory;
 mod parse;

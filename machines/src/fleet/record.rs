@@ -74,7 +74,7 @@ fn read(path: &Path) -> std::io::Result<Adoption> {
     Ok(serde_json::from_slice(&fs::read(path)?)?)
 }
 
-/// The name that this provider gave itself when it was opened first.
+/// The name that this provider gave itself when it was opened first: the node's, and what makes it unique.
 pub(super) fn node(root: &Path) -> Result<String> {
     let path = root.join("node");
     let failed = |error| Error::failed(format!("cannot name this provider in {}", path.display()), error);
@@ -85,7 +85,9 @@ pub(super) fn node(root: &Path) -> Result<String> {
     }
     // The kernel makes one up for whoever reads this.
     let name = fs::read_to_string("/proc/sys/kernel/random/uuid").map_err(failed)?;
-    let name = name.trim().replace('-', "");
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").map_err(failed)?;
+    let host: String = host.trim().chars().filter(char::is_ascii_graphic).take(64).collect();
+    let name = format!("{host}-{}", name.trim());
     replace(root, &path, name.as_bytes()).map_err(failed)?;
     Ok(name)
 }

@@ -50,8 +50,17 @@ impl Client {
 
     /// Runs a pod; answers its id.
     pub(crate) async fn run_pod(&mut self, config: &cri::PodSandboxConfig) -> Result<String, Status> {
+        self.run_pod_by(config, "vm").await
+    }
+
+    /// Runs a pod by the handler of another `RuntimeClass`; answers its id.
+    pub(crate) async fn run_pod_by(
+        &mut self,
+        config: &cri::PodSandboxConfig,
+        handler: &str,
+    ) -> Result<String, Status> {
         let request =
-            cri::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: "vm".into() };
+            cri::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: handler.into() };
         Ok(self.runtime.run_pod_sandbox(request).await?.into_inner().pod_sandbox_id)
     }
 

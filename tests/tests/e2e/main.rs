@@ -12,6 +12,7 @@ mod credential;
 mod endings;
 mod events;
 mod fixture;
+mod fleet;
 mod guests;
 mod ids;
 mod life;

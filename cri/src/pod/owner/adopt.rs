@@ -39,7 +39,9 @@ impl Owner {
         record.phase = ContainerPhase::Created;
         record.answered = host.answered;
         record.proven_identity.clone_from(&host.proven_identity);
-        self.context.images.lease(&record.image_id, &record.id).await?;
+        if !self.adopts() {
+            self.context.images.lease(&record.image_id, &record.id).await?;
+        }
         self.save(record.clone()).await?;
         if let Some(live) = self.live.as_mut().filter(|live| live.container == host.id) {
             live.container = record.id;

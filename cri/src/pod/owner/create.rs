@@ -40,6 +40,7 @@ impl Owner {
         facts::log(&record.facts, &self.pod.annotations)?;
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
         facts::reboot_grace(&self.pod.annotations)?;
+        self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
         if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
             let kubelet = &self.context.config.kubelet_root_dir;
             login::target(&self.pod, &record, address, kubelet)?;
@@ -157,11 +158,18 @@ impl Owner {
 
     #[tracing::instrument(level = "debug", skip_all, name = "define machine")]
     async fn define(&mut self, mut record: ContainerRecord) -> Result<()> {
-        self.context.images.lease(&record.image_id, &record.id).await?;
-        reached(Step::ImageLeased);
-        let attachment = self.attachment()?;
-        let spec = machine::spec(&self.context, &self.pod, &record, &attachment).await?;
-        self.context.provider(&self.pod.provider)?.define(&spec).await?;
+        let provider = self.context.provider(&self.pod.provider)?.clone();
+        if let Some(adopting) = provider.adopting() {
+            let entry = self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
+            let entry = entry.ok_or_else(|| Error::not_found("image", &record.image))?;
+            adopting.adopt(&record.machine, &entry.name).await?;
+        } else {
+            self.context.images.lease(&record.image_id, &record.id).await?;
+            reached(Step::ImageLeased);
+            let attachment = self.attachment()?;
+            let spec = machine::spec(&self.context, &self.pod, &record, &attachment).await?;
+            provider.define(&spec).await?;
+        }
         reached(Step::MachineDefined);
         record.phase = ContainerPhase::Created;
         self.save(record).await?;

@@ -34,6 +34,9 @@ impl Owner {
             self.save(record).await?;
             reached(Step::StopRecorded);
         }
+        if self.adopts() {
+            return self.stop_lent(&self.container(id)?, grace);
+        }
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         let session = live.link.as_ref().and_then(|link| link.session().ok());
         let plan = StopPlan::new(grace, session.is_some());
@@ -79,6 +82,7 @@ impl Owner {
 
     #[tracing::instrument(level = "debug", skip_all, name = "end machine")]
     pub(super) async fn end(&mut self, record: ContainerRecord) -> Result<()> {
+        self.give_back_now(&record).await;
         let provider = self.context.provider(&self.pod.provider)?;
         provider.stop(&record.machine, StopMode::Force).await?;
         reached(Step::MachineEnded);

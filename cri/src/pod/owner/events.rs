@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use transports::{Error, Identity, LinkState, Session};
 
 use super::end::lost;
-use super::{LAST_LINES, Owner};
+use super::{LAST_LINES, Owner, lent};
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
@@ -48,7 +48,7 @@ impl Owner {
             Happened::Machine(MachineState::Absent | MachineState::Defined) => {
                 self.finish(record, &lost()).await
             }
-            Happened::Link(state) => self.link_changed(&record, state),
+            Happened::Link(state) => self.link_changed(record, state).await,
             Happened::StartWaitOver => {
                 live.start_wait = None;
                 self.runs(record, false).await
@@ -58,7 +58,11 @@ impl Owner {
                 let seen = seen
                     .map_or_else(|| "it answered at the last moment".to_owned(), |error| error.to_string());
                 let refusal = live.link.as_ref().and_then(transports::Link::refusal);
-                let why = match (live.mismatch.take(), refusal) {
+                let mismatch = live.mismatch.take();
+                if let (None, None, Some(gone)) = (&mismatch, &refusal, self.gone(&record, &seen)) {
+                    return self.give_up(record, gone).await;
+                }
+                let why = match (mismatch, refusal) {
                     (Some(mismatch), _) => GaveUp::IdentityMismatch(mismatch),
                     (None, Some(refusal)) => GaveUp::LoginRefused(refusal),
                     (None, None) => GaveUp::BootTimeout(seen),
@@ -89,6 +93,7 @@ impl Owner {
             Happened::Force => {
                 // Armed again first: a machine that cannot be forced off now is forced off later.
                 live.stop = Some(StopPlan::force_in(FORCE_AGAIN));
+                self.give_back_now(&record).await;
                 let provider = self.context.provider(&self.pod.provider)?;
                 Ok(provider.stop(&record.machine, StopMode::Force).await?)
             }
@@ -128,15 +133,20 @@ impl Owner {
         self.runs(record, true).await
     }
 
-    fn link_changed(&mut self, record: &ContainerRecord, state: LinkState) -> Result<()> {
+    async fn link_changed(&mut self, record: ContainerRecord, state: LinkState) -> Result<()> {
+        let adopts = self.adopts();
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         match state {
+            LinkState::Ready(session) if live.stop.is_some() && adopts => {
+                self.begin_release(&record, session, Duration::ZERO)
+            }
             LinkState::Ready(session) => {
                 // A machine that was taken over from processes has answered, and has not been given what this container asks for.
                 let starting = record.phase == ContainerPhase::Starting;
-                let given = record.boot.clone().filter(|_| !starting && !live.boots_anew);
+                // One that is only lent may have been lent to another meanwhile.
+                let given = record.boot.clone().filter(|_| !starting && !live.boots_anew && !adopts);
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
-                self.begin_settings(record, session, given)
+                self.begin_settings(&record, session, given)
             }
             LinkState::Connecting { ended, .. } => {
                 live.settings = None;
@@ -146,7 +156,7 @@ impl Owner {
                     live.rebooting_until = live.reboot_grace.map(|grace| Instant::now() + grace);
                     self.publish();
                 }
-                Ok(())
+                self.lent_is_silent(&record).await
             }
             LinkState::Closed => {
                 live.settings = None;
@@ -159,6 +169,13 @@ impl Owner {
                 tracing::warn!(container = record.id, %error, "the guest is not entered");
                 live.settings = None;
                 live.sessions.send_if_modified(|session| session.take().is_some());
+                // One that was there before has no first boot to come.
+                if let (Error::WrongIdentity(_), None) = (&error, &live.stop)
+                    && let Some(changed) = self.changed(&record, &error)
+                {
+                    return self.give_up(record, changed).await;
+                }
+                let Some(live) = self.live.as_mut() else { return Ok(()) };
                 live.mismatch = matches!(error, Error::WrongIdentity(_)).then(|| error.to_string());
                 live.try_again = Some(Instant::now() + live.patience.next_wait());
                 Ok(())
@@ -174,7 +191,8 @@ impl Owner {
         given: Option<String>,
     ) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
-        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?, record.answered);
+        let lent = self.adopted(record).map(|adopted| lent::holder(&adopted, record)).transpose()?;
+        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?, record.answered, lent);
         if let Some(live) = &mut self.live {
             live.settings = Some(Settings::begin(session, asked, given));
         }
@@ -259,6 +277,7 @@ impl Owner {
         }
         let stop_by = record.stop_by.filter(|_| record.phase == ContainerPhase::Stopping);
         let exit = stop::exit(ended, gave_up.as_ref(), stop_by);
+        self.stop_forwarding().await?;
         // Its processes first: they ended with it.
         self.end_processes(&record, &exit).await?;
         record.phase = ContainerPhase::Exited;

@@ -437,7 +437,12 @@ impl Owner {
         } = process.clone();
         let own = self.machine_of(record).map_or_else(Resources::default, |machine| machine.resources);
         let size = size::size(own, self.pod.resources, &record.facts, &self.context.config.machine)?;
-        let (cpus, memory) = (u64::from(size.cpus) * 1000, u64::from(size.memory_mib) << 20);
+        // A machine that was there before keeps nobody's limit.
+        let (cpus, memory) = if self.adopts() {
+            (u64::MAX, u64::MAX)
+        } else {
+            (u64::from(size.cpus) * 1000, u64::from(size.memory_mib) << 20)
+        };
         Ok(ProcessSpec {
             id: process_id(&record.id)?,
             argv,

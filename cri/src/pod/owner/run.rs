@@ -14,7 +14,6 @@ use crate::convert::container::log_path;
 use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
 use crate::logs::{LogTask, LogTaskConfig};
-use crate::network::Attachment;
 use crate::pod::live::Live;
 use crate::pod::process::Family;
 use crate::pod::{facts, login, now, stop};
@@ -78,6 +77,10 @@ impl Owner {
         let log = self.start_log(record, seen).await?;
         let mut machine = provider.watch(&record.machine).await?;
         let state = machine.borrow().clone();
+        let adopted = self.adopted(record);
+        if let Some(adopted) = &adopted {
+            self.forward(adopted).await?;
+        }
         if record.phase == ContainerPhase::Starting && state == MachineState::Defined {
             provider.start(&record.machine).await?;
             reached(Step::MachineStarted);
@@ -88,9 +91,11 @@ impl Owner {
         let start_wait = Duration::from_secs(self.context.config.timeouts.start_wait_seconds);
         let ran = record.started_at.map_or(0, |started| now().saturating_sub(started));
         let ran = Duration::from_nanos(u64::try_from(ran).unwrap_or_default());
-        let left = |whole: Duration| Instant::now() + whole.saturating_sub(ran);
+        // One that was there before may have booted, or gone, while nobody looked.
+        let since = if adopted.is_some() && record.answered { Duration::ZERO } else { ran };
+        let left = |whole: Duration| Instant::now() + whole.saturating_sub(since);
         let waits = link.is_some() && record.phase == ContainerPhase::Starting;
-        let boots = link.is_some() && !record.answered;
+        let boots = link.is_some() && (!record.answered || adopted.is_some());
         let volumes = Keeper::new(self.context.watcher.clone(), sessions.subscribe());
         // What an earlier run of this program has given; the rest is followed from when it is given.
         for known in self.each().filter(|known| is_live(known.phase) && known.answered) {
@@ -128,7 +133,7 @@ impl Owner {
         &self,
         record: &ContainerRecord,
     ) -> Result<Option<(Link, watch::Receiver<LinkState>)>> {
-        let address = self.pod.attachment.as_ref().and_then(Attachment::address);
+        let address = self.guest_address(record);
         let (Some(transport), Some(address)) = (self.transport(), address) else { return Ok(None) };
         let kubelet = &self.context.config.kubelet_root_dir;
         let link = Link::open(transport, login::target(&self.pod, record, address, kubelet)?);

@@ -26,7 +26,7 @@ impl Owner {
             namespace: self.pod.namespace.clone(),
             uid: self.pod.uid.clone(),
             port_mappings: self.pod.ports.iter().map(port_mapping).collect(),
-            forwards: false,
+            forwards: self.adopts(),
         };
         let attachment = self.context.network.attach(&request).await?;
         reached(Step::NetworkAttached);

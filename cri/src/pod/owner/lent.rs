@@ -1,0 +1,167 @@
+//! A pod's machine that was there before: it is adopted instead of made, and given back instead of ended.
+//!
+//! ```text
+//!   create: adopt (recorded) --start: pod IP forwarded, link to its own address--> lent, names laid over --> runs
+//!   end: processes, volumes, names given back --> released --> forwarding ends      its pod's other calls are as on any machine
+//! ```
+//!
+//! - Happy path: the guest's own state is what it was when the pod is gone. Only an entry that allows it is shut down.
+//! - The session is lost: the machine may boot anew, so everything is given to it again when it answers; one that is silent for
+//!   longer than its entry says is given up, as is one that shows another identity, at once.
+//! - It does not answer when it is to be given back: it is released all the same. What was left in it is taken away by whoever of
+//!   this node adopts it next, or goes with its next boot.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use guests::lending::{self, Holder, Lent};
+use machines::{Adopted, StopMode};
+use tokio::time::{Instant, timeout};
+use transports::Session;
+
+use super::Owner;
+use crate::error::Result;
+use crate::network::Attachment;
+use crate::pod::facts;
+use crate::pod::live::StopPlan;
+use crate::pod::stop::GaveUp;
+use crate::store::ContainerRecord;
+
+/// How long a guest may take to be given back when nobody waits for it any longer.
+const GIVING_BACK: Duration = Duration::from_secs(15);
+
+impl Owner {
+    /// What was adopted as a container's machine; none where it was made.
+    pub(super) fn adopted(&self, record: &ContainerRecord) -> Option<Adopted> {
+        let provider = self.context.providers.get(&self.pod.provider)?;
+        provider.adopting()?.adopted(&record.machine)
+    }
+
+    /// Where a container's guest is reached.
+    pub(super) fn guest_address(&self, record: &ContainerRecord) -> Option<IpAddr> {
+        let adopted = self.adopted(record).map(|adopted| adopted.address.ip());
+        adopted.or_else(|| self.pod.attachment.as_ref().and_then(Attachment::address))
+    }
+
+    /// Has the pod's address be that of the machine which it has adopted.
+    pub(super) async fn forward(&self, adopted: &Adopted) -> Result<()> {
+        let Some(attachment) = &self.pod.attachment else { return Ok(()) };
+        Ok(self.context.network.forward(attachment, adopted.address.ip()).await?)
+    }
+
+    /// Has the pod's address lead nowhere again.
+    pub(super) async fn stop_forwarding(&self) -> Result<()> {
+        let Some(attachment) = self.pod.attachment.as_ref().filter(|_| self.adopts()) else { return Ok(()) };
+        Ok(self.context.network.stop_forwarding(attachment).await?)
+    }
+
+    /// Whether the pod's machines are adopted.
+    pub(super) fn adopts(&self) -> bool {
+        let provider = self.context.providers.get(&self.pod.provider);
+        provider.is_some_and(|provider| provider.adopting().is_some())
+    }
+
+    /// Begins to stop a container whose machine was there before: it has its grace period, and time to be given back.
+    pub(super) fn stop_lent(&mut self, record: &ContainerRecord, grace: Duration) -> Result<()> {
+        let Some(live) = self.live.as_mut() else { return Ok(()) };
+        let first = live.stop.is_none();
+        let plan = StopPlan::force_in(grace.max(GIVING_BACK));
+        match &mut live.stop {
+            Some(earlier) => earlier.force = earlier.force.min(plan.force),
+            None => live.stop = Some(plan),
+        }
+        match live.link.as_ref().and_then(|link| link.session().ok()) {
+            Some(session) if first => self.begin_release(record, session, grace),
+            // It is told when it answers, or released without a word when its time is over.
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a machine back in a task that ends with its release, or has it shut itself down where that is allowed.
+    pub(super) fn begin_release(
+        &self,
+        record: &ContainerRecord,
+        session: Arc<dyn Session>,
+        grace: Duration,
+    ) -> Result<()> {
+        let Some(adopted) = self.adopted(record) else { return Ok(()) };
+        let provider = self.context.provider(&self.pod.provider)?.clone();
+        let (processes, machine, pod) = (self.processes_end(), record.machine.clone(), self.pod.id.clone());
+        let holder = holder(&adopted, record)?;
+        tokio::spawn(async move {
+            // The kubelet stops all containers at once, and the processes are no less worth their time.
+            let _ = timeout(grace / 4, processes).await;
+            give_back(session.as_ref(), &holder, &pod).await;
+            if adopted.power_off {
+                // It is released when its session is lost.
+                match guests::shutdown::shut_down(session.as_ref()).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::info!(pod, %error, "the guest could not be asked to shut down"),
+                }
+            }
+            if let Err(error) = provider.stop(&machine, StopMode::PowerButton).await {
+                tracing::error!(pod, %error, "the machine is released later");
+            }
+        });
+        Ok(())
+    }
+
+    /// Gives a machine back before it is released, as far as it answers now.
+    pub(super) async fn give_back_now(&self, record: &ContainerRecord) {
+        let Some(adopted) = self.adopted(record) else { return };
+        let live = self.live.as_ref().filter(|live| live.container == record.id);
+        let session = live.and_then(|live| live.link.as_ref()?.session().ok());
+        if let (Some(session), Ok(holder)) = (session, holder(&adopted, record)) {
+            give_back(session.as_ref(), &holder, &self.pod.id).await;
+        }
+    }
+
+    /// The session to a machine that was there before is lost: it may boot anew, be gone, or have been shut down as it was told.
+    pub(super) async fn lent_is_silent(&mut self, record: &ContainerRecord) -> Result<()> {
+        let Some(adopted) = self.adopted(record) else { return Ok(()) };
+        let deadline = facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
+        let Some(live) = &mut self.live else { return Ok(()) };
+        if live.stop.is_some() {
+            if adopted.power_off {
+                let provider = self.context.provider(&self.pod.provider)?;
+                provider.stop(&record.machine, StopMode::PowerButton).await?;
+            }
+            return Ok(());
+        }
+        live.boot_deadline.get_or_insert(Instant::now() + deadline);
+        Ok(())
+    }
+
+    /// Why a machine that was there before is given up: it does not answer any more.
+    pub(super) fn gone(&self, record: &ContainerRecord, seen: &str) -> Option<GaveUp> {
+        let Adopted { name, address, .. } = self.adopted(record)?;
+        Some(GaveUp::Gone(format!(
+            "machine {name:?} of the fleet ({address}) does not answer; last seen: {seen}; see whether it runs and lets this node in \
+             (`infranetes fleet check {name}`)"
+        )))
+    }
+
+    /// Why it is given up: it is another one.
+    pub(super) fn changed(&self, record: &ContainerRecord, error: &transports::Error) -> Option<GaveUp> {
+        let Adopted { name, .. } = self.adopted(record)?;
+        Some(GaveUp::Changed(format!(
+            "machine {name:?} of the fleet is not the one that its entry pins: {error}; if that is right, correct the entry's \
+             `host-keys` in the inventory"
+        )))
+    }
+}
+
+/// What is noted in the guest of whom it is lent to.
+pub(super) fn holder(adopted: &Adopted, record: &ContainerRecord) -> Result<Holder> {
+    Ok(Holder::new(format!("{} {}", adopted.node, record.machine))?)
+}
+
+async fn give_back(session: &dyn Session, holder: &Holder, pod: &str) {
+    match timeout(GIVING_BACK, lending::give_back(session, holder)).await {
+        Ok(Ok(Lent::Done)) => {}
+        Ok(Ok(Lent::Another(other))) => tracing::warn!(pod, other, "the machine is lent to another holder"),
+        Ok(Err(error)) => tracing::warn!(pod, %error, "the machine keeps something of its pod"),
+        Err(_) => tracing::warn!(pod, "the machine does not take back in time what is its own"),
+    }
+}
