@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Every command is a client of the CRI socket, the same that the kubelet uses; only `image import` works on the image
-//! store's directory itself, because the CRI has no call for it, and `logs` and `console` open the file and the socket
+//! store's directory itself, because the CRI has no call for it, `fleet` reads the daemon's inventories, and `logs` and `console` open the file and the socket
 //! that the daemon names.
 //!
 //! Happy path: the arguments are read, the socket is dialled, the command resolves what the person named
@@ -18,6 +18,7 @@ mod client;
 mod completion;
 mod console;
 mod exec;
+mod fleet;
 mod follow;
 mod image;
 mod inspect;
@@ -126,6 +127,9 @@ pub enum Command {
     /// Images on this node.
     #[command(subcommand)]
     Image(image::ImageCommand),
+    /// Machines that already run, which may become pods of this node.
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Print a script that completes these commands in a shell.
     Completion(completion::CompletionArgs),
 }
@@ -153,6 +157,7 @@ impl Cli {
         match self.command {
             Command::Serve { .. } => anyhow::bail!("`serve` is no command of the client"),
             Command::Completion(args) => completion::run(&args),
+            Command::Fleet(command) => fleet::run(&global, command).await,
             Command::Image(image::ImageCommand::Import(args)) => image::import::run(&global, args).await,
             command => {
                 let client = Client::connect(&global).await?;
@@ -166,7 +171,9 @@ impl Cli {
                     Command::Rm(args) => rm::run(&client, &args).await,
                     Command::Console(args) => console::run(&client, &args).await,
                     Command::Image(command) => image::run(&client, &global, command).await,
-                    Command::Serve { .. } | Command::Completion(_) => Ok(ExitCode::SUCCESS),
+                    Command::Serve { .. } | Command::Completion(_) | Command::Fleet(_) => {
+                        Ok(ExitCode::SUCCESS)
+                    }
                 }
             }
         }

@@ -1,5 +1,6 @@
 //! Pods on machines that run already. The machine is a real SSH server with a network, processes and names of its own.
 
+mod commands;
 mod machine;
 
 use std::fs;

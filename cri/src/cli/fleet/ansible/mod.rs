@@ -1,0 +1,203 @@
+//! Ansible's inventories: hosts, the groups that they are in, and variables of both.
+//!
+//! ```text
+//!   INI or YAML --read--> Groups --the nearer variable wins--> Host --print--> [[machine]]
+//! ```
+//!
+//! What a variable holds is taken as it stands: templates, vaults and files beside the inventory are Ansible's own, and a host that
+//! needs them is told in a comment. A password is never printed: the comment names what to do instead.
+
+mod ini;
+mod print;
+mod yaml;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) use print::toml;
+
+/// How an inventory is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Lines and sections.
+    Ini,
+    /// A tree.
+    Yaml,
+}
+
+/// Variables by name.
+type Variables = BTreeMap<String, String>;
+
+/// What an inventory says.
+#[derive(Debug, Default)]
+struct Groups {
+    by_name: BTreeMap<String, Group>,
+    /// Hosts in the order in which they were first named.
+    order: Vec<String>,
+    hosts: BTreeMap<String, Variables>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    hosts: BTreeSet<String>,
+    children: BTreeSet<String>,
+    variables: Variables,
+}
+
+/// A host with all that holds for it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Host {
+    name: String,
+    groups: Vec<String>,
+    variables: Variables,
+}
+
+/// Reads an inventory. An error begins with the line.
+pub(super) fn hosts(text: &str, format: Format) -> Result<Vec<Host>, String> {
+    let groups = match format {
+        Format::Ini => ini::read(text)?,
+        Format::Yaml => yaml::read(text)?,
+    };
+    Ok(groups.flatten())
+}
+
+impl Groups {
+    fn group(&mut self, name: &str) -> &mut Group {
+        self.by_name.entry(name.to_owned()).or_default()
+    }
+
+    fn host(&mut self, group: &str, name: &str) -> &mut Variables {
+        self.group(group).hosts.insert(name.to_owned());
+        if !self.hosts.contains_key(name) {
+            self.order.push(name.to_owned());
+        }
+        self.hosts.entry(name.to_owned()).or_default()
+    }
+
+    /// The groups that a host is in, each with its distance: 0 are those that name it.
+    fn of(&self, host: &str) -> BTreeMap<&str, usize> {
+        let mut found = BTreeMap::new();
+        let mut next: Vec<&str> = Vec::new();
+        for (name, group) in &self.by_name {
+            if group.hosts.contains(host) {
+                next.push(name);
+            }
+        }
+        for distance in 0..=self.by_name.len() {
+            let mut parents = Vec::new();
+            for name in next {
+                // A farther way to a group counts: its variables are the weaker ones then.
+                found.insert(name, distance);
+                let has = |(_, group): &(&String, &Group)| group.children.contains(name);
+                parents.extend(self.by_name.iter().filter(has).map(|(name, _)| name.as_str()));
+            }
+            next = parents;
+        }
+        found
+    }
+
+    fn flatten(self) -> Vec<Host> {
+        let host = |name: &String| {
+            let groups = self.of(name);
+            let mut by_distance: Vec<_> = groups.iter().filter(|(name, _)| **name != "all").collect();
+            by_distance.sort_by_key(|(name, distance)| (std::cmp::Reverse(**distance), **name));
+            let far_first = ["all"].into_iter().chain(by_distance.iter().map(|(name, _)| **name));
+            let mut variables = Variables::new();
+            for group in far_first.filter_map(|name| self.by_name.get(name)) {
+                variables.extend(group.variables.clone());
+            }
+            variables.extend(self.hosts[name].clone());
+            let told = |name: &&str| *name != "all" && *name != "ungrouped";
+            let groups = groups.into_keys().filter(told).map(str::to_owned).collect();
+            Host { name: name.clone(), groups, variables }
+        };
+        self.order.iter().map(host).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INI: &str = "\
+db.example ansible_user=postgres
+
+[web]
+web[01:02].example:2222 ansible_ssh_private_key_file=/keys/web
+# a comment
+Win-1 ansible_connection=winrm
+[web:vars]
+ansible_user = admin
+tier = 'front end'   # behind it
+[site:children]
+web
+[site:vars]
+ansible_user=site
+ansible_port=22
+[all:vars]
+ansible_user=nobody
+";
+    const YAML: &str = "\
+ungrouped:
+  hosts:
+    db.example: { ansible_user: postgres }
+all:
+  vars:
+    ansible_user: nobody
+  children:
+    site:
+      vars: { ansible_user: site, ansible_port: 22 }
+      children:
+        web:
+          hosts:
+            web[01:02].example:
+              ansible_port: 2222
+              ansible_ssh_private_key_file: /keys/web
+            Win-1:
+              ansible_connection: winrm
+          vars:
+            ansible_user: admin
+            tier: front end
+";
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let (mut ini, mut yaml) = (hosts(INI, Format::Ini).unwrap(), hosts(YAML, Format::Yaml).unwrap());
+        ini.sort_by(|one, other| one.name.cmp(&other.name));
+        yaml.sort_by(|one, other| one.name.cmp(&other.name));
+        assert_eq!(ini, yaml);
+        let names: Vec<_> = ini.iter().map(|host| host.name.as_str()).collect();
+        assert_eq!(names, ["Win-1", "db.example", "web01.example", "web02.example"]);
+        let web = &ini[2];
+        assert_eq!(web.groups, ["site", "web"]);
+        assert_eq!(web.variables["ansible_user"], "admin", "the nearer group wins");
+        assert_eq!(web.variables["ansible_port"], "2222", "the host wins");
+        assert_eq!(web.variables["tier"], "front end");
+        assert_eq!(ini[1].variables["ansible_user"], "postgres");
+    }
+
+    #[test]
+    fn what_is_printed_is_an_inventory() {
+        let text = toml(&hosts(&format!("{INI}[old]\nold ansible_password=hunter2\n"), Format::Ini).unwrap());
+        assert!(!text.contains("hunter2") && text.contains("password-file"), "{text}");
+        assert!(text.contains("# Win-1 is left out"), "{text}");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.toml");
+        std::fs::write(&path, &text).unwrap();
+        let inventory =
+            machines::fleet::Inventory::load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let web = inventory.entry("web01.example").unwrap();
+        assert_eq!((web.address().as_str(), web.user.as_deref()), ("web01.example:2222", Some("admin")));
+        assert_eq!(web.labels["ansible/web"], "true");
+        assert!(inventory.entry("old").unwrap().credential.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_its_line() {
+        let said = hosts("[web]\na 'b\n", Format::Ini).unwrap_err();
+        assert!(said.starts_with("2: "), "{said}");
+        let said = hosts("[web\n", Format::Ini).unwrap_err();
+        assert!(said.starts_with("1: "), "{said}");
+        let said = hosts("all:\n  hosts:\n - x\n", Format::Yaml).unwrap_err();
+        assert!(said.split(':').next().unwrap().parse::<u32>().is_ok(), "{said}");
+    }
+}
