@@ -78,7 +78,7 @@ impl Owner {
         let mut machine = provider.watch(&record.machine).await?;
         let state = machine.borrow().clone();
         let adopted = self.adopted(record);
-        if let Some(adopted) = &adopted {
+        if let (Some(adopted), false) = (&adopted, matches!(state, MachineState::Ended(_))) {
             self.forward(adopted).await?;
         }
         if record.phase == ContainerPhase::Starting && state == MachineState::Defined {

@@ -61,10 +61,13 @@ impl Machine {
             assert!(output.status.success(), "ip {line}: {}", String::from_utf8_lossy(&output.stderr));
         }
         let (host, client) = (generate_key("host").unwrap(), generate_key("client").unwrap());
-        for directory in ["home", "www"] {
+        for directory in ["home", "www", "bin"] {
             fs::create_dir(path.join(directory)).unwrap();
         }
         fs::write(path.join("www/index.html"), PAGE).unwrap();
+        // Its own way to power itself off, found before any of this host.
+        fs::write(path.join("bin/shutdown"), "#!/bin/sh\nkill -TERM 1\n").unwrap();
+        fs::set_permissions(path.join("bin/shutdown"), fs::Permissions::from_mode(0o755)).unwrap();
         fs::write(path.join("resolv.conf"), "nameserver 192.0.2.53\n").unwrap();
         secret(&path.join("host_key"), host.private_openssh.expose());
         secret(&path.join("authorized_keys"), &client.public_openssh);
@@ -72,7 +75,8 @@ impl Machine {
         let at = path.display();
         let config = format!(
             "ListenAddress {ADDRESS}\nHostKey {at}/host_key\nAuthorizedKeysFile {at}/authorized_keys\nPidFile none\n\
-             StrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\n"
+             StrictModes no\nUsePAM no\nPermitRootLogin yes\nUseDNS no\n\
+             SetEnv PATH={at}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         );
         fs::write(path.join("sshd_config"), config).unwrap();
         let host_key = host.public_openssh.split(' ').take(2).collect::<Vec<_>>().join(" ");
@@ -110,6 +114,17 @@ impl Machine {
         }
     }
 
+    /// Waits until it has powered itself off.
+    pub(super) fn ends(&mut self) {
+        let deadline = Instant::now() + START;
+        let child = self.child.as_mut().expect("it runs");
+        while child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < deadline, "it runs on");
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+        self.child = None;
+    }
+
     /// What a command prints that is run on the machine itself.
     pub(super) fn says(&self, script: &str) -> String {
         let unshare = self.child.as_ref().expect("it runs").id();
@@ -123,7 +138,7 @@ impl Machine {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Waits until it is as it was: what watches over a process's last output may live ten seconds longer.
+    /// Waits until it is as it was: the guard of a process's last output, or of a log, lives seconds longer.
     pub(super) fn becomes(&self, state: &str) {
         let deadline = Instant::now() + LAST_OUTPUT;
         while self.state() != state {

@@ -1,6 +1,7 @@
 //! Pods on machines that run already. The machine is a real SSH server with a network, processes and names of its own.
 
 mod commands;
+mod kills;
 mod machine;
 
 use std::fs;
@@ -279,5 +280,25 @@ async fn gone() {
     assert!(refusal.message().contains("`host-keys`"), "{refusal}");
     setup.remove(&pod_id).await;
     setup.machine.becomes(&machine_before);
+    assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_is_shut_down_where_its_entry_allows_that() {
+    crate::within(60, shut_down()).await;
+}
+
+async fn shut_down() {
+    let mut setup = Setup::ready().await;
+    let before = setup.node.inventory().unwrap();
+    let host_key = setup.machine.host_key.clone();
+    setup.list(&host_key, "power-off = true\n");
+    let (pod_id, id) = setup.start("last").await;
+    setup.client.stop(&id, 30).await.unwrap();
+    let ended = setup.client.status(&id).await.unwrap();
+    assert_eq!((ended.exit_code, ended.reason.as_str()), (0, "Completed"), "{}", ended.message);
+    assert!(ended.message.contains("may have been shut down"), "{}", ended.message);
+    setup.machine.ends();
+    setup.remove(&pod_id).await;
     assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
 }
