@@ -302,3 +302,39 @@ async fn shut_down() {
     setup.remove(&pod_id).await;
     assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_of_processes_and_one_that_starts_again_have_the_machine() {
+    crate::within(120, again()).await;
+}
+
+async fn again() {
+    let mut setup = Setup::ready().await;
+    let (before, machine_before) = (setup.node.inventory().unwrap(), setup.machine.state());
+    // The machine is nobody's container, and given back with the pod, with the process that nobody has stopped.
+    let secret = setup.secret("uid-processes", "a secret");
+    let pod_id = setup.client.run_pod_by(&pod("processes", &setup.node.pod_logs()), HANDLER).await.unwrap();
+    let id = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    setup.client.start(&id).await.unwrap();
+    let log = setup.node.pod_logs().join("processes/process/0.log");
+    setup.client.logged(&id, &log, "it has a secret").await;
+    assert!(setup.machine.says("cat /proc/[0-9]*/cmdline | tr '\\0' ' '").contains("tail -f /run/said"));
+    setup.remove(&pod_id).await;
+    setup.machine.says("rm /run/said /root/kept");
+    setup.machine.becomes(&machine_before);
+
+    // A container that ended is started again in its pod.
+    let (pod_id, first) = setup.start("again").await;
+    let address = setup.client.pod_status(&pod_id).await.unwrap().network.unwrap().ip;
+    setup.client.stop(&first, 10).await.unwrap();
+    assert!(!says_page(&setup.fetch(&address)));
+    let mut second = container("machine", IMAGE);
+    second.metadata = Some(cri::ContainerMetadata { name: "machine".into(), attempt: 1 });
+    let second = setup.client.create_with(&pod_id, second).await.unwrap();
+    setup.client.start(&second).await.unwrap();
+    assert_eq!(setup.client.output(&second, &["hostname"]).await, "again");
+    assert!(says_page(&setup.fetch(&address)));
+    setup.remove(&pod_id).await;
+    setup.machine.becomes(&machine_before);
+    assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
+}
