@@ -26,9 +26,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::action::{Action, Context};
 use crate::authentication::{Authentication, Verdict};
 use crate::encrypted;
-use crate::envelope::{Answer, FAULT, Request};
+use crate::envelope::{Answer, FAULT, Request, SHELL};
 use crate::fault::Fault;
-use crate::faults::Moment;
+use crate::faults::{Instead, Moment};
 use crate::reply::{Body, Reply};
 use crate::server::Shared;
 
@@ -165,20 +165,23 @@ impl Connection {
         };
         tokio::time::sleep(self.shared.faults.latency()).await;
         let (result, relates_to) = self.carry_out(user, body, anonymous, moment).await?;
-        Ok(self.write(result, relates_to.as_deref(), sealed))
+        Ok(match result {
+            Some(result) => self.write(result, relates_to.as_deref(), sealed),
+            None => Reply::status(StatusCode::OK),
+        })
     }
 
-    /// Carries out what an envelope asks for.
+    /// Carries out what an envelope asks for. No result where the test wants none to be told.
     async fn carry_out(
         &self,
         user: String,
         body: &[u8],
         anonymous: bool,
         moment: &mut Option<Moment>,
-    ) -> Result<(Result<Answer, Fault>, Option<String>), Cut> {
+    ) -> Result<(Option<Result<Answer, Fault>>, Option<String>), Cut> {
         let limit = self.shared.options.limits.envelope_bytes;
         if body.len() > limit {
-            return Ok((Err(Fault::envelope_too_long(limit)), None));
+            return Ok((Some(Err(Fault::envelope_too_long(limit))), None));
         }
         let text =
             std::str::from_utf8(body).map_err(|error| Fault::schema(format!("It is not UTF-8: {error}.")));
@@ -188,24 +191,36 @@ impl Connection {
         });
         let document = match document {
             Ok(document) => document,
-            Err(fault) => return Ok((Err(fault), None)),
+            Err(fault) => return Ok((Some(Err(fault)), None)),
         };
         let request = match Request::read(&document) {
             Ok(request) => request,
-            Err(fault) => return Ok((Err(fault), None)),
+            Err(fault) => return Ok((Some(Err(fault)), None)),
         };
         let action = match Action::of(&request) {
             Ok(Action::Identify) | Err(_) if anonymous => Action::Identify,
             Ok(action) => action,
-            Err(fault) => return Ok((Err(fault), request.message_id)),
+            Err(fault) => return Ok((Some(Err(fault)), request.message_id)),
         };
         self.shared.counting.change(|counters| *counters.actions.entry(action).or_default() += 1);
         *moment = moment.or_else(|| self.shared.faults.meet(Some(action)));
         if *moment == Some(Moment::BeforeRead) {
             return Err(Cut);
         }
+        tokio::time::sleep(self.shared.faults.latency_of(action)).await;
         let context = Context { shared: Arc::clone(&self.shared), user, client: self.peer.ip() };
-        let result = action.perform(&request, &context).await;
+        let Some(instead) = self.shared.faults.instead(action) else {
+            return Ok((Some(action.perform(&request, &context).await), request.message_id));
+        };
+        if instead.carried_out {
+            // Whatever came of it.
+            let _ = action.perform(&request, &context).await;
+        }
+        let result = match instead.with {
+            Instead::Fault(kind, code) => Some(Err(Fault::asked_for(kind, code))),
+            Instead::Body(body) => Some(Ok(Answer::new(format!("{SHELL}/{action:?}Response"), body))),
+            Instead::Nothing => None,
+        };
         Ok((result, request.message_id))
     }
 

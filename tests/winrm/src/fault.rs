@@ -32,6 +32,11 @@ impl Fault {
         Self { blame: Blame::Receiver, subcode, code, reason: reason.into(), wmi: false }
     }
 
+    /// One that a test asks for.
+    pub(crate) fn asked_for(subcode: &'static str, code: u32) -> Self {
+        Self::receiver(subcode, code, "The test wants this fault.")
+    }
+
     /// `ERROR_WSMAN_OPERATION_TIMEDOUT`: ask again.
     pub(crate) fn timed_out() -> Self {
         Self::receiver(

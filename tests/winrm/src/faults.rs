@@ -1,10 +1,11 @@
 //! What tests let go wrong.
 //!
 //! ```text
-//!   request -> (cut before it is read) -> carried out -> (cut before the reply) -> (cut in its middle) -> reply
+//!   connection -> (ended at once)
+//!   request -> (cut before it is read) -> (waits) -> carried out, or not -> (another answer) -> (cut before or in it) -> reply
 //! ```
 //!
-//! Each [`Cut`] happens once. Everything else holds for all requests until it is set anew.
+//! Each [`Cut`] happens once, and each [`Answered`] as often as it says. Everything else holds until it is set anew.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +35,30 @@ pub struct Cut {
     pub moment: Moment,
 }
 
+/// Requests that are answered with something else.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered {
+    /// Those that ask for this.
+    pub action: Action,
+    /// How many of them.
+    pub times: usize,
+    /// Whether they are carried out nevertheless.
+    pub carried_out: bool,
+    /// With what.
+    pub with: Instead,
+}
+
+/// What is answered instead.
+#[derive(Debug, Clone, Copy)]
+pub enum Instead {
+    /// A fault of this kind (`w:TimedOut`) and code.
+    Fault(&'static str, u32),
+    /// An envelope with this body.
+    Body(&'static str),
+    /// Success without a word, which nobody has sealed.
+    Nothing,
+}
+
 /// How replies come in pieces.
 #[derive(Debug, Clone, Copy)]
 pub struct Split {
@@ -52,7 +77,10 @@ pub struct Faults {
 #[derive(Debug, Default, Clone)]
 struct Set {
     cuts: Vec<Cut>,
+    answered: Vec<Answered>,
+    refused: usize,
     latency: Duration,
+    slow: Option<(Action, Duration)>,
     split: Option<Split>,
     close: bool,
 }
@@ -72,9 +100,29 @@ impl Faults {
         self.set().cuts.len()
     }
 
+    /// Answers requests with something else.
+    pub fn answer(&self, answered: Answered) {
+        self.set().answered.push(answered);
+    }
+
+    /// Ends as many of the next connections at once.
+    pub fn refuse_connections(&self, times: usize) {
+        self.set().refused = times;
+    }
+
+    /// Connections that will be ended yet.
+    pub fn refusals_left(&self) -> usize {
+        self.set().refused
+    }
+
     /// Lets each request wait this long before it is carried out.
     pub fn delay(&self, latency: Duration) {
         self.set().latency = latency;
+    }
+
+    /// Lets those that ask for this wait so long before they are carried out.
+    pub fn slow(&self, action: Action, latency: Duration) {
+        self.set().slow = Some((action, latency));
     }
 
     /// Sends replies in pieces.
@@ -97,8 +145,30 @@ impl Faults {
         Some(set.cuts.swap_remove(due).moment)
     }
 
+    /// What a request that asks for this is answered with instead, and whether it is carried out.
+    pub(crate) fn instead(&self, action: Action) -> Option<Answered> {
+        let mut set = self.set();
+        let at = set.answered.iter().position(|answered| answered.action == action)?;
+        let answered = set.answered[at];
+        set.answered[at].times = answered.times.saturating_sub(1);
+        set.answered.retain(|answered| answered.times > 0);
+        Some(answered)
+    }
+
+    /// Whether a new connection is ended at once.
+    pub(crate) fn refuses(&self) -> bool {
+        let mut set = self.set();
+        let refuses = set.refused > 0;
+        set.refused = set.refused.saturating_sub(1);
+        refuses
+    }
+
     pub(crate) fn latency(&self) -> Duration {
         self.set().latency
+    }
+
+    pub(crate) fn latency_of(&self, action: Action) -> Duration {
+        self.set().slow.filter(|(slow, _)| *slow == action).map_or(Duration::ZERO, |(_, latency)| latency)
     }
 
     pub(crate) fn splits(&self) -> Option<Split> {

@@ -39,6 +39,6 @@ mod shells;
 
 pub use action::Action;
 pub use counters::Counters;
-pub use faults::{Cut, Faults, Moment, Split};
+pub use faults::{Answered, Cut, Faults, Instead, Moment, Split};
 pub use options::{Limits, Options, Scheme};
 pub use server::Server;

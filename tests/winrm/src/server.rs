@@ -147,6 +147,9 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     loop {
         // One that went away before it was taken is no reason to end.
         let Ok((socket, peer)) = listener.accept().await else { continue };
+        if shared.faults.refuses() {
+            continue;
+        }
         let _ = socket.set_nodelay(true);
         let (shared, acceptor, cut) = (Arc::clone(&shared), acceptor.clone(), shared.connected());
         shared.counting.change(|counters| {
