@@ -44,9 +44,28 @@ async fn a_lost_shell_is_told_and_nothing_is_run_again() {
         matches!(&exit, Exit::Lost(why) if why.contains(&windows.server.address().to_string())),
         "{exit:?}"
     );
-    let over = timeout(PATIENCE, session.closed()).await.expect("the session is over");
-    assert!(matches!(over, Error::Lost(_)), "{over:?}");
+    // The guest is there as before.
+    assert_eq!(run(&*session, sh("echo on")).await.stdout, b"on\n");
+    assert!(timeout(Duration::from_millis(100), session.closed()).await.is_err(), "the session goes on");
     assert_eq!(windows.server.counters().runs_with("sleep 1000"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_may_pause_for_longer_than_a_shell_may_be_idle() {
+    let mut windows = http().await;
+    windows.options.abandoned_timeout = Duration::from_secs(3);
+    let session = windows.session().await;
+    let mut process = session.exec(sh("head -c 3000000 /dev/zero; echo end; exit 3")).await.unwrap();
+    let full = windows.server.until(|now| now.action(Action::Receive) > 1 && now.receives_waiting == 0);
+    timeout(PATIENCE, full).await.expect("it is asked for output");
+    // Pauses are what this is about.
+    tokio::time::sleep(3 * windows.options.abandoned_timeout).await;
+    assert!(process.exit.try_recv().is_err(), "its end is told after its output");
+    let mut bytes = 0;
+    while let Some(output) = timeout(PATIENCE, process.output.recv()).await.expect("it goes on") {
+        bytes += output.data.len();
+    }
+    assert_eq!((process.exit.await.unwrap(), bytes), (Exit::Code(3), 3_000_004));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -29,9 +29,9 @@
 //!   that shares one could pass for another.
 //! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another certificate
 //!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no password accepted
-//!   ([`crate::Error::Refused`]), a connection or a shell lost under a command ([`crate::Exit::Lost`]; the session is
-//!   over, and nothing is run again). What runs in the guest then is ended as soon as it can be reached, and by the guest
-//!   itself if it never is.
+//!   ([`crate::Error::Refused`]), a connection lost under a command ([`crate::Exit::Lost`]; the session is over, and
+//!   nothing is run again), or its shell (the same for the commands of that shell; the session goes on). What runs in the
+//!   guest then is ended as soon as it can be reached, and by the guest itself if it never is.
 //! - There are no terminals in this protocol, and no connections to the guest's ports.
 
 mod authenticate;

@@ -12,7 +12,8 @@
 //! - Nothing to tell within the time of a question: it is asked anew. Only what has waited counts: a guest that answers
 //!   so at once is asked with growing waits.
 //! - The reader is slower than the guest: no question is asked, the guest's own buffer fills, and the command waits. No
-//!   connection is held meanwhile.
+//!   connection is held meanwhile. Where that takes long a small question is asked now and then, for the guest deletes a
+//!   shell that nobody asks for anything.
 //! - A connection that is lost while no question waits on it costs nothing: the next one goes over another.
 //! - A lost connection, a lost shell, an answer that makes no sense: [`Exit::Lost`]. Output may have been lost with it, so
 //!   nothing goes on, and nothing is run again.

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //!   made --place for a command--> in use --its last command ended--> idle --for a while--> deleted
-//!                                   `- used up, in doubt: retired --its last command ended--> deleted
-//!                                   `- the guest has lost it: forgotten
+//!                                   `- used up, lost, in doubt: retired --its last command ended--> deleted
 //! ```
 //!
 //! - Happy path: [`Shells::place`] gives a place in the shell with the fewest commands. Where all are full another one is
@@ -292,17 +291,9 @@ impl Place {
         &self.connections
     }
 
-    /// The shell takes no further commands.
+    /// The shell takes no further commands, for it has had all, or the guest has lost it, or we cannot reach it.
     pub(super) fn retire(&self) {
         self.shell.load().retired = true;
-    }
-
-    /// The guest has no such shell any more.
-    pub(super) fn lost(&self) {
-        if let Some(shells) = self.shells.upgrade() {
-            self.retire();
-            shells.forget(&self.shell);
-        }
     }
 
     /// The shell takes no command beside those that it has.

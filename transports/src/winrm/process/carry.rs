@@ -1,8 +1,9 @@
 //! Carrying a command's output to its reader, until it has ended and all was handed over.
 //!
 //! - Happy path: question, answer, question; what an answer brings goes to the caller in order, and the exit after it.
-//! - The reader lags: no question is asked. The caller is gone: the command is terminated.
-//! - Its connection, its shell or its input is lost: [`Exit::Lost`].
+//! - The reader lags: little is asked for, and only so often that the guest does not take the command's shell for abandoned.
+//!   The caller is gone: the command is terminated.
+//! - Its connection, its shell or its input is lost: [`Exit::Lost`]. Commands of other shells go on.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::clixml::Clixml;
 use super::super::connections::{Takes, Trouble};
@@ -21,8 +22,14 @@ use super::Job;
 use super::command::Command;
 use crate::{Backoff, Error, Exit, Output, Stream};
 
-/// Unread bytes at which no more are asked for.
+/// Unread bytes at which no more are asked for than the command's shell needs.
 const QUEUE_BYTES: usize = 1024 * 1024;
+
+/// Unread bytes at which a shell is left to be taken for abandoned; they come in a few days.
+const MOST_QUEUE_BYTES: usize = 16 * QUEUE_BYTES;
+
+/// The longest answer to a question that only keeps the shell: the least that the protocol lets one ask for.
+const KEEPING_BYTES: usize = 8 * 1024;
 
 /// How long a command that was terminated may take to be gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,6 +46,8 @@ enum Event<'a> {
     InputLost(String),
     /// The caller dropped its receiver: what is queued is thrown away.
     Unread,
+    /// The shell has not been asked for anything for long.
+    Unused,
     Room(mpsc::Permit<'a, Output>),
     Answer(Result<String, Trouble>),
 }
@@ -82,7 +91,8 @@ impl Running {
         guarded: oneshot::Receiver<()>,
     ) -> Exit {
         tokio::pin!(guarded);
-        let mut poll = Some(self.ask(Duration::ZERO));
+        let unused = self.command.connections().options.abandoned_timeout / 3;
+        let mut poll = Some(self.ask(usize::MAX, Duration::ZERO));
         loop {
             if output.is_closed() {
                 self.queue.clear();
@@ -93,14 +103,16 @@ impl Running {
             }
             let running = self.ended.is_none();
             if poll.is_none() && running && self.queued_bytes < QUEUE_BYTES {
-                poll = Some(self.ask(Duration::ZERO));
+                poll = Some(self.ask(usize::MAX, Duration::ZERO));
             }
+            let lags = poll.is_none() && running && self.queued_bytes < MOST_QUEUE_BYTES;
             let event = tokio::select! {
                 _ = &mut guarded => Event::Unwanted,
                 _ = self.closed.wait_for(|closed| *closed), if running => Event::SessionClosed,
                 why = feeding.failed(), if running => Event::InputLost(why),
                 () = output.closed(), if !self.queue.is_empty() => Event::Unread,
                 permit = output.reserve(), if !self.queue.is_empty() => permit.map_or(Event::Unread, Event::Room),
+                () = sleep_until(self.asked + unused), if lags => Event::Unused,
                 answer = answered(&mut poll), if running && poll.is_some() => Event::Answer(answer),
             };
             match event {
@@ -113,6 +125,7 @@ impl Running {
                 }
                 Event::InputLost(why) => self.ended = Some(Exit::Lost(why)),
                 Event::Unread => {}
+                Event::Unused => poll = Some(self.ask(KEEPING_BYTES, Duration::ZERO)),
                 Event::Room(permit) => {
                     if let Some(next) = self.queue.pop_front() {
                         self.queued_bytes -= next.data.len();
@@ -121,18 +134,22 @@ impl Running {
                 }
                 Event::Answer(answer) => {
                     poll = None;
-                    if let Some(wait) = self.accept(answer) {
-                        poll = Some(self.ask(wait));
+                    if let Some(wait) = self.accept(answer)
+                        && self.queued_bytes < QUEUE_BYTES
+                    {
+                        poll = Some(self.ask(usize::MAX, wait));
                     }
                 }
             }
         }
     }
 
-    /// A question for output, after a wait.
-    fn ask(&mut self, wait: Duration) -> Poll {
+    /// A question for output, with an answer no longer than this, after a wait.
+    fn ask(&mut self, most_bytes: usize, wait: Duration) -> Poll {
         let connections = Arc::clone(self.command.connections());
-        let request = connections.envelopes().receive(self.command.shell(), self.command.id());
+        let mut envelopes = connections.envelopes();
+        envelopes.most_bytes = envelopes.most_bytes.min(most_bytes);
+        let request = envelopes.receive(self.command.shell(), self.command.id());
         self.asked = Instant::now() + wait;
         Box::pin(async move {
             if !wait.is_zero() {
@@ -160,11 +177,8 @@ impl Running {
                 return Some(Duration::ZERO);
             }
             Err(Trouble::Fault(fault)) if fault.no_shell() => {
-                self.command.gone();
-                self.command.place().lost();
-                let why = format!("{address}: the guest has lost the command's shell (restarted?): {fault}");
-                self.command.connections().lose(Error::Lost(why.clone()));
-                Err(why)
+                self.command.place().retire();
+                Err(format!("{address}: the guest has lost the command's shell (restarted?): {fault}"))
             }
             Err(Trouble::Fault(fault)) => Err(format!("{address}: the guest gives no more output: {fault}")),
             Err(Trouble::Error(Error::Lost(why))) => Err(why),

@@ -47,9 +47,7 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
         command.gone();
         if fault.no_program() {
             return Ok(Start::NoProgram(fault));
-        } else if fault.no_shell() {
-            command.place().lost();
-        } else if fault.used_up() {
+        } else if fault.no_shell() || fault.used_up() {
             command.place().retire();
         } else if fault.quota() {
             command.place().full();
