@@ -79,6 +79,32 @@ async fn a_shell_that_was_lost_meanwhile_costs_no_command() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_not_to_be_had_for_a_moment_costs_no_command() {
+    for mut windows in [http().await, https().await] {
+        windows.options.poll_timeout = Duration::from_secs(1);
+        let session = windows.session().await;
+        let faults = windows.server.faults();
+        // Each message needs a new connection.
+        faults.close_after_reply(true);
+        let argv = ["sh", "-c", "read -r line; sleep 2; echo \"$line\"; exit 5"].map(str::to_owned).to_vec();
+        let mut process = session.exec(Command { argv, stdin: Stdin::Piped }).await.unwrap();
+        for action in [Action::Receive, Action::Send] {
+            let asked = windows.server.counters().action(action);
+            faults.refuse_connections(2);
+            if action == Action::Send {
+                process.stdin.take().unwrap().send("told\n".into()).await.unwrap();
+            }
+            let again = windows.server.until(|now| faults.refusals_left() == 0 && now.action(action) > asked);
+            timeout(PATIENCE, again).await.expect("it is tried on");
+        }
+        let output = timeout(PATIENCE, process.output.recv()).await.unwrap();
+        assert_eq!(output.expect("it goes on").data, "told\n");
+        assert_eq!(process.exit.await.unwrap(), Exit::Code(5));
+        assert!(timeout(Duration::from_millis(100), session.closed()).await.is_err(), "the session goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_connections_that_the_guest_ends_cost_nothing() {
     let windows = http().await;
     let session = windows.session().await;

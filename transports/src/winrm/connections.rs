@@ -3,6 +3,7 @@
 //! ```text
 //!   request --an idle one, or a new one--> answered --usable--> idle --the guest ends it--> (looked after)
 //!                 `- not sent, not let in: another one        `--> closed
+//!                 `- none to be had: not sent; tried on for a command that runs
 //!                 `- lost, silent: the session is over
 //! ```
 //!
@@ -11,7 +12,8 @@
 //! - Requests that wait for output, for input to be taken, and such whose answer comes at once have bounds of their own,
 //!   so a command can be ended and a shell deleted however many others wait.
 //! - A request that was not carried out for sure (the idle connection was gone, or its login was forgotten) goes over a
-//!   new connection, with a new login. One that may have been carried out is never sent again by itself: the session is
+//!   new connection, with a new login. Where there is none to be had, whoever asks is told so; a command that runs does
+//!   not end by that, and is asked on until the session is over ([`Connections::receive`], [`Connections::send`]). One that may have been carried out is never sent again by itself: the session is
 //!   over, and says why ([`Connections::gone`]). Only what can be repeated without harm, the end of commands and shells,
 //!   is ([`Connections::deliver`]).
 
@@ -71,14 +73,10 @@ enum Loss {
 pub(super) enum Trouble {
     /// The guest says so.
     Fault(Fault),
+    /// Nothing of it was sent, or the guest refused it unread.
+    Unsent(Error),
     /// Nobody knows whether it was.
     Error(Error),
-}
-
-impl From<Error> for Trouble {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
 }
 
 /// The connections of a session.
@@ -188,7 +186,7 @@ impl Connections {
     pub(super) async fn learn_limit(&self) {
         let ask = async {
             // Who is no administrator is not told.
-            let told = self.give(Takes::Brief, &self.envelopes().configuration()).await.ok();
+            let told = self.once(Takes::Brief, &self.envelopes().configuration(), Loss::Told).await.ok();
             if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
                 self.most_bytes.fetch_min(most.max(LEAST_BYTES), Ordering::Relaxed);
             }
@@ -197,18 +195,39 @@ impl Connections {
     }
 
     /// Sends a request once. Where nobody knows whether it was carried out, the session is over.
-    pub(super) async fn ask(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
-        self.once(takes, message, Loss::Ends).await
+    pub(super) async fn ask(&self, message: &str) -> Result<String, Trouble> {
+        self.once(Takes::Brief, message, Loss::Ends).await
     }
 
-    /// Sends a request once, for a command that may have ended meanwhile: it alone is in doubt then.
-    pub(super) async fn give(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
-        self.once(takes, message, Loss::Told).await
+    /// Sends a question for the output of a command that runs.
+    pub(super) async fn receive(&self, message: &str) -> Result<String, Trouble> {
+        self.patiently(Takes::Poll, message, Loss::Ends).await
+    }
+
+    /// Sends input to a command that may have ended meanwhile: it alone is in doubt where nobody knows about it.
+    pub(super) async fn send(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
+        self.patiently(takes, message, Loss::Told).await
+    }
+
+    /// Sends a request once, as soon as that is possible.
+    async fn patiently(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut gone = self.gone();
+        // What the command runs in is not there any longer.
+        let until = Instant::now() + self.options.abandoned_timeout;
+        loop {
+            let sent = self.once(takes, message, loss).await;
+            let Err(Trouble::Unsent(_)) = &sent else { return sent };
+            if self.over().is_err() || Instant::now() > until {
+                return sent;
+            }
+            let _ = timeout(backoff.next_wait(), gone.wait_for(Option::is_some)).await;
+        }
     }
 
     async fn once(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
         let asked = self.request(takes, message, loss).await;
-        if let Err(Trouble::Error(error @ (Error::Lost(_) | Error::Unreachable(_)))) = &asked {
+        if let Err(Trouble::Error(error) | Trouble::Unsent(error)) = &asked {
             tracing::debug!(address = %self.target.address, %error, "a request was lost");
             self.doubt.notify_one();
         }
@@ -219,7 +238,7 @@ impl Connections {
     pub(super) async fn probe(&self) -> Result<()> {
         match self.request(Takes::Brief, envelope::IDENTIFY, Loss::Told).await {
             Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
-            Err(Trouble::Error(error)) => Err(error),
+            Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
         }
     }
 
@@ -231,7 +250,7 @@ impl Connections {
             match self.request(Takes::Brief, message, Loss::Told).await {
                 // What is not there any more needs no end.
                 Ok(_) | Err(Trouble::Fault(_)) => return Ok(()),
-                Err(Trouble::Error(error)) => {
+                Err(Trouble::Error(error) | Trouble::Unsent(error)) => {
                     self.doubt.notify_one();
                     let wait = backoff.next_wait();
                     if !error.retryable() || Instant::now() + wait > until {
@@ -254,7 +273,8 @@ impl Connections {
             Takes::Poll => &self.polls,
             Takes::Program => &self.inputs,
         };
-        let _place = places.acquire().await.map_err(|_| Error::Lost("the session was closed".into()))?;
+        let closed = |_| Trouble::Unsent(Error::Lost("the session was closed".into()));
+        let _place = places.acquire().await.map_err(closed)?;
         let within = match takes {
             Takes::Brief => self.options.answer_timeout,
             Takes::Poll => self.options.poll_timeout + self.options.answer_timeout,
@@ -266,7 +286,7 @@ impl Connections {
             let (mut connection, fresh) = match (!forgotten).then(|| self.take()).flatten() {
                 Some(connection) => (connection, false),
                 // Boxed: most requests need none.
-                None => (Box::pin(self.connect(false)).await?, true),
+                None => (Box::pin(self.connect(false)).await.map_err(Trouble::Unsent)?, true),
             };
             match timeout(within, connection.post(message)).await {
                 Err(_) => {
@@ -284,11 +304,11 @@ impl Connections {
                 Ok(Err(Failure::NotLetIn)) => {
                     let address = self.target.address;
                     let why = format!("{address}: the guest refuses what it has let in a moment before");
-                    return Err(Error::Refused(why).into());
+                    return Err(Trouble::Unsent(Error::Refused(why)));
                 }
                 Ok(Err(Failure::Unsent)) => {
                     let why = format!("{}: the guest closed the connection", self.target.address);
-                    return Err(self.lost(Error::Lost(why), loss));
+                    return Err(Trouble::Unsent(Error::Unreachable(why)));
                 }
                 Ok(Err(Failure::Lost(why))) => {
                     let why = format!("{}: {why}", self.target.address);
@@ -307,13 +327,13 @@ impl Connections {
     }
 
     fn read(&self, reply: Reply) -> Result<String, Trouble> {
-        let malformed = |why: String| Error::Lost(format!("{}: {why}", self.target.address));
+        let malformed = |why: String| Trouble::Error(Error::Lost(format!("{}: {why}", self.target.address)));
         match reply.status {
             StatusCode::OK => Ok(reply.body),
             StatusCode::INTERNAL_SERVER_ERROR => {
                 Err(Trouble::Fault(reply::fault(&reply.body).map_err(|why| malformed(why.0))?))
             }
-            other => Err(malformed(format!("the guest answers with HTTP {}", other.as_u16())).into()),
+            other => Err(malformed(format!("the guest answers with HTTP {}", other.as_u16()))),
         }
     }
 

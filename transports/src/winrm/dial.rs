@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -61,10 +62,11 @@ impl Drop for Work {
     }
 }
 
-/// Connects. `ended` is told when the guest ends the connection.
+/// Connects; TCP within a limit, all of it until the deadline. `ended` is told when the guest ends the connection.
 pub(super) async fn dial(
     options: &WinrmOptions,
     target: &Target,
+    tcp_timeout: Duration,
     deadline: Instant,
     ended: &Arc<Notify>,
 ) -> Result<Dialled> {
@@ -79,7 +81,7 @@ pub(super) async fn dial(
             )));
         }
     };
-    let stream = match timeout(options.tcp_timeout, TcpStream::connect(address)).await {
+    let stream = match timeout(tcp_timeout, TcpStream::connect(address)).await {
         Err(_) => return Err(Error::Unreachable(format!("{address}: no answer to TCP"))),
         Ok(Err(error)) => return Err(Error::Unreachable(format!("{address}: {}", words(&error)))),
         Ok(Ok(stream)) => stream,

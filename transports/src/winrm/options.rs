@@ -18,7 +18,8 @@ pub enum Security {
 pub struct WinrmOptions {
     /// How messages are kept from others.
     pub security: Security,
-    /// How long one TCP connection attempt may take.
+    /// How long one TCP connection attempt may take while nobody knows whether the guest is there; later ones have a few
+    /// seconds.
     pub tcp_timeout: Duration,
     /// How long connecting may take in all, with the handshakes.
     pub connect_timeout: Duration,

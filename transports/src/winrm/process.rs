@@ -14,7 +14,8 @@
 //! - The reader is slower than the guest: no question is asked, the guest's own buffer fills, and the command waits. No
 //!   connection is held meanwhile. Where that takes long a small question is asked now and then, for the guest deletes a
 //!   shell that nobody asks for anything.
-//! - A connection that is lost while no question waits on it costs nothing: the next one goes over another.
+//! - A connection that is lost while no question waits on it costs nothing: the next one goes over another. Where none is
+//!   to be had that moment, it is tried on until the session is over.
 //! - A lost connection, a lost shell, an answer that makes no sense: [`Exit::Lost`]. Output may have been lost with it, so
 //!   nothing goes on, and nothing is run again.
 //! - No such program: as a shell says it, by a line on standard error and the exit code 127.

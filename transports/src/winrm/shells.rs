@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::connections::{Connections, Takes, Trouble};
+use super::connections::{Connections, Trouble};
 use super::envelope::identifier;
 use super::reply;
 use crate::{Error, Result};
@@ -206,7 +206,7 @@ impl Making {
         let connections = Arc::clone(&self.shells.connections);
         let request = connections.envelopes().create(&self.id, connections.options.abandoned_timeout);
         self.asked = true;
-        match connections.ask(Takes::Brief, &request).await {
+        match connections.ask(&request).await {
             Ok(body) => {
                 self.id = reply::shell(&body)
                     .map_err(|why| Error::Lost(format!("{}: {}", connections.address(), why.0)))?;
@@ -214,6 +214,10 @@ impl Making {
                 Ok(Some(self.take_in()?))
             }
             Err(Trouble::Error(error)) => Err(error),
+            Err(Trouble::Unsent(error)) => {
+                self.asked = false;
+                Err(error)
+            }
             Err(Trouble::Fault(fault)) => {
                 self.asked = false;
                 let address = connections.address();

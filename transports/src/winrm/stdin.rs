@@ -124,7 +124,7 @@ impl Input {
             let request = envelopes.send(&self.shell, &self.command, &piece, end);
             // Nothing but the end need wait for nobody.
             let takes = if piece.is_empty() { Takes::Brief } else { Takes::Program };
-            match self.connections.give(takes, &request).await {
+            match self.connections.send(takes, &request).await {
                 Ok(_) => {}
                 Err(Trouble::Fault(fault)) if fault.too_long() => {
                     let (address, most) = (self.connections.address(), envelopes.most_bytes);
@@ -141,7 +141,9 @@ impl Input {
                     tracing::trace!(%fault, "a command takes no more input");
                     return Err(End::Unwanted);
                 }
-                Err(Trouble::Error(error)) => return Err(End::Lost(error.to_string())),
+                Err(Trouble::Error(error) | Trouble::Unsent(error)) => {
+                    return Err(End::Lost(error.to_string()));
+                }
             }
             rest = rest.slice(piece.len()..);
             if rest.is_empty() {

@@ -5,6 +5,7 @@
 //! - What answers there is no `WinRM`: told in these words.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::StatusCode;
 use tokio::time::{Instant, timeout};
@@ -21,6 +22,10 @@ const OLD: [&str; 2] = ["Stack: 1.", "Stack: 2."];
 /// The longest message that these take.
 const OLD_BYTES: usize = 150 * 1024;
 
+/// How long TCP may take to a guest that is known to be there: its first two packets may be lost, which are sent anew
+/// after one second and after three.
+const FURTHER_TCP: Duration = Duration::from_millis(3500);
+
 impl Connections {
     /// A new connection, by whichever of the passwords the guest takes. The first is seen to carry a request.
     pub(super) async fn connect(&self, first: bool) -> Result<Connection> {
@@ -31,11 +36,14 @@ impl Connections {
 
     async fn log_in(&self, first: bool) -> Result<Connection> {
         let deadline = Instant::now() + self.options.connect_timeout;
+        let tcp_timeout =
+            if first { self.options.tcp_timeout } else { FURTHER_TCP.max(self.options.tcp_timeout) };
         let mut denial = None;
         // A further connection begins with the password that was taken: a guest may lock out who fails often.
         let begin = if first { 0 } else { self.accepted.load(Ordering::Relaxed) };
         for number in begin.. {
-            let mut dialled = dial::dial(&self.options, &self.target, deadline, &self.doubt).await?;
+            let mut dialled =
+                dial::dial(&self.options, &self.target, tcp_timeout, deadline, &self.doubt).await?;
             // Read as late as can be: the guest has proved who it is.
             let now = self.target.as_of_now().await?;
             // A name that is kept with the credentials is as little to be shown as they are.

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::clixml::Clixml;
-use super::super::connections::{Takes, Trouble};
+use super::super::connections::Trouble;
 use super::super::reply::{self, Received};
 use super::super::stdin::Feeding;
 use super::Job;
@@ -155,7 +155,7 @@ impl Running {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
-            connections.ask(Takes::Poll, &request).await
+            connections.receive(&request).await
         })
     }
 
@@ -181,8 +181,8 @@ impl Running {
                 Err(format!("{address}: the guest has lost the command's shell (restarted?): {fault}"))
             }
             Err(Trouble::Fault(fault)) => Err(format!("{address}: the guest gives no more output: {fault}")),
-            Err(Trouble::Error(Error::Lost(why))) => Err(why),
-            Err(Trouble::Error(error)) => Err(error.to_string()),
+            Err(Trouble::Error(Error::Lost(why)) | Trouble::Unsent(Error::Lost(why))) => Err(why),
+            Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error.to_string()),
         };
         match received {
             Err(why) => self.ended = Some(Exit::Lost(why)),

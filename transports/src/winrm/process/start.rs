@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::super::connections::{Takes, Trouble};
+use super::super::connections::Trouble;
 use super::super::fault::Fault;
 use super::super::reply;
 use super::Job;
@@ -34,13 +34,17 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
         let request =
             connections.envelopes().command(command.shell(), command.id(), &job.program, &job.arguments);
         command.asked();
-        let fault = match connections.ask(Takes::Brief, &request).await {
+        let fault = match connections.ask(&request).await {
             Ok(body) => {
                 let id = reply::command(&body);
                 command.started(id.map_err(|why| Error::Lost(format!("{address}: {}", why.0)))?);
                 return Ok(Start::Running(command));
             }
             Err(Trouble::Error(error)) => return Err(error),
+            Err(Trouble::Unsent(error)) => {
+                command.gone();
+                return Err(error);
+            }
             Err(Trouble::Fault(fault)) => fault,
         };
         // The guest says that it has not run it.
