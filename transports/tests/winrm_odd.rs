@@ -17,7 +17,7 @@ use transports::{
     capture,
 };
 use windows::{http, https, options, with};
-use winrm_peer::{Action, Limits, Options, Scheme, Split};
+use winrm_peer::{Action, Answered, Instead, Limits, Options, Scheme, Split};
 
 /// How long what is expected may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -102,6 +102,52 @@ async fn a_connection_that_is_not_to_be_had_for_a_moment_costs_no_command() {
         assert_eq!(process.exit.await.unwrap(), Exit::Code(5));
         assert!(timeout(Duration::from_millis(100), session.closed()).await.is_err(), "the session goes on");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_run_or_be_there_for_all_the_guest_says_is_ended() {
+    let windows = http().await;
+    let (server, session) = (&windows.server, windows.session().await);
+    // The fault of a slow guest, which says nothing of what became of the request.
+    let late = |action| Answered {
+        action,
+        times: 1,
+        carried_out: true,
+        with: Instead::Fault("w:TimedOut", 2_150_858_793),
+    };
+    server.faults().answer(late(Action::Create));
+    let error = session.exec(sh("true")).await.unwrap_err();
+    assert!(matches!(&error, Error::Unreachable(_)), "{error:?}");
+    timeout(PATIENCE, server.until(|now| now.shells_open == 0)).await.expect("the shell is deleted");
+    server.faults().answer(late(Action::Command));
+    let error = session.exec(sh("sleep 1000")).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::Unreachable(why) if why.contains("does not tell whether it runs")),
+        "{error:?}"
+    );
+    assert_eq!(server.counters().runs_with("sleep 1000"), 1);
+    timeout(PATIENCE, server.until(|now| now.processes == 0)).await.expect("the command is ended");
+    assert_eq!(run(&*session, sh("echo on")).await.stdout, b"on\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_that_the_guest_refuses_for_a_moment_is_asked_for_again() {
+    let windows = http().await;
+    let (server, session) = (&windows.server, windows.session().await);
+    let full = |action| Answered {
+        action,
+        times: 2,
+        carried_out: false,
+        with: Instead::Fault("w:QuotaLimit", 2_150_859_174),
+    };
+    let process = session.exec(sh("sleep 1000")).await.unwrap();
+    server.faults().answer(full(Action::Signal));
+    server.faults().answer(full(Action::Delete));
+    drop(process);
+    timeout(PATIENCE, server.until(|now| now.processes == 0)).await.expect("the command is ended");
+    assert_eq!(server.counters().shells_open, 1);
+    drop(session);
+    timeout(PATIENCE, server.until(|now| now.shells_open == 0)).await.expect("the shell is deleted");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

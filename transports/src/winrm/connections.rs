@@ -242,23 +242,27 @@ impl Connections {
         }
     }
 
-    /// Sends a request that may be carried out twice, again and again until it was or the guest is given up.
+    /// Sends a request to end something, which may be carried out twice, again and again until it was or the guest is given
+    /// up.
     pub(super) async fn deliver(&self, message: &str) -> Result<(), Error> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let until = Instant::now() + DELIVERY;
         loop {
-            match self.request(Takes::Brief, message, Loss::Told).await {
+            let error = match self.request(Takes::Brief, message, Loss::Told).await {
+                Ok(_) => return Ok(()),
                 // What is not there any more needs no end.
-                Ok(_) | Err(Trouble::Fault(_)) => return Ok(()),
+                Err(Trouble::Fault(fault)) if fault.not_there() => return Ok(()),
+                Err(Trouble::Fault(fault)) => Error::Unreachable(format!("{}: {fault}", self.target.address)),
                 Err(Trouble::Error(error) | Trouble::Unsent(error)) => {
                     self.doubt.notify_one();
-                    let wait = backoff.next_wait();
-                    if !error.retryable() || Instant::now() + wait > until {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(wait).await;
+                    error
                 }
+            };
+            let wait = backoff.next_wait();
+            if !error.retryable() || Instant::now() + wait > until {
+                return Err(error);
             }
+            tokio::time::sleep(wait).await;
         }
     }
 

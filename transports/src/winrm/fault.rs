@@ -15,6 +15,21 @@ const QUOTA: [u32; 6] = [0x8033_81a5, 0x8033_81a7, 0x8033_81a8, 0x8033_81e4, 181
 const ABORTED: [u32; 2] = [995, 0x8007_03e3];
 /// Windows' own errors for a program that is not there, bare or as an `HRESULT`.
 const NO_PROGRAM: [u32; 4] = [2, 3, 0x8007_0002, 0x8007_0003];
+/// Windows' own errors for a program that cannot be run as it is asked for: none of this machine's, too long a line, no
+/// such directory, only for administrators. Bare or as an `HRESULT`.
+const UNFIT: [u32; 10] =
+    [193, 206, 216, 267, 740, 0x8007_00c1, 0x8007_00ce, 0x8007_00d8, 0x8007_010b, 0x8007_02e4];
+/// How a request is refused as it stands.
+const REFUSED: [&str; 6] = [
+    "SchemaValidationError",
+    "InvalidOptions",
+    "InvalidParameter",
+    "InvalidValue",
+    "MustUnderstand",
+    "ActionNotSupported",
+];
+/// Windows' own errors for a command that is not there, bare or as an `HRESULT`.
+const NO_COMMAND: [u32; 4] = [87, 1168, 0x8007_0057, 0x8007_0490];
 /// The user may not do this.
 const DENIED: [u32; 2] = [5, 0x8007_0005];
 /// An envelope above the guest's limit.
@@ -65,6 +80,16 @@ impl Fault {
     /// There is no such program.
     pub(super) fn no_program(&self) -> bool {
         self.is(&NO_PROGRAM)
+    }
+
+    /// The request was refused as it stands, and will always be.
+    pub(super) fn refused(&self) -> bool {
+        self.is(&UNFIT) || self.too_long() || REFUSED.contains(&self.kind.as_str())
+    }
+
+    /// What was to be ended is not there.
+    pub(super) fn not_there(&self) -> bool {
+        self.no_shell() || self.is(&NO_COMMAND)
     }
 
     /// The user has too many shells, or the shell too many processes.

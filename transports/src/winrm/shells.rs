@@ -219,8 +219,9 @@ impl Making {
                 Err(error)
             }
             Err(Trouble::Fault(fault)) => {
-                self.asked = false;
                 let address = connections.address();
+                // Other faults do not say that there is none now.
+                self.asked = !(fault.quota() || fault.used_up() || fault.denied() || fault.refused());
                 if fault.quota() || fault.used_up() {
                     let mut state = self.shells.state();
                     if !state.shells.is_empty() || state.opening > 1 {

@@ -2,7 +2,8 @@
 //!
 //! - Happy path: the first shell does.
 //! - The guest says that it has not run it, for the shell is lost, full or used up: another shell, a bounded number of
-//!   times. Nobody knows whether it has: an error, and the command is ended in case it was.
+//!   times. It says that it never will: an error at once.
+//! - Nobody knows whether it has, or its words do not tell: an error, and the command is ended in case it was.
 
 use std::sync::Arc;
 
@@ -47,25 +48,32 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
             }
             Err(Trouble::Fault(fault)) => fault,
         };
-        // The guest says that it has not run it.
-        command.gone();
         if fault.no_program() {
+            command.gone();
             return Ok(Start::NoProgram(fault));
         } else if fault.no_shell() || fault.used_up() {
             command.place().retire();
         } else if fault.quota() {
             command.place().full();
         } else if fault.denied() {
+            command.gone();
             return Err(Error::Forbidden(format!(
                 "{address}: the user may not run {}: {fault}",
                 job.program
             )));
-        } else {
+        } else if fault.refused() {
+            command.gone();
             return Err(Error::Invalid(format!(
                 "{address}: the guest does not run {}: {fault}",
                 job.program
             )));
+        } else {
+            return Err(Error::Unreachable(format!(
+                "{address}: the guest does not tell whether it runs {}: {fault}",
+                job.program
+            )));
         }
+        command.gone();
         tracing::debug!(%address, shell = command.shell(), %fault, "a command goes to another shell");
         last = Some(fault);
     }
