@@ -248,6 +248,25 @@ async fn a_long_command_is_asked_for_now_and_then() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_answers_nothing_at_once_is_asked_slowly() {
+    let windows = http().await;
+    let session = windows.session().await;
+    windows.server.faults().answer(Answered {
+        action: Action::Receive,
+        times: usize::MAX,
+        carried_out: false,
+        with: Instead::Body(
+            "<rsp:ReceiveResponse><rsp:CommandState State=\"http://x/CommandState/Running\"/></rsp:ReceiveResponse>",
+        ),
+    });
+    let process = session.exec(sh("sleep 1000")).await.unwrap();
+    assert!(timeout(Duration::from_secs(3), session.closed()).await.is_err());
+    let asked = windows.server.counters().action(Action::Receive);
+    assert!((3..30).contains(&asked), "asked {asked} times in 3 s");
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_in_pieces_come_through() {
     let windows = http().await;
     let session = windows.session().await;

@@ -9,8 +9,11 @@
 //!   left out. Records are decoded as they come, in whatever pieces.
 //! - Text that is no such XML comes through byte for byte, as does a record that is longer than 256 KiB, or whose end
 //!   never came.
+//! - However small the pieces are, nothing is looked at again and again.
 
 use bytes::Bytes;
+
+use super::xml;
 
 const MARK: &[u8] = b"#< CLIXML";
 const BEGIN: &[u8] = b"<Objs";
@@ -19,11 +22,17 @@ const END: &[u8] = b"</Objs>";
 /// The most bytes that are kept for a record's end to come.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// The most bytes of a tag.
+const MOST_TAG_BYTES: usize = 1024;
+
 /// Decodes one stream.
 #[derive(Debug, Default)]
 pub(super) struct Clixml {
-    /// What could not be decided yet.
+    /// What could not be decided yet, from here on.
     kept: Vec<u8>,
+    at: usize,
+    /// Bytes from there on in which the record's end does not begin.
+    searched: usize,
     inside: bool,
     /// Whether the XML has just ended, whose line's end is no text.
     ended: bool,
@@ -37,16 +46,21 @@ impl Clixml {
         self.kept.extend_from_slice(piece);
         let mut shown = Vec::new();
         while self.step(&mut shown) {}
-        if self.kept.len() > MOST_BYTES {
-            self.pass(self.kept.len(), &mut shown);
-            self.inside = false;
+        if self.rest().len() > MOST_BYTES {
+            self.let_go(&mut shown);
         }
+        self.kept.drain(..self.at);
+        self.at = 0;
         shown.into()
     }
 
     /// Gives what was still kept.
     pub(super) fn finish(&mut self) -> Bytes {
         std::mem::take(&mut self.kept).into()
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.kept[self.at..]
     }
 
     /// Takes one thing from what is kept. False when more has to come.
@@ -59,10 +73,10 @@ impl Clixml {
         if self.ended && !self.skip_line_end() {
             return false;
         }
-        if !self.within_line && !self.kept.is_empty() {
-            match begin(&self.kept) {
+        if !self.within_line && !self.rest().is_empty() {
+            match begin(self.rest()) {
                 Begin::At(length) => {
-                    self.kept.drain(..length);
+                    self.at += length;
                     self.inside = true;
                     return true;
                 }
@@ -70,58 +84,77 @@ impl Clixml {
                 Begin::No => {}
             }
         }
-        let line = self.kept.iter().position(|&byte| byte == b'\n').map(|at| at + 1);
-        let length = line.unwrap_or(self.kept.len());
+        let line = self.rest().iter().position(|&byte| byte == b'\n').map(|at| at + 1);
+        let length = line.unwrap_or(self.rest().len());
         self.pass(length, shown);
         line.is_some()
     }
 
     fn pass(&mut self, length: usize, shown: &mut Vec<u8>) {
-        if let Some(&last) = self.kept[..length].last() {
+        let passed = &self.kept[self.at..self.at + length];
+        if let Some(&last) = passed.last() {
             self.within_line = last != b'\n';
         }
-        shown.extend(self.kept.drain(..length));
+        shown.extend_from_slice(passed);
+        self.at += length;
+    }
+
+    /// What was taken for XML is shown as it is.
+    fn let_go(&mut self, shown: &mut Vec<u8>) {
+        self.pass(self.rest().len(), shown);
+        (self.inside, self.searched) = (false, 0);
     }
 
     /// One element of the XML.
     fn record(&mut self, shown: &mut Vec<u8>) -> bool {
-        let Some(start) = self.kept.iter().position(|&byte| byte == b'<') else {
-            self.kept.clear();
+        let Some(start) = self.rest().iter().position(|&byte| byte == b'<') else {
+            self.at = self.kept.len();
             return false;
         };
-        if self.kept[start..].starts_with(END) {
-            self.kept.drain(..start + END.len());
+        self.at += start;
+        let rest = &self.kept[self.at..];
+        if rest.starts_with(END) {
+            self.at += END.len();
             (self.inside, self.ended, self.within_line) = (false, true, false);
             return true;
         }
-        let rest = &self.kept[start..];
-        if END.starts_with(rest) {
+        let Some(tag) = rest.iter().take(MOST_TAG_BYTES).position(|&byte| byte == b'>') else {
+            if rest.len() >= MOST_TAG_BYTES {
+                self.let_go(shown);
+            }
             return false;
+        };
+        if rest[1] == b'/' || rest[tag - 1] == b'/' {
+            // What is left of a record that has such ones within it, or nothing.
+            self.at += tag + 1;
+            return true;
         }
-        let name: Vec<u8> = rest[1..]
-            .iter()
-            .copied()
-            .take_while(|&byte| !byte.is_ascii_whitespace() && byte != b'>')
-            .collect();
-        let closing = [b"</", &name[..], b">"].concat();
-        let Some(end) = find(rest, &closing).map(|at| at + closing.len()) else { return false };
-        let element = String::from_utf8_lossy(&rest[..end]).into_owned();
-        self.kept.drain(..start + end);
+        let name = rest[1..tag].split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let closing = [b"</", name, b">"].concat();
+        let from = self.searched.max(tag);
+        let Some(found) = find(&rest[from..], &closing) else {
+            self.searched = (rest.len() + 1).saturating_sub(closing.len());
+            return false;
+        };
+        let end = from + found + closing.len();
+        let element = String::from_utf8_lossy(&rest[..end]);
         if let Some(line) = message(&element) {
             shown.extend_from_slice(line.as_bytes());
         }
+        self.at += end;
+        self.searched = 0;
         true
     }
 
     /// Takes the end of a line away, where one stands there. False when more has to come.
     fn skip_line_end(&mut self) -> bool {
-        let length = match self.kept.as_slice() {
+        let length = match self.rest() {
             [] | [b'\r'] => return false,
             [b'\r', b'\n', ..] => 2,
             [b'\n', ..] => 1,
             _ => 0,
         };
-        self.kept.drain(..length);
+        self.at += length;
         self.ended = false;
         true
     }
@@ -147,15 +180,16 @@ fn begin(kept: &[u8]) -> Begin {
     if after > 64 || root[..length] != BEGIN[..length] {
         return Begin::No;
     }
-    match root.iter().position(|&byte| byte == b'>') {
+    match root.iter().take(MOST_TAG_BYTES).position(|&byte| byte == b'>') {
         Some(at) if length == BEGIN.len() => Begin::At(mark + after + at + 1),
+        None if root.len() >= MOST_TAG_BYTES => Begin::No,
         _ => Begin::Maybe,
     }
 }
 
 /// What a record shows: a text with its stream's prefix. None for progress and whatever else is no message.
 fn message(element: &str) -> Option<String> {
-    let document = roxmltree::Document::parse(element).ok()?;
+    let document = xml::parse(element).ok()?;
     let root = document.root_element();
     let prefix = match (root.tag_name().name(), root.attribute("S")?) {
         ("S", "Error" | "error" | "Output" | "output") => "",
@@ -195,6 +229,8 @@ fn find(text: &[u8], what: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     const DOCUMENT: &str = "#< CLIXML\r\n<Objs Version=\"1.1.0.1\" \
@@ -241,6 +277,30 @@ mod tests {
                 assert_eq!(decoded(text, bytes), text, "pieces of {bytes}");
             }
         }
+    }
+
+    #[test]
+    fn records_within_records_end_nothing() {
+        let information = "<Obj S=\"information\" RefId=\"0\"><Props><Obj N=\"MessageData\" RefId=\"1\"><Nil />\
+            <S N=\"Message\">x</S></Obj><S N=\"Source\">Write-Host</S></Props></Obj><Nil/>";
+        let document = DOCUMENT.replace("<S S=\"warning\">", &format!("{information}<S S=\"warning\">"));
+        for bytes in [1, 5, 10_000] {
+            assert_eq!(decoded(&document, bytes), SHOWN, "pieces of {bytes}");
+        }
+    }
+
+    #[test]
+    fn small_pieces_cost_little() {
+        let begun = Instant::now();
+        let long = format!("#< CLIXML\r\n<Objs><S S=\"Error\">{}</S></Objs>", "x".repeat(MOST_BYTES - 100));
+        assert_eq!(decoded(&long, 1).len(), MOST_BYTES - 100);
+        let lines = "\n".repeat(4 * MOST_BYTES);
+        assert_eq!(decoded(&lines, lines.len()), lines);
+        for endless in ["#< CLIXML\n<Objs ", "#< CLIXML\n<Objs><"] {
+            let endless = format!("{endless}{}", "x".repeat(MOST_BYTES));
+            assert!(decoded(&endless, 1).len() >= MOST_BYTES);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     }
 
     #[test]

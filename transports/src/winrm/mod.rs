@@ -52,6 +52,7 @@ mod reply;
 mod session;
 mod shells;
 mod stdin;
+mod xml;
 
 use async_trait::async_trait;
 

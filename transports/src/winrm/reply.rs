@@ -3,13 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use roxmltree::{Document, Node, ParsingOptions};
+use roxmltree::{Document, Node};
 
 use super::fault::Fault;
+use super::xml;
 use crate::{Output, Stream};
 
-/// The most elements of an answer; real ones have a few dozen.
-const MOST_NODES: u32 = 20_000;
+/// The most characters of an identifier; those of Windows have 36.
+const IDENTIFIER_MAX_CHARS: usize = 64;
 
 /// What a guest said to a request for output.
 #[derive(Debug, Default)]
@@ -26,9 +27,7 @@ pub(super) struct Received {
 pub(super) struct Malformed(pub(super) String);
 
 fn parse(body: &str) -> Result<Document<'_>, Malformed> {
-    let options = ParsingOptions { nodes_limit: MOST_NODES, ..ParsingOptions::default() };
-    Document::parse_with_options(body, options)
-        .map_err(|error| Malformed(format!("its answer is no XML: {error}")))
+    xml::parse(body).map_err(|why| Malformed(format!("its answer is no XML: {why}")))
 }
 
 /// The first element of this name, whatever its namespace's prefix is.
@@ -47,14 +46,21 @@ pub(super) fn shell(body: &str) -> Result<String, Malformed> {
         .descendants()
         .find(|node| node.tag_name().name() == "Selector" && node.attribute("Name") == Some("ShellId"));
     let id = selector.and_then(|node| node.text()).map(str::trim).or_else(|| text(&document, "ShellId"));
-    id.map(str::to_owned).ok_or_else(|| Malformed("it does not name the shell that it made".into()))
+    id.and_then(identifier).ok_or_else(|| Malformed("it does not name the shell that it made".into()))
 }
 
 /// The command that was started.
 pub(super) fn command(body: &str) -> Result<String, Malformed> {
     let document = parse(body)?;
-    let id = text(&document, "CommandId").map(str::to_owned);
+    let id = text(&document, "CommandId").and_then(identifier);
     id.ok_or_else(|| Malformed("it does not name the command that it started".into()))
+}
+
+/// An identifier as it is, where it is one.
+fn identifier(id: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:{}".contains(c);
+    let fits = !id.is_empty() && id.len() <= IDENTIFIER_MAX_CHARS && id.chars().all(plain);
+    fits.then(|| id.to_owned())
 }
 
 /// A command's output, and its end.
@@ -128,8 +134,7 @@ pub(super) fn fault(body: &str) -> Result<Fault, Malformed> {
         .and_then(|node| node.descendants().find(|inner| inner.tag_name().name() == "Value"))
         .and_then(|node| node.text())
         .and_then(|value| value.trim().rsplit(':').next())
-        .unwrap_or_default()
-        .to_owned();
+        .unwrap_or_default();
     // The message in the detail says more than the reason, where there is one; it may hold elements of its own.
     let said = ["Message", "Text"].into_iter().find_map(|name| {
         let node = element(&document, name)?;
@@ -137,6 +142,7 @@ pub(super) fn fault(body: &str) -> Result<Fault, Malformed> {
             node.descendants().filter(Node::is_text).filter_map(|inner| inner.text()).collect();
         Some(words).filter(|words| !words.trim().is_empty())
     });
+    let kind = kind.chars().filter(char::is_ascii_alphanumeric).take(IDENTIFIER_MAX_CHARS).collect();
     Ok(Fault::new(code, kind, &said.unwrap_or_default()))
 }
 

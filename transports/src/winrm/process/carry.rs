@@ -37,6 +37,9 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A question for output that is answered sooner, with nothing, was not let wait.
 const HASTY: Duration = Duration::from_secs(1);
 
+/// The first wait after one. Streams end so, a moment before their command does.
+const FIRST_HASTY_WAIT: Duration = Duration::from_millis(2);
+
 type Poll = Pin<Box<dyn Future<Output = Result<String, Trouble>> + Send>>;
 
 /// What a running command waits for.
@@ -77,7 +80,7 @@ impl Running {
             queue: VecDeque::new(),
             queued_bytes: 0,
             ended: None,
-            hasty: Backoff::new(Duration::from_millis(100), HASTY),
+            hasty: Backoff::new(FIRST_HASTY_WAIT, HASTY),
             asked: Instant::now(),
             aborted: false,
         }
@@ -165,13 +168,7 @@ impl Running {
         let address = self.command.connections().address();
         let received = match answer {
             Ok(body) => reply::received(&body).map_err(|why| format!("{address}: {}", why.0)),
-            Err(Trouble::Fault(fault)) if fault.timed_out() => {
-                if self.asked.elapsed() < HASTY {
-                    return Some(self.hasty.next_wait());
-                }
-                self.hasty.reset();
-                return Some(Duration::ZERO);
-            }
+            Err(Trouble::Fault(fault)) if fault.timed_out() => Ok(Received::default()),
             Err(Trouble::Fault(fault)) if fault.aborted() && !self.aborted => {
                 self.aborted = true;
                 return Some(Duration::ZERO);
@@ -186,7 +183,17 @@ impl Running {
         };
         match received {
             Err(why) => self.ended = Some(Exit::Lost(why)),
-            Ok(received) => self.take_in(received),
+            Ok(Received { output, done: false, .. }) if output.is_empty() => {
+                if self.asked.elapsed() < HASTY {
+                    return Some(self.hasty.next_wait());
+                }
+                self.hasty.reset();
+                return Some(Duration::ZERO);
+            }
+            Ok(received) => {
+                self.hasty.reset();
+                self.take_in(received);
+            }
         }
         None
     }

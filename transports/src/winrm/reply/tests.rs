@@ -70,6 +70,12 @@ fn faults_are_known_by_code_and_kind() {
     );
     assert_eq!(fault("2150858793", "TimedOut", "").to_string(), "the reason (0x80338029)");
     assert!(fault("1", "x", &"long ".repeat(1000)).to_string().len() < 400);
+    assert_eq!(fault("1", &"x\n".repeat(1000), "").to_string(), "the reason (0x00000001)");
+    let unspoken = envelope(&format!(
+        "<s:Fault><s:Subcode><s:Value>{}</s:Value></s:Subcode></s:Fault>",
+        "x\n".repeat(1000)
+    ));
+    assert_eq!(super::fault(&unspoken).unwrap().to_string(), "x".repeat(64));
     let wmi = envelope(
         "<s:Fault><s:Detail><p:MSFT_WmiError xmlns:p=\"x\"><p:Message>too many</p:Message>\
          <p:error_Code>2150859174</p:error_Code></p:MSFT_WmiError></s:Detail></s:Fault>",
@@ -92,6 +98,9 @@ fn shells_and_commands_have_the_guests_names() {
     let started = envelope("<rsp:CommandResponse><rsp:CommandId>C1</rsp:CommandId></rsp:CommandResponse>");
     assert_eq!(command(&started).unwrap(), "C1");
     assert!(command(&created).is_err() && shell(&started).is_err());
+    for id in ["", "a b", "a/b", "&#10;", "ü", &"x".repeat(65)] {
+        assert!(command(&envelope(&format!("<rsp:CommandId>{id}</rsp:CommandId>"))).is_err(), "{id}");
+    }
 }
 
 #[test]
