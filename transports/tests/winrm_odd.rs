@@ -347,6 +347,23 @@ async fn a_password_never_crosses_plain_http() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_between_cannot_answer_for_the_guest() {
+    let mut windows = http().await;
+    windows.options.keepalive_interval = Duration::from_millis(500);
+    let session = windows.session().await;
+    let unsealed = |action, times| Answered { action, times, carried_out: false, with: Instead::Nothing };
+    let argv = ["sh", "-c", "cat; exit 0"].map(str::to_owned).to_vec();
+    let mut process = session.exec(Command { argv, stdin: Stdin::Piped }).await.unwrap();
+    windows.server.faults().answer(unsealed(Action::Send, 1));
+    process.stdin.take().unwrap().send("a line\n".into()).await.unwrap();
+    let exit = timeout(PATIENCE, process.exit).await.unwrap().unwrap();
+    assert!(matches!(&exit, Exit::Lost(why) if why.contains("not sealed")), "{exit:?}");
+    windows.server.faults().answer(unsealed(Action::Identify, usize::MAX));
+    let over = timeout(PATIENCE, session.closed()).await.expect("that is no sign of life");
+    assert!(matches!(&over, Error::Lost(why) if why.contains("not sealed")), "{over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_authority_vouches_for_a_name() {
     let windows = https().await;
     let authority = windows.server.certificate_pem().unwrap().to_owned();

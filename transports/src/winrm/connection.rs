@@ -8,6 +8,7 @@
 //! - A login belongs to its connection, as do the numbers of sealed messages, so one message is on its way at a time.
 //! - [`Failure::Unsent`] and [`Failure::NotLetIn`]: the guest has not carried out the request, which may go elsewhere.
 //! - [`Failure::Lost`]: it may have been carried out or not. It is never sent again.
+//! - Where messages are sealed, nothing counts as an answer that is not, but for a refusal of the login.
 //! - A connection whose answer was malformed, or was not read to its end, is not used again.
 
 use std::sync::atomic::Ordering;
@@ -90,11 +91,15 @@ impl Connection {
             return Err(Failure::NotLetIn);
         }
         let body = match &mut self.context {
-            Context::Sealed(sealer) if !answer.body.is_empty() => {
+            // An empty one, too: it would count as done, and anybody can write it.
+            Context::Sealed(sealer) => {
+                let status = answer.status.as_u16();
                 let opened = encrypted::unwrap(sealer, &answer.body);
-                opened.ok_or_else(|| Failure::Lost("its answer is not sealed by the guest".into()))?
+                opened.ok_or_else(|| {
+                    Failure::Lost(format!("its answer (HTTP {status}) is not sealed by the guest"))
+                })?
             }
-            _ => String::from_utf8(answer.body.into())
+            Context::Plain | Context::Basic(_) => String::from_utf8(answer.body.into())
                 .map_err(|_| Failure::Lost("its answer is no text".into()))?,
         };
         self.usable = !answer.last;
