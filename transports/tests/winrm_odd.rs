@@ -237,6 +237,16 @@ async fn a_guest_that_falls_silent_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_takes_its_time_for_a_shell_is_let_have_it() {
+    let mut windows = http().await;
+    windows.options.answer_timeout = Duration::from_millis(500);
+    let session = windows.session().await;
+    windows.server.faults().slow(Action::Create, Duration::from_secs(2));
+    assert_eq!(run(&*session, sh("echo at last")).await.stdout, b"at last\n");
+    assert_eq!(windows.server.counters().shells_made, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_command_is_asked_for_now_and_then() {
     let mut windows = http().await;
     windows.options.poll_timeout = Duration::from_secs(1);

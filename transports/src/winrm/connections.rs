@@ -51,7 +51,9 @@ const SILENT: &str = "the guest gave no sign of life";
 /// How long a request may take in the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Takes {
-    /// It is answered at once.
+    /// It is a question for a sign of life, answered at once.
+    Nothing,
+    /// It is done at once, or as soon as a slow guest can.
     Brief,
     /// It waits for something to happen, as long as a poll lasts.
     Poll,
@@ -236,7 +238,7 @@ impl Connections {
 
     /// Asks for a sign of life. The end of the session is the caller's to decide.
     pub(super) async fn probe(&self) -> Result<()> {
-        match self.request(Takes::Brief, envelope::IDENTIFY, Loss::Told).await {
+        match self.request(Takes::Nothing, envelope::IDENTIFY, Loss::Told).await {
             Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
             Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
         }
@@ -273,15 +275,21 @@ impl Connections {
 
     async fn request(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
         let places = match takes {
-            Takes::Brief => &self.brief,
-            Takes::Poll => &self.polls,
-            Takes::Program => &self.inputs,
+            // It shall not wait for those that may wait in vain.
+            Takes::Nothing => None,
+            Takes::Brief => Some(&self.brief),
+            Takes::Poll => Some(&self.polls),
+            Takes::Program => Some(&self.inputs),
         };
         let closed = |_| Trouble::Unsent(Error::Lost("the session was closed".into()));
-        let _place = places.acquire().await.map_err(closed)?;
+        let _place = match places {
+            Some(places) => Some(places.acquire().await.map_err(closed)?),
+            None => None,
+        };
         let within = match takes {
-            Takes::Brief => self.options.answer_timeout,
-            Takes::Poll => self.options.poll_timeout + self.options.answer_timeout,
+            Takes::Nothing => self.options.answer_timeout,
+            // The guest itself gives up after the first of them, and says so.
+            Takes::Brief | Takes::Poll => self.options.poll_timeout + self.options.answer_timeout,
             // That the guest lives at all is looked after elsewhere.
             Takes::Program => Duration::from_secs(365 * 24 * 3600),
         };

@@ -25,7 +25,8 @@ pub struct WinrmOptions {
     pub connect_timeout: Duration,
     /// How long a command may take until it is started (not until it ends).
     pub start_timeout: Duration,
-    /// How long a question for output may wait in the guest before it is asked anew. Within [1 s, 60 s].
+    /// How long a request may take in the guest before it says so: a question for output is asked anew then. Within
+    /// [1 s, 60 s].
     pub poll_timeout: Duration,
     /// How long the guest may take to answer anything beyond that.
     pub answer_timeout: Duration,
