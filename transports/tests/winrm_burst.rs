@@ -96,6 +96,31 @@ async fn a_guest_that_allows_less_than_usual_takes_all_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn places_that_others_give_back_are_used() {
+    let limits = Limits { shells_per_user: 4, ..Limits::default() };
+    let mut windows = with(Options { limits, ..options(true) }).await;
+    windows.options.commands_per_shell = 1;
+    windows.options.refusal_holds = Duration::from_secs(1);
+    windows.options.keepalive_interval = Duration::from_millis(300);
+    // Shells that a session before has left, as far as the guest is concerned.
+    let before = windows.session().await;
+    let mut left = Vec::new();
+    for _ in 0..3 {
+        left.push(before.exec(sh("sleep 1000")).await.unwrap());
+    }
+    let session = windows.session().await;
+    let _runs = session.exec(sh("sleep 1000")).await.unwrap();
+    let all = join_all((0..3).map(|_| session.exec(sh("sleep 1000"))));
+    tokio::pin!(all);
+    assert!(timeout(Duration::from_secs(2), &mut all).await.is_err(), "there is no place");
+    assert_eq!(windows.server.counters().shells_open, 4);
+    drop(before);
+    let processes = timeout(PATIENCE, all).await.expect("there are places again");
+    assert!(processes.iter().all(Result::is_ok));
+    assert_eq!(windows.server.counters().shells_open, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_counts_every_command_is_given_new_shells() {
     let limits = Limits { operations_per_user: 7, ..Limits::default() };
     let windows = with(Options { limits, ..options(true) }).await;

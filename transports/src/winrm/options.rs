@@ -44,6 +44,8 @@ pub struct WinrmOptions {
     pub commands_per_shell: usize,
     /// How many commands a shell may have had in all. Windows counts each against its user until the shell is deleted.
     pub commands_in_all: usize,
+    /// How long no more is asked for than the guest allowed, before one more shell, or command in one, is tried.
+    pub refusal_holds: Duration,
     /// How long a shell is kept without a command.
     pub idle_timeout: Duration,
     /// After how long without a request the guest itself deletes a shell, should we be gone. At least 60 s on Windows.
@@ -68,6 +70,7 @@ impl Default for WinrmOptions {
             shells: 20,
             commands_per_shell: 5,
             commands_in_all: 50,
+            refusal_holds: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30),
             abandoned_timeout: Duration::from_secs(180),
             envelope_bytes: 500 * 1024,

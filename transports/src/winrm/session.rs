@@ -114,7 +114,7 @@ impl Keeper {
             if connections.over().is_err() {
                 return;
             }
-            self.shells.sweep(connections.options.idle_timeout);
+            self.shells.sweep();
             connections.sweep();
             if doubt || connections.heard().elapsed() >= interval {
                 self.ask(doubt).await;

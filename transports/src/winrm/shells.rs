@@ -8,14 +8,15 @@
 //! - Happy path: [`Shells::place`] gives a place in the shell with the fewest commands. Where all are full another one is
 //!   made, or the first place that comes free is taken, whichever is sooner.
 //! - The guest allows fewer shells, or fewer processes in one, than we thought: the bound shrinks, and the command, which
-//!   was not started yet, goes elsewhere.
+//!   was not started yet, goes elsewhere. Others of the same user may be the cause, so the bound grows again, by one after
+//!   each while without a refusal ([`super::WinrmOptions::refusal_holds`]).
 //! - Windows counts a command against its user until its shell is deleted, so a shell has only so many and is then
 //!   followed by another one.
 //! - A shell is deleted on every path. Its name is ours, so that is possible too where the answer to its making was
 //!   lost. What cannot be reached any more the guest deletes by itself ([`super::WinrmOptions::abandoned_timeout`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -40,6 +41,8 @@ struct State {
     most: usize,
     /// The most commands at once of a new shell, likewise.
     commands: usize,
+    /// When the guest allowed less last, or more was tried.
+    bounded: Instant,
     closed: bool,
 }
 
@@ -82,6 +85,7 @@ impl Shells {
             waiting: 0,
             most: options.shells.max(1),
             commands: options.commands_per_shell.max(1),
+            bounded: Instant::now(),
             closed: false,
         };
         Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new() })
@@ -133,9 +137,17 @@ impl Shells {
         Ok(Next::Wait(Waiting(Arc::clone(self))))
     }
 
-    /// Deletes shells that have been idle for long.
-    pub(super) fn sweep(&self, idle: Duration) {
+    /// Deletes shells that have been idle for long, and tries whether the guest allows more than it did.
+    pub(super) fn sweep(&self) {
+        let options = &self.connections.options;
+        let idle = options.idle_timeout;
         let mut state = self.state();
+        let most = (options.shells.max(1), options.commands_per_shell.max(1));
+        if (state.most, state.commands) != most && state.bounded.elapsed() >= options.refusal_holds {
+            state.bounded = Instant::now();
+            (state.most, state.commands) = ((state.most + 1).min(most.0), (state.commands + 1).min(most.1));
+            self.changed.notify_waiters();
+        }
         state.shells.retain(|shell| {
             let load = shell.load();
             let keep = load.commands > 0 || load.idle_since.elapsed() < idle;
@@ -225,7 +237,9 @@ impl Making {
                 if fault.quota() || fault.used_up() {
                     let mut state = self.shells.state();
                     if !state.shells.is_empty() || state.opening > 1 {
-                        state.most = state.shells.len().max(1);
+                        // Those that are being made may be given.
+                        state.most = (state.shells.len() + state.opening - 1).max(1);
+                        state.bounded = Instant::now();
                         tracing::debug!(%address, most = state.most, %fault, "the guest gives no further shell");
                         return Ok(None);
                     }
@@ -313,6 +327,7 @@ impl Place {
         if let (Some(shells), true) = (self.shells.upgrade(), others > 0) {
             let mut state = shells.state();
             state.commands = state.commands.min(others);
+            state.bounded = Instant::now();
         }
     }
 }
