@@ -6,15 +6,15 @@ mod contract;
 mod windows;
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::{bounds, command, run, sh};
+use contract::{Changing, bounds, command, run, sh};
 use tokio::time::timeout;
 use transports::{
-    Command, Credential, Error, Exit, Identity, Link, LinkState, Session, Stdin, Target, Transport as _,
-    capture,
+    Command, Credential, Error, Exit, Identity, Link, LinkState, Login, Session, Stdin, Target,
+    Transport as _, capture,
 };
 use windows::{http, https, options, with};
 use winrm_peer::{Action, Answered, Instead, Limits, Options, Scheme, Split};
@@ -184,6 +184,28 @@ async fn a_login_that_the_guest_forgot_is_made_anew() {
                 assert!(counters.unauthorized > before, "nobody was asked to log in");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_outlives_a_change_of_its_passwords() {
+    let windows = http().await;
+    let password = windows.target().credentials.remove(0);
+    let wrong = |text: &str| Credential::Password(text.into());
+    let login = |credentials| Ok(Login { user: None, credentials });
+    let now = Mutex::new(login(vec![wrong("old"), wrong("older"), password.clone()]));
+    let kept = Arc::new(Changing { now });
+    let target = Target { credentials: vec![Credential::Kept(kept.clone())], ..windows.target() };
+    let session = windows.transport().connect(&target).await.unwrap();
+    for (number, credentials) in
+        [vec![password.clone()], vec![wrong("new"), password.clone()], vec![password.clone(), wrong("x")]]
+            .into_iter()
+            .enumerate()
+    {
+        *kept.now.lock().unwrap() = login(credentials);
+        windows.server.forget_logins();
+        let captured = run(&*session, sh(&format!("echo {number}"))).await;
+        assert_eq!(captured.stdout, format!("{number}\n").as_bytes());
     }
 }
 

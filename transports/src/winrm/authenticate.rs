@@ -80,17 +80,24 @@ pub(super) struct Login<'a> {
 }
 
 impl Login<'_> {
-    /// Logs in with the `number`th password. None where there is no such password.
-    pub(super) async fn with(&self, number: usize, dialled: &mut Dialled) -> Option<Result<Context>> {
-        let passwords = self.target.credentials.iter().filter_map(|credential| match credential {
+    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.target.credentials.iter().filter_map(|credential| match credential {
             Credential::Password(password) => Some(password),
             Credential::Key(_) | Credential::Kept(_) => None,
-        });
-        let password = passwords.clone().nth(number)?;
-        Some(match self.log_in(password, dialled).await {
-            Ok(context) => Ok(context),
-            Err(Stop::No(why)) => Err(self.refused(&why)),
-            Err(Stop::Failed(error)) => Err(error),
+        })
+    }
+
+    /// How many passwords there are.
+    pub(super) fn passwords(&self) -> usize {
+        self.secrets().count()
+    }
+
+    /// Logs in with one of the passwords.
+    pub(super) async fn with(&self, number: usize, dialled: &mut Dialled) -> Result<Context> {
+        let password = self.secrets().nth(number).ok_or_else(|| self.refused("no such password"))?;
+        self.log_in(password, dialled).await.map_err(|stop| match stop {
+            Stop::No(why) => self.refused(&why),
+            Stop::Failed(error) => error,
         })
     }
 

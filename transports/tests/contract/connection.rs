@@ -57,8 +57,8 @@ pub async fn a_wrong_password_is_refused(guest: Guest) {
 
 /// A login that somebody may change.
 #[derive(Debug)]
-struct Changing {
-    now: Mutex<Result<Login, Error>>,
+pub struct Changing {
+    pub now: Mutex<Result<Login, Error>>,
 }
 
 #[async_trait::async_trait]

@@ -1,7 +1,8 @@
 //! Making one connection: dialled, logged in, and the first of a session asked who answers there.
 //!
 //! - Happy path: the password that was taken before, or the first, is taken.
-//! - It is not: the next one, over a new connection. When none is left the guest's refusal is the error.
+//! - It is not: the next one, over a new connection, and after the last the first. When each was tried the guest's refusal is
+//!   the error. There may be fewer than there were: who keeps them may have changed them.
 //! - What answers there is no `WinRM`: told in these words.
 
 use std::sync::atomic::Ordering;
@@ -41,7 +42,7 @@ impl Connections {
         let mut denial = None;
         // A further connection begins with the password that was taken: a guest may lock out who fails often.
         let begin = if first { 0 } else { self.accepted.load(Ordering::Relaxed) };
-        for number in begin.. {
+        for attempt in 0.. {
             let mut dialled =
                 dial::dial(&self.options, &self.target, tcp_timeout, deadline, &self.doubt).await?;
             // Read as late as can be: the guest has proved who it is.
@@ -50,20 +51,23 @@ impl Connections {
             let told = now.user == self.target.user;
             let (host, method) = (&self.host, &self.method);
             let login = Login { target: &now, told, security: self.options.security, host, method };
+            let passwords = login.passwords();
+            if attempt >= passwords {
+                let nothing = "tried nothing: WinRM needs a password";
+                return Err(denial.unwrap_or_else(|| login.refused(nothing)));
+            }
+            let number = (begin + attempt) % passwords;
             let context = match login.with(number, &mut dialled).await {
-                None => {
-                    let nothing = "tried nothing: WinRM needs a password";
-                    return Err(denial.unwrap_or_else(|| login.refused(nothing)));
-                }
-                Some(Err(error @ Error::Refused(_))) => {
+                Err(error @ Error::Refused(_)) => {
                     denial = Some(error);
                     continue;
                 }
-                Some(context) => context?,
+                context => context?,
             };
             let mut connection =
                 Connection::new(dialled, context, self.host.clone(), self.options.envelope_bytes);
             if !first {
+                self.accepted.store(number, Ordering::Relaxed);
                 return Ok(connection);
             }
             match self.identify(&mut connection).await {
