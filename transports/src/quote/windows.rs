@@ -46,13 +46,16 @@ pub fn cmd_command_line(argv: &[String]) -> Result<String> {
         ));
     }
     let mut escaped = String::with_capacity(line.len() + 16);
+    let mut in_name = false;
     for c in line.chars() {
         // Quotation marks too, so that it never takes anything for quoted, where a caret would be kept. A percent sign
-        // is taken before carets are: one within the name makes it that of a variable which nobody has.
-        if matches!(c, '(' | ')' | '%' | '!' | '^' | '"' | '<' | '>' | '&' | '|') {
+        // is taken before carets are: one at the beginning of the name makes it that of a variable which nobody has. At
+        // its end it might belong to what is to be done with the variable (`%NAME:a=b%`).
+        if in_name || matches!(c, '(' | ')' | '%' | '!' | '^' | '"' | '<' | '>' | '&' | '|') {
             escaped.push('^');
         }
         escaped.push(c);
+        in_name = c == '%';
     }
     bounded("", &escaped)?;
     Ok(escaped)

@@ -57,30 +57,31 @@ fn taken_apart(line: &str) -> Vec<String> {
     }
 }
 
+/// The variable that `cmd` takes for meant by what is after a percent sign: `NAME%`, `NAME:~1,2%`, `NAME:a=b%`.
+fn variable(after: &str) -> Option<&str> {
+    let (name, rest) = after.split_at(after.find(['%', ':'])?);
+    let change = rest.strip_prefix(':').map(|change| change.split_once('%'));
+    let meant = match change {
+        None => true,
+        Some(Some((change, _))) => change.starts_with('~') || change.contains('='),
+        Some(None) => false,
+    };
+    // No one has a caret in its name.
+    (meant && !name.is_empty() && !name.contains('^')).then_some(name)
+}
+
 /// What `cmd /c` hands to a program: variables first, then carets and quotation marks. An error names what it would have
 /// done besides.
+///
+/// Wine's `cmd` cannot be asked: it takes carets away before it looks for variables.
 fn through_cmd(line: &str) -> Result<String, String> {
-    let mut expanded = String::new();
-    let mut rest = line;
-    while let Some(start) = rest.find('%') {
-        let (before, after) = rest.split_at(start);
-        expanded.push_str(before);
-        // A variable of this name; no one has a caret in it.
-        if let Some(length) = after[1..].find('%') {
-            let name = &after[1..=length];
-            if !name.contains('^') {
-                return Err(format!("the variable {name:?}"));
-            }
-            expanded.push_str(&after[..=length]);
-            rest = &after[1 + length..];
-        } else {
-            expanded.push('%');
-            rest = &after[1..];
+    for (at, _) in line.match_indices('%') {
+        if let Some(name) = variable(&line[at + 1..]) {
+            return Err(format!("the variable {name:?}"));
         }
     }
-    expanded.push_str(rest);
     let (mut handed, mut quoted) = (String::new(), false);
-    let mut characters = expanded.chars();
+    let mut characters = line.chars();
     while let Some(c) = characters.next() {
         match c {
             '^' if !quoted => handed.extend(characters.next()),
@@ -122,8 +123,16 @@ fn the_published_examples_come_out() {
     ] {
         assert_eq!(taken_apart(line), words, "{line}");
     }
-    assert_eq!(through_cmd("echo ^%PATH^% ^\"a^&b^\"").unwrap(), "echo %PATH% \"a&b\"");
-    for meant in ["echo %PATH%", "echo a&b", "echo \"a\"|x"] {
+    assert_eq!(through_cmd("echo ^%^PATH^% ^\"a^&b^\"").unwrap(), "echo %PATH% \"a&b\"");
+    assert_eq!(through_cmd("echo %a:b%").unwrap(), "echo %a:b%");
+    for meant in [
+        "echo %PATH%",
+        "echo ^%PATH:a=b^%",
+        "echo ^%PATH:~0,1^%",
+        "echo ^%PATH:~-3^%",
+        "echo a&b",
+        "echo \"a\"|x",
+    ] {
         assert!(through_cmd(meant).is_err(), "{meant}");
     }
 }
@@ -155,6 +164,17 @@ fn the_awkward_ones_survive() {
     assert_survives(&strings(&[
         "x", "%PATH%", "%", "%%", "a%b%c", "!x!", "^", "^^", "&", "a|b", "<>", "(", ")", "\"&\"",
     ]));
+    assert_survives(&strings(&[
+        "x",
+        "%PATH:a=b%",
+        "%PATH:~0,1%",
+        "%PATH:~-3%",
+        "%PATH:%",
+        "%:a=b%",
+        "a%%PATH:a=%%",
+        "50%",
+        "% PATH%",
+    ]));
     assert_survives(&strings(&["x", "a\nb", "\r\n", "ü🦀", "\u{1}", "/?", "-n", "*"]));
 }
 
@@ -167,7 +187,7 @@ fn random_words_survive() {
         argv.extend((0..random.random_range(0..6)).map(|_| {
             (0..random.random_range(0..12))
                 .map(|_| match random.random_range(0..4) {
-                    0 => ['"', '\\', ' ', '%', '^'][random.random_range(0..5)],
+                    0 => ['"', '\\', ' ', '%', '^', ':', '=', '~'][random.random_range(0..8)],
                     1 => ['&', '|', '<', '>', '(', ')', '!', '\t', '\'', ';'][random.random_range(0..10)],
                     2 => random.random_range('\u{80}'..='\u{7ff}'),
                     _ => char::from(random.random_range(b'a'..=b'c')),
