@@ -210,6 +210,37 @@ async fn a_session_outlives_a_change_of_its_passwords() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_is_not_made_to_lock_the_user_out() {
+    for mut windows in [http().await, https().await] {
+        windows.options.poll_timeout = Duration::from_secs(1);
+        let login = |credential| Ok(Login { user: None, credentials: vec![credential] });
+        let kept = Arc::new(Changing { now: Mutex::new(login(windows.target().credentials.remove(0))) });
+        let target = Target { credentials: vec![Credential::Kept(kept.clone())], ..windows.target() };
+        let session = windows.transport().connect(&target).await.unwrap();
+        // Each message needs a new connection.
+        windows.server.faults().close_after_reply(true);
+        let mut processes = Vec::new();
+        for _ in 0..5 {
+            processes.push(session.exec(sh("sleep 1000")).await.unwrap());
+        }
+        *kept.now.lock().unwrap() = login(Credential::Password("too old".into()));
+        let before = windows.server.counters().unauthorized;
+        let over = timeout(PATIENCE, session.closed()).await.expect("there is no way in");
+        assert!(matches!(&over, Error::Lost(_)), "{over:?}");
+        for process in processes {
+            let exit = timeout(PATIENCE, process.exit).await.unwrap().unwrap();
+            assert!(
+                matches!(&exit, Exit::Lost(why) if why.contains("permission denied") || why.contains("refuses")),
+                "{exit:?}"
+            );
+        }
+        // One for each that came at the same time and a last one, with their challenges; the ends of commands do not try on.
+        let more = windows.server.until(|now| now.unauthorized > before + 16);
+        assert!(timeout(Duration::from_secs(6), more).await.is_err(), "it is tried on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_link_connects_again_and_runs_nothing_twice() {
     let windows = http().await;
     let server = &windows.server;

@@ -66,6 +66,11 @@ impl Connection {
         self.dialled.certificate.as_ref().map(|(fingerprint, _)| fingerprint.as_str())
     }
 
+    /// Whether the password goes along with each message, so that a message shows whether it is right.
+    pub(super) fn carries_password(&self) -> bool {
+        matches!(self.context, Context::Basic(_))
+    }
+
     /// Whether it may carry another message.
     pub(super) fn usable(&self) -> bool {
         self.usable && self.dialled.is_quiet()

@@ -11,13 +11,15 @@
 //!   has it, so requests that wait in the guest for output never delay others.
 //! - Requests that wait for output, for input to be taken, and such whose answer comes at once have bounds of their own,
 //!   so a command can be ended and a shell deleted however many others wait.
-//! - A request that was not carried out for sure (the idle connection was gone, or its login was forgotten) goes over a
-//!   new connection, with a new login. Where there is none to be had, whoever asks is told so; a command that runs does
-//!   not end by that, and is asked on until the session is over ([`Connections::receive`], [`Connections::send`]). One that may have been carried out is never sent again by itself: the session is
-//!   over, and says why ([`Connections::gone`]). Only what can be repeated without harm, the end of commands and shells,
-//!   is ([`Connections::deliver`]).
+//! - A request that was not carried out for sure (the idle connection was gone, or its login was forgotten) goes over
+//!   a new connection, with a new login. Where there is none to be had, whoever asks is told so; a command that runs
+//!   does not end by that, and is asked on until the session is over ([`Connections::receive`],
+//!   [`Connections::send`]). A login that was refused is not tried on by all of them ([`refusal`]). One that may have
+//!   been carried out is never sent again by itself: the session is over, and says why ([`Connections::gone`]). Only
+//!   what can be repeated without harm, the end of commands and shells, is ([`Connections::deliver`]).
 
 mod connect;
+mod refusal;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -35,6 +37,7 @@ use super::fault::Fault;
 use super::options::{Security, WinrmOptions};
 use super::reply;
 use crate::{Backoff, Error, Identity, Result, Target};
+use refusal::Refusal;
 
 /// How long an idle connection is taken to be still there. The guest ends such after 120 s by default.
 const IDLE: Duration = Duration::from_secs(60);
@@ -99,6 +102,7 @@ pub(super) struct Connections {
     settings: OnceCell<()>,
     /// Which of the passwords the guest has taken.
     accepted: AtomicUsize,
+    refusal: Refusal,
     heard: Mutex<Instant>,
     gone: watch::Sender<Option<Error>>,
     /// Told when the guest has ended a connection, or none could be made.
@@ -125,6 +129,7 @@ impl Connections {
             most_bytes: AtomicUsize::new(options.envelope_bytes),
             settings: OnceCell::new(),
             accepted: AtomicUsize::new(0),
+            refusal: Refusal::default(),
             heard: Mutex::new(Instant::now()),
             gone: watch::Sender::new(None),
             doubt: Arc::default(),
@@ -261,7 +266,9 @@ impl Connections {
                 }
             };
             let wait = backoff.next_wait();
-            if !error.retryable() || Instant::now() + wait > until {
+            // What is not let in has been tried more than once.
+            let hopeless = !error.retryable() || matches!(error, Error::Refused(_));
+            if hopeless || Instant::now() + wait > until {
                 return Err(error);
             }
             tokio::time::sleep(wait).await;
@@ -314,9 +321,16 @@ impl Connections {
                 // The login of this connection is not known any more: another one, with another login.
                 Ok(Err(Failure::NotLetIn)) if !fresh => forgotten = true,
                 Ok(Err(Failure::NotLetIn)) => {
-                    let address = self.target.address;
-                    let why = format!("{address}: the guest refuses what it has let in a moment before");
-                    return Err(Trouble::Unsent(Error::Refused(why)));
+                    let why = format!(
+                        "{}: the guest refuses what it has let in a moment before",
+                        self.target.address
+                    );
+                    if !connection.carries_password() {
+                        return Err(Trouble::Unsent(Error::Unreachable(why)));
+                    }
+                    let error = Error::Refused(why);
+                    self.refusal.hold(&error);
+                    return Err(Trouble::Unsent(error));
                 }
                 Ok(Err(Failure::Unsent)) => {
                     let why = format!("{}: the guest closed the connection", self.target.address);

@@ -28,14 +28,38 @@ const OLD_BYTES: usize = 150 * 1024;
 const FURTHER_TCP: Duration = Duration::from_millis(3500);
 
 impl Connections {
-    /// A new connection, by whichever of the passwords the guest takes. The first is seen to carry a request.
+    /// A new connection, by whichever of the passwords the guest takes.
     pub(super) async fn connect(&self, first: bool) -> Result<Connection> {
-        let limit = self.options.connect_timeout;
-        let late = || Error::Unreachable(format!("{}: not connected within {limit:?}", self.target.address));
-        timeout(limit, self.log_in(first)).await.unwrap_or_else(|_| Err(late()))
+        if first {
+            return self.connect_in_time(true, true).await;
+        }
+        self.refusal.check()?;
+        if !self.refusal.in_doubt() {
+            let connected = self.connect_in_time(false, false).await;
+            if !matches!(connected, Err(Error::Refused(_))) {
+                return connected;
+            }
+        }
+        let _alone = self.refusal.alone().await;
+        // Another one may have tried meanwhile.
+        self.refusal.check()?;
+        let connected = self.connect_in_time(false, true).await;
+        match &connected {
+            Ok(_) => self.refusal.lift(),
+            Err(error @ Error::Refused(_)) => self.refusal.hold(error),
+            Err(_) => {}
+        }
+        connected
     }
 
-    async fn log_in(&self, first: bool) -> Result<Connection> {
+    async fn connect_in_time(&self, first: bool, proved: bool) -> Result<Connection> {
+        let limit = self.options.connect_timeout;
+        let late = || Error::Unreachable(format!("{}: not connected within {limit:?}", self.target.address));
+        timeout(limit, self.log_in(first, proved)).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Logs in on a new connection; where that is to be proved, it is seen to carry a request.
+    async fn log_in(&self, first: bool, proved: bool) -> Result<Connection> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let tcp_timeout =
             if first { self.options.tcp_timeout } else { FURTHER_TCP.max(self.options.tcp_timeout) };
@@ -66,7 +90,7 @@ impl Connections {
             };
             let mut connection =
                 Connection::new(dialled, context, self.host.clone(), self.options.envelope_bytes);
-            if !first {
+            if !proved {
                 self.accepted.store(number, Ordering::Relaxed);
                 return Ok(connection);
             }
