@@ -13,10 +13,12 @@
 //!
 //! Happy path: [`Adopting::adopt`] finds the entry, resolves its address and records the adoption; `start` and `stop` mark
 //! the time between which it is in use; `stop`, whatever its mode, releases it ([`Cause::Released`](crate::Cause)), and so
-//! another container may adopt it. `destroy` forgets the adoption.
+//! another container may adopt it, also where it was never started. `destroy` forgets the adoption.
 //!
 //! Failure paths:
-//! - Adopted twice: the second `adopt` is refused, and names the holder. Calls for the same id find their own adoption.
+//! - Adopted twice, by its name or by its address: the second `adopt` is refused, and names the holder. Calls for the same id find
+//!   their own adoption.
+//! - An address that leads to this node itself, or that the pod cannot be forwarded to: refused when it is adopted.
 //! - Gone from the inventory, or changed there: an adoption keeps what it was made with until it ends; a new one is refused by
 //!   name.
 //! - A daemon that dies anywhere finds its adoptions by their files, and `list` names them all.
@@ -26,12 +28,13 @@ mod inventory;
 mod parse;
 mod provider;
 mod record;
+mod resolve;
 
 pub use inventory::{Credential, Entry, Inventory, InventoryFile, Protocol};
 pub use provider::Fleet;
 pub use record::{Adoption, adoptions};
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -41,11 +44,14 @@ use crate::{MachineId, Result};
 /// How machines that run already are taken, where a provider has such. They are adopted instead of defined.
 #[async_trait]
 pub trait Adopting: Send + Sync {
-    /// Takes the machine of this name for one holder alone. Idempotent for the same holder.
-    async fn adopt(&self, id: &MachineId, name: &str) -> Result<()>;
+    /// Takes the machine of this name for one holder alone, whose pod has these addresses. Idempotent for the same holder.
+    async fn adopt(&self, id: &MachineId, name: &str, pod: &[IpAddr]) -> Result<()>;
 
     /// What was adopted under this id, also after its entry has changed or gone.
     fn adopted(&self, id: &MachineId) -> Option<Adopted>;
+
+    /// Whether a machine is this holder's: adopted, and not released.
+    fn holds(&self, id: &MachineId) -> bool;
 
     /// What may be adopted, as it is now.
     fn inventory(&self) -> Arc<Inventory>;

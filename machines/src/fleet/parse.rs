@@ -177,7 +177,7 @@ fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
         )
     };
     if let Ok(address) = text.parse::<IpAddr>() {
-        return checked(address, text).map(|()| (text.to_owned(), default));
+        return numbers(address, text).map(|host| (host, default));
     }
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
@@ -185,7 +185,7 @@ fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
     };
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = host.parse::<IpAddr>() {
-        return checked(address, text).map(|()| (host.to_owned(), port));
+        return numbers(address, text).map(|host| (host, port));
     }
     let label = |label: &str| {
         !label.is_empty()
@@ -200,10 +200,17 @@ fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
     if host.eq_ignore_ascii_case("localhost") {
         return Err(format!("address {text:?} is this node itself, whose packets cannot be forwarded to it"));
     }
-    Ok((host.to_owned(), port))
+    Ok((host.to_ascii_lowercase(), port))
 }
 
-fn checked(address: IpAddr, text: &str) -> Result<(), String> {
+/// An address, written in the one way by which two of them are known to be the same.
+fn numbers(address: IpAddr, text: &str) -> Result<String, String> {
+    let address = address.to_canonical();
+    checked(address, text).map(|()| address.to_string())
+}
+
+/// Refuses an address that is no other machine's.
+pub(super) fn checked(address: IpAddr, text: &str) -> Result<(), String> {
     if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
         return Err(format!(
             "address {text:?} is no address of another machine; a pod's packets are forwarded to it"
@@ -261,6 +268,7 @@ address = \"db.example\"
             ("address = \"192.0.2.1:x\"", 3, "`:PORT`"),
             ("address = \"300.0.2.1\"", 3, "an IP address"),
             ("address = \"127.0.0.1\"", 3, "another machine"),
+            ("address = \"::ffff:127.0.0.1\"", 3, "another machine"),
             ("address = \"localhost:22\"", 3, "this node itself"),
             ("address = \"a b\"", 3, "an IP address"),
         ] {
@@ -289,7 +297,14 @@ address = \"db.example\"
         assert!(two("b", "192.0.2.1:2222").is_ok());
         let said = two("a", "192.0.2.2").unwrap_err();
         assert!(said.starts_with("fleet.toml:5: ") && said.contains("another name"), "{said}");
-        let said = two("b", "192.0.2.1:22").unwrap_err();
-        assert!(said.starts_with("fleet.toml:6: ") && said.contains("\"a\" already"), "{said}");
+        for same in ["192.0.2.1:22", "::ffff:192.0.2.1", "[::ffff:c000:201]:22"] {
+            let said = two("b", same).unwrap_err();
+            assert!(said.starts_with("fleet.toml:6: ") && said.contains("\"a\" already"), "{same}: {said}");
+        }
+        let said = read(
+            "[[machine]]\nname = \"a\"\naddress = \"web.example\"\n[[machine]]\nname = \"b\"\naddress = \"WEB.Example\"\n",
+        )
+        .unwrap_err();
+        assert!(said.contains("\"a\" already"), "{said}");
     }
 }

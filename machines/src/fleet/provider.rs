@@ -1,21 +1,19 @@
 //! The provider's calls: each is recorded first, then told to whoever watches.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::inventory::{Entry, Inventory, InventoryFile};
+use super::inventory::{Inventory, InventoryFile};
 use super::record::{self, Adoption, Phase};
+use super::resolve::resolve;
 use super::{Adopted, Adopting};
 use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode};
-
-/// How long a host's name may take to be resolved.
-const RESOLVING: Duration = Duration::from_secs(10);
 
 /// Machines that already run.
 #[derive(Debug)]
@@ -59,16 +57,22 @@ impl Fleet {
         self.with(|held| held.get(id).map(|held| held.adoption.clone()))
     }
 
-    /// Refuses a machine that another holder has.
-    fn free(&self, id: &MachineId, machine: &str) -> Result<()> {
+    /// Refuses a machine that another holder has, under its name or under another one.
+    fn free(&self, id: &MachineId, machine: &str, address: Option<SocketAddr>) -> Result<()> {
         let holder = self.with(|held| {
-            let other = held.iter().find(|(other, held)| {
-                *other != id && held.adoption.holds() && held.adoption.machine == machine
+            let other = held.iter().find(|(other, Held { adoption, .. })| {
+                *other != id
+                    && adoption.holds()
+                    && (adoption.machine == machine || Some(adoption.address) == address)
             });
-            other.map(|(other, _)| other.clone())
+            other.map(|(other, held)| (other.clone(), held.adoption.machine.clone()))
         });
         match holder {
-            Some(holder) => Err(Error::NotReady(format!(
+            Some((holder, name)) if name != machine => Err(Error::NotReady(format!(
+                "machine {machine:?} of the fleet has the address of {name:?}, which is adopted by {holder} already; keep one of \
+                 the two entries in the inventory"
+            ))),
+            Some((holder, _)) => Err(Error::NotReady(format!(
                 "machine {machine:?} of the fleet is adopted by {holder} already, and serves one pod at a time; it is free \
                  when that one is removed (`infranetes fleet ls` shows who has which)"
             ))),
@@ -109,8 +113,7 @@ impl Adoption {
 
 #[async_trait]
 impl Adopting for Fleet {
-    async fn adopt(&self, id: &MachineId, name: &str) -> Result<()> {
-        let _turn = self.turn.lock().await;
+    async fn adopt(&self, id: &MachineId, name: &str, pod: &[IpAddr]) -> Result<()> {
         if let Some(adoption) = self.adoption(id) {
             if adoption.machine == name {
                 return Ok(());
@@ -124,8 +127,11 @@ impl Adopting for Fleet {
                 self.inventory.path().display()
             ))
         })?;
-        self.free(id, name)?;
-        let address = resolve(entry).await?;
+        self.free(id, name, None)?;
+        // Nobody waits for a server of names who has to do with another machine.
+        let address = resolve(entry, pod).await?;
+        let _turn = self.turn.lock().await;
+        self.free(id, name, Some(address))?;
         let adoption =
             Adoption { machine: name.to_owned(), address, power_off: entry.power_off, phase: Phase::Adopted };
         self.save(id, adoption).await
@@ -134,6 +140,10 @@ impl Adopting for Fleet {
     fn adopted(&self, id: &MachineId) -> Option<Adopted> {
         let Adoption { machine, address, power_off, phase: _ } = self.adoption(id)?;
         Some(Adopted { name: machine, address, power_off, node: self.node.clone() })
+    }
+
+    fn holds(&self, id: &MachineId) -> bool {
+        self.adoption(id).is_some_and(|adoption| adoption.holds())
     }
 
     fn inventory(&self) -> Arc<Inventory> {
@@ -162,7 +172,7 @@ impl Provider for Fleet {
         if adoption.phase == Phase::InUse {
             return Ok(());
         }
-        self.free(id, &adoption.machine)?;
+        self.free(id, &adoption.machine, Some(adoption.address))?;
         adoption.phase = Phase::InUse;
         self.save(id, adoption).await
     }
@@ -174,13 +184,11 @@ impl Provider for Fleet {
         }))
     }
 
-    /// Releases the machine. It runs on, or shuts itself down, as its holder has asked it to.
+    /// Releases the machine, also one that was never started. It runs on, or shuts itself down, as its holder has asked it to.
     async fn stop(&self, id: &MachineId, _mode: StopMode) -> Result<()> {
         let _turn = self.turn.lock().await;
-        let Some(mut adoption) = self.adoption(id).filter(|adoption| adoption.phase == Phase::InUse) else {
-            return Ok(());
-        };
-        let message = if adoption.power_off {
+        let Some(mut adoption) = self.adoption(id).filter(Adoption::holds) else { return Ok(()) };
+        let message = if adoption.phase == Phase::InUse && adoption.power_off {
             format!("machine {} of the fleet was released; it may have been shut down", adoption.machine)
         } else {
             format!("machine {} of the fleet was released, and runs on", adoption.machine)
@@ -208,18 +216,6 @@ impl Provider for Fleet {
     }
 }
 
-/// The address of an entry now.
-async fn resolve(entry: &Entry) -> Result<SocketAddr> {
-    let what =
-        || format!("cannot resolve {:?}, the address of machine {:?} of the fleet", entry.host, entry.name);
-    let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((entry.host.as_str(), entry.port)));
-    let mut found = match found.await {
-        Ok(found) => found.map_err(|error| Error::failed(what(), error))?,
-        Err(error) => return Err(Error::failed(what(), error)),
-    };
-    found.next().ok_or_else(|| Error::NotReady(format!("{}: it has no address", what())))
-}
-
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.unwrap_or_else(|error| Err(Error::failed("the work on an adoption broke off", error)))
@@ -232,8 +228,8 @@ mod tests {
 
     fn fleet() -> (TempDir, Fleet) {
         let folder = tempfile::tempdir().unwrap();
-        let text = "[[machine]]\nname = \"a\"\naddress = \"192.0.2.1\"\n\
-                    [[machine]]\nname = \"b\"\naddress = \"192.0.2.2\"\npower-off = true\n";
+        let text = "[[machine]]\nname = \"a\"\naddress = \"198.51.100.1\"\n\
+                    [[machine]]\nname = \"b\"\naddress = \"198.51.100.2\"\npower-off = true\n";
         std::fs::write(folder.path().join("fleet.toml"), text).unwrap();
         let fleet = open(&folder);
         (folder, fleet)
@@ -251,20 +247,20 @@ mod tests {
     async fn a_machine_serves_one_holder_at_a_time() {
         let (_folder, fleet) = fleet();
         let (one, two) = (id("one"), id("two"));
-        fleet.adopt(&one, "a").await.unwrap();
-        fleet.adopt(&one, "a").await.unwrap();
+        fleet.adopt(&one, "a", &[]).await.unwrap();
+        fleet.adopt(&one, "a", &[]).await.unwrap();
         let watch = fleet.watch(&one).await.unwrap();
         assert_eq!(*watch.borrow(), MachineState::Defined);
-        let refusal = fleet.adopt(&two, "a").await.unwrap_err();
+        let refusal = fleet.adopt(&two, "a", &[]).await.unwrap_err();
         assert!(refusal.retryable() && refusal.to_string().contains("adopted by one already"), "{refusal}");
-        fleet.adopt(&two, "b").await.unwrap();
+        fleet.adopt(&two, "b", &[]).await.unwrap();
         assert!(fleet.adopted(&two).unwrap().power_off);
         fleet.start(&one).await.unwrap();
         assert_eq!(*watch.borrow(), MachineState::Running { resets: 0 });
         fleet.stop(&one, StopMode::PowerButton).await.unwrap();
         assert!(matches!(&*watch.borrow(), MachineState::Ended(end) if end.cause == Cause::Released));
         // A released machine is free though its last holder is still remembered.
-        fleet.adopt(&id("three"), "a").await.unwrap();
+        fleet.adopt(&id("three"), "a", &[]).await.unwrap();
         assert!(fleet.start(&one).await.is_err());
         fleet.destroy(&one).await.unwrap();
         assert_eq!(*watch.borrow(), MachineState::Absent);
@@ -275,7 +271,7 @@ mod tests {
     async fn the_next_daemon_finds_every_adoption() {
         let (folder, fleet) = fleet();
         let (one, two) = (id("one"), id("two"));
-        fleet.adopt(&one, "a").await.unwrap();
+        fleet.adopt(&one, "a", &[]).await.unwrap();
         fleet.start(&one).await.unwrap();
         let node = fleet.node.clone();
         assert!(node.len() > 36 && !node.contains(' '), "{node}");
@@ -286,10 +282,37 @@ mod tests {
         assert_eq!(fleet.list().await.unwrap(), std::slice::from_ref(&one));
         assert_eq!(fleet.node, node);
         assert_eq!(*fleet.watch(&one).await.unwrap().borrow(), MachineState::Running { resets: 0 });
-        assert_eq!(fleet.adopted(&one).unwrap().address, "192.0.2.1:22".parse().unwrap());
-        let refusal = fleet.adopt(&two, "a").await.unwrap_err().to_string();
+        assert_eq!(fleet.adopted(&one).unwrap().address, "198.51.100.1:22".parse().unwrap());
+        let refusal = fleet.adopt(&two, "a", &[]).await.unwrap_err().to_string();
         assert!(refusal.contains("fleet.toml") && refusal.contains("[[machine]]"), "{refusal}");
         fleet.destroy(&one).await.unwrap();
         assert_eq!(open(&folder).list().await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_was_never_started_is_released_too() {
+        let (folder, fleet) = fleet();
+        fleet.adopt(&id("one"), "a", &[]).await.unwrap();
+        assert!(fleet.holds(&id("one")));
+        fleet.stop(&id("one"), StopMode::Force).await.unwrap();
+        assert!(!fleet.holds(&id("one")));
+        fleet.adopt(&id("two"), "a", &[]).await.unwrap();
+        drop(fleet);
+        let fleet = open(&folder);
+        assert!(!fleet.holds(&id("one")) && fleet.holds(&id("two")));
+    }
+
+    #[tokio::test]
+    async fn two_entries_for_one_machine_are_one_machine() {
+        let (folder, fleet) = fleet();
+        fleet.adopt(&id("one"), "a", &[]).await.unwrap();
+        // The inventory is another one now, in which the machine has another name.
+        let text = "[[machine]]\nname = \"c\"\naddress = \"198.51.100.1\"\n";
+        std::fs::write(folder.path().join("new"), text).unwrap();
+        std::fs::rename(folder.path().join("new"), folder.path().join("fleet.toml")).unwrap();
+        let refusal = fleet.adopt(&id("two"), "c", &[]).await.unwrap_err().to_string();
+        assert!(refusal.contains("has the address of \"a\", which is adopted by one"), "{refusal}");
+        fleet.stop(&id("one"), StopMode::Force).await.unwrap();
+        fleet.adopt(&id("two"), "c", &[]).await.unwrap();
     }
 }

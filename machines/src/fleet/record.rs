@@ -107,19 +107,27 @@ fn path(root: &Path, id: &MachineId) -> PathBuf {
 
 /// Makes an adoption durable, whole or not at all.
 pub(super) fn write(root: &Path, id: &MachineId, adoption: &Adoption) -> Result<()> {
-    let path = path(root, id);
-    serde_json::to_vec(adoption)
+    durable(root, &path(root, id), adoption)
+}
+
+/// Makes a file of this directory durable, whole or not at all.
+pub(super) fn durable(root: &Path, path: &Path, what: &impl Serialize) -> Result<()> {
+    serde_json::to_vec(what)
         .map_err(std::io::Error::from)
-        .and_then(|bytes| replace(root, &path, &bytes))
-        .map_err(|error| Error::failed(format!("cannot write the adoption {}", path.display()), error))
+        .and_then(|bytes| replace(root, path, &bytes))
+        .map_err(|error| Error::failed(format!("cannot write {}", path.display()), error))
 }
 
 /// Forgets an adoption. An absent one is a success.
 pub(super) fn remove(root: &Path, id: &MachineId) -> Result<()> {
-    let path = path(root, id);
-    match fs::remove_file(&path) {
+    remove_file(&path(root, id))
+}
+
+/// Removes a file. An absent one is a success.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(Error::failed(format!("cannot remove the adoption {}", path.display()), error))
+            Err(Error::failed(format!("cannot remove {}", path.display()), error))
         }
         _ => Ok(()),
     }

@@ -162,7 +162,8 @@ impl Owner {
         if let Some(adopting) = provider.adopting() {
             let entry = self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
             let entry = entry.ok_or_else(|| Error::not_found("image", &record.image))?;
-            adopting.adopt(&record.machine, &entry.name).await?;
+            let pod: Vec<_> = self.attachment()?.all_addresses().collect();
+            adopting.adopt(&record.machine, &entry.name, &pod).await?;
         } else {
             self.context.images.lease(&record.image_id, &record.id).await?;
             reached(Step::ImageLeased);

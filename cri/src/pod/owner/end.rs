@@ -64,13 +64,15 @@ impl Owner {
         self.stop_container(&record.id, Duration::from_nanos(u64::try_from(left).unwrap_or_default())).await
     }
 
-    /// Ends whatever runs, now, and records its exit.
+    /// Ends whatever runs, now, and records its exit. A machine that is only reserved is free again.
     pub(super) async fn end_live_now(&mut self) -> Result<()> {
         let (machines, processes): (Vec<_>, Vec<_>) =
             self.records().into_iter().partition(ContainerRecord::is_machine);
         for record in machines {
             if self.machine_runs(&record) {
                 self.end(record).await?;
+            } else if self.adopts() {
+                self.context.provider(&self.pod.provider)?.stop(&record.machine, StopMode::Force).await?;
             }
         }
         // Those whose machine never came to run.
@@ -82,6 +84,7 @@ impl Owner {
 
     #[tracing::instrument(level = "debug", skip_all, name = "end machine")]
     pub(super) async fn end(&mut self, record: ContainerRecord) -> Result<()> {
+        self.stop_forwarding().await?;
         self.give_back_now(&record).await;
         let provider = self.context.provider(&self.pod.provider)?;
         provider.stop(&record.machine, StopMode::Force).await?;

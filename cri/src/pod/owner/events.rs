@@ -93,6 +93,7 @@ impl Owner {
             Happened::Force => {
                 // Armed again first: a machine that cannot be forced off now is forced off later.
                 live.stop = Some(StopPlan::force_in(FORCE_AGAIN));
+                self.stop_forwarding().await?;
                 self.give_back_now(&record).await;
                 let provider = self.context.provider(&self.pod.provider)?;
                 Ok(provider.stop(&record.machine, StopMode::Force).await?)

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   create: adopt (recorded) --start: pod IP forwarded, link to its own address--> lent, names laid over --> runs
-//!   end: processes, volumes, names given back --> released --> forwarding ends      its pod's other calls are as on any machine
+//!   end: forwarding ends --> processes, volumes, names given back --> released      its pod's other calls are as on any machine
 //! ```
 //!
 //! - Happy path: the guest's own state is what it was when the pod is gone. Only an entry that allows it is shut down.
@@ -26,7 +26,7 @@ use crate::network::Attachment;
 use crate::pod::facts;
 use crate::pod::live::StopPlan;
 use crate::pod::stop::GaveUp;
-use crate::store::ContainerRecord;
+use crate::store::{ContainerRecord, PodPhase};
 
 /// How long a guest may take to be given back when nobody waits for it any longer.
 const GIVING_BACK: Duration = Duration::from_secs(15);
@@ -53,7 +53,14 @@ impl Owner {
     /// Has the pod's address lead nowhere again.
     pub(super) async fn stop_forwarding(&self) -> Result<()> {
         let Some(attachment) = self.pod.attachment.as_ref().filter(|_| self.adopts()) else { return Ok(()) };
-        Ok(self.context.network.stop_forwarding(attachment).await?)
+        match self.context.network.stop_forwarding(attachment).await {
+            // The network is about to go, with all that leads anywhere from it.
+            Err(error) if self.pod.phase != PodPhase::Ready => {
+                tracing::warn!(pod = self.pod.id, %error, "its address leads to the machine until its network is gone");
+                Ok(())
+            }
+            stopped => Ok(stopped?),
+        }
     }
 
     /// Whether the pod's machines are adopted.
@@ -89,9 +96,15 @@ impl Owner {
         let provider = self.context.provider(&self.pod.provider)?.clone();
         let (processes, machine, pod) = (self.processes_end(), record.machine.clone(), self.pod.id.clone());
         let holder = holder(&adopted, record)?;
+        let (context, attachment) = (Arc::clone(&self.context), self.pod.attachment.clone());
         tokio::spawn(async move {
             // The kubelet stops all containers at once, and the processes are no less worth their time.
             let _ = timeout(grace / 4, processes).await;
+            if let Some(attachment) = &attachment
+                && let Err(error) = context.network.stop_forwarding(attachment).await
+            {
+                return tracing::error!(pod, %error, "the machine is released later");
+            }
             give_back(session.as_ref(), &holder, &pod).await;
             if adopted.power_off {
                 // It is released when its session is lost.
@@ -124,6 +137,7 @@ impl Owner {
         let Some(live) = &mut self.live else { return Ok(()) };
         if live.stop.is_some() {
             if adopted.power_off {
+                self.stop_forwarding().await?;
                 let provider = self.context.provider(&self.pod.provider)?;
                 provider.stop(&record.machine, StopMode::PowerButton).await?;
             }

@@ -55,6 +55,14 @@ impl Owner {
         let started = self.bring_to_life(&record).await;
         if let Err(error) = &started {
             self.live = None;
+            // Whoever has the machine next shall not be reached by this pod's address.
+            if let Err(also) = self.stop_forwarding().await {
+                tracing::error!(
+                    container = record.id,
+                    error = also.chain(),
+                    "its address may lead to the machine still"
+                );
+            }
             let provider = self.context.provider(&self.pod.provider)?;
             if let Err(also) = provider.stop(&record.machine, StopMode::Force).await {
                 tracing::error!(container = record.id, error = %also, "what had started of it cannot be ended");

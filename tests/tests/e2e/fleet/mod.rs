@@ -3,6 +3,7 @@
 mod commands;
 mod kills;
 mod machine;
+mod returns;
 
 use std::fs;
 use std::os::unix::fs::symlink;
