@@ -23,6 +23,20 @@ pub(crate) fn privileged(script: &str, arguments: &[&str], stdin: Stdin) -> Comm
     Command { argv, stdin }
 }
 
+/// What a script begins with that is only run as long as something holds: a script, and the one argument that it takes away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Guard<'a> {
+    pub(crate) text: &'static str,
+    pub(crate) argument: &'a str,
+}
+
+impl Guard<'_> {
+    /// [`privileged`], for as long as it holds.
+    pub(crate) fn privileged(&self, script: &str, arguments: &[&str], stdin: Stdin) -> Command {
+        privileged(&format!("{}{script}", self.text), &[&[self.argument], arguments].concat(), stdin)
+    }
+}
+
 /// The script without its comments and indentation: a server may take no long command (dropbear: 9000 bytes).
 pub(crate) fn compact(script: &str) -> String {
     let lines = script.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));

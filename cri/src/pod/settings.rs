@@ -114,7 +114,7 @@ impl Asked {
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
         match part {
             Part::Lending => match &self.lent {
-                Some(holder) => lending::take(session, holder).await,
+                Some(holder) => lending::take(session, holder, &|_| false).await,
                 None => Ok(()),
             },
             Part::Names => match &self.lent {

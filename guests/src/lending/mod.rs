@@ -12,13 +12,15 @@
 //! - The guest is lent to somebody else: [`Lent::Another`] tells to whom, and nothing was done. [`take`] knows what to do where the
 //!   same node keeps the books of both; of another node, only that one can know whether it still holds.
 //! - Names cannot be set: that is told, and the guest is lent all the same; the caller judges.
-//! - Something cannot be taken away: the rest is, and the first failure is told. The note stays then.
+//! - Something cannot be taken away: the rest is, the names among that, and the first failure is told. The note stays then.
+//! - It is lent to somebody else while it is given back: each script looks first, and the rest is left alone.
 
 use std::time::Duration;
 
 use transports::{Bounds, Exit, Session, Stdin, capture};
 
 use crate::names::Names;
+use crate::script::Guard;
 use crate::{Error, Result, process, script, volume};
 
 /// How long a script may take.
@@ -28,8 +30,9 @@ const ANSWER_BYTES: usize = 1024;
 
 const PLACE: &str = include_str!("sh/place.sh");
 const CLAIM: &str = include_str!("sh/claim.sh");
-const NAMES: &str = include_str!("sh/names.sh");
-const GIVE_BACK: &str = include_str!("sh/give_back.sh");
+const GUARD: &str = include_str!("sh/guard.sh");
+const NAMES: &str = concat!(include_str!("sh/laid.sh"), include_str!("sh/names.sh"));
+const GIVE_BACK: &str = concat!(include_str!("sh/laid.sh"), include_str!("sh/give_back.sh"));
 
 /// To whom a guest is lent: one line of text, the same for as long as that lasts. Its first word says who keeps the books.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +63,13 @@ pub async fn lend(session: &dyn Session, holder: &Holder) -> Result<Lent> {
     run(session, CLAIM, &[&holder.0]).await
 }
 
-/// Has the guest be lent to this holder, who alone may have it of those by its own first word: what another of these has left in
-/// it is taken away first. Lent to anybody else, it is refused.
-pub async fn take(session: &dyn Session, holder: &Holder) -> Result<()> {
+/// Has the guest be lent to this holder. What another by the same first word has left in it is taken away first, but where it is
+/// `held` by that one still. Lent to anybody else, it is refused.
+pub async fn take(
+    session: &dyn Session,
+    holder: &Holder,
+    held: &(dyn Fn(&str) -> bool + Send + Sync),
+) -> Result<()> {
     let owner = |holder: &str| holder.split(' ').next().unwrap_or_default().to_owned();
     for _ in 0..2 {
         let other = match lend(session, holder).await? {
@@ -73,6 +80,12 @@ pub async fn take(session: &dyn Session, holder: &Holder) -> Result<()> {
             return Err(Error::Unsupported(format!(
                 "the machine is in use by another node ({other}); it can be adopted when that has released it. If that node is \
                  gone for good, reboot the machine, or remove /run/infranetes-lent.holder in it"
+            )));
+        }
+        if held(&other) {
+            return Err(Error::Unsupported(format!(
+                "the machine is in use by another pod of this node ({other}), which knows it by another address; keep one of the \
+                 two entries in the inventory"
             )));
         }
         give_back(session, &Holder::new(other)?).await?;
@@ -91,11 +104,21 @@ pub async fn give_back(session: &dyn Session, holder: &Holder) -> Result<Lent> {
     if let Lent::Another(other) = run(session, CLAIM, &[&holder.0]).await? {
         return Ok(Lent::Another(other));
     }
+    let guard = guard(&holder.0);
     // Processes first: they may use the volumes.
-    let ended = process::remove_all(session).await;
-    let cleared = volume::clear(session).await;
-    ended.and(cleared)?;
-    run(session, GIVE_BACK, &[&holder.0]).await
+    let ended = process::remove_all(session, guard).await;
+    let cleared = volume::clear(session, guard).await;
+    let taken = ended.and(cleared);
+    let keep = if taken.is_err() { "keep" } else { "" };
+    match run(session, GIVE_BACK, &[&holder.0, keep]).await {
+        Ok(Lent::Another(other)) => Ok(Lent::Another(other)),
+        named => taken.and(named),
+    }
+}
+
+/// Lets a script be run for as long as the guest is lent to this holder.
+pub(crate) fn guard(holder: &str) -> Guard<'_> {
+    Guard { text: GUARD, argument: holder }
 }
 
 async fn run(session: &dyn Session, text: &str, arguments: &[&str]) -> Result<Lent> {
@@ -132,7 +155,7 @@ mod tests {
     #[test]
     fn a_small_server_takes_every_script() {
         let longest = "x".repeat(300);
-        for text in [CLAIM.to_owned(), format!("{CLAIM}{NAMES}"), GIVE_BACK.to_owned()] {
+        for text in [CLAIM.to_owned(), format!("{CLAIM}{NAMES}"), GIVE_BACK.to_owned(), GUARD.to_owned()] {
             let arguments = [&longest[..63], &longest[..], &longest[..]];
             let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();

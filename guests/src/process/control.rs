@@ -7,6 +7,7 @@ use transports::{Bounds, Command, Exit, Session, Stdin, capture, quote};
 
 use super::spec::{Limits, ProcessId, ProcessSpec, StdinMode};
 use super::{Identity, MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
+use crate::script::Guard;
 use crate::{Error, Result, script};
 
 /// How long a script may take: to see that something does not end takes a minute.
@@ -142,16 +143,20 @@ pub(super) async fn remove(session: &dyn Session, id: &ProcessId) -> Result<()> 
 }
 
 /// Removes every process of this boot, whoever started it.
-pub(super) async fn remove_all(session: &dyn Session) -> Result<()> {
-    let list = || run(session, script::privileged(LIST, &[], Stdin::Closed));
+pub(super) async fn remove_all(session: &dyn Session, guard: Guard<'_>) -> Result<()> {
+    let list = || run(session, guard.privileged(LIST, &[], Stdin::Closed));
     let said = list().await?;
     let mut done = Ok(());
     for id in String::from_utf8_lossy(&said).lines().filter_map(|line| ProcessId::new(line).ok()) {
-        done = done.and(remove(session, &id).await);
+        done = done.and(run(session, guarded_removal(guard, &id)).await.map(drop));
     }
     done?;
     // What they all lay in goes, too.
     list().await.map(drop)
+}
+
+fn guarded_removal(guard: Guard<'_>, id: &ProcessId) -> Command {
+    guard.privileged(&format!("{PLACE}{REMOVE}"), &[id.as_str()], Stdin::Closed)
 }
 
 fn unsupported(why: &str) -> Error {

@@ -53,6 +53,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use transports::Session;
 
+use crate::script::Guard;
 use crate::{Error, Result};
 
 /// What became of a process.
@@ -134,9 +135,9 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
     async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()>;
 }
 
-/// Ends and removes every process in a guest that was started here, by whomever.
-pub async fn remove_all(session: &dyn Session) -> Result<()> {
-    control::remove_all(session).await
+/// Ends and removes every process in a guest that was started here, by whomever, for as long as the guard lets that be done.
+pub(crate) async fn remove_all(session: &dyn Session, guard: Guard<'_>) -> Result<()> {
+    control::remove_all(session, guard).await
 }
 
 /// Asks which family a guest is of. To be asked once a boot.

@@ -26,8 +26,9 @@ use std::time::Duration;
 pub use tree::{Entry, Kind, Tree};
 
 use bytes::Bytes;
-use transports::{Bounds, Exit, Session, Stdin, capture};
+use transports::{Bounds, Command, Exit, Session, Stdin, capture};
 
+use crate::script::Guard;
 use crate::{Error, Result, script};
 
 /// How long a command may take: a guest under emulation writes thousands of files.
@@ -162,9 +163,11 @@ pub async fn remove(session: &dyn Session, name: &Name) -> Result<()> {
     run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop)
 }
 
-/// Takes all mounts away and removes all volumes, whoever made them. None is a success.
-pub async fn clear(session: &dyn Session) -> Result<()> {
-    run(session, &clearing(), &[], Stdin::Closed).await.map(drop)
+/// Takes all mounts away and removes all volumes, whoever made them, for as long as the guard lets that be done. None is a success;
+/// of what cannot be taken away the first is told, and the rest is gone.
+pub(crate) async fn clear(session: &dyn Session, guard: Guard<'_>) -> Result<()> {
+    let command = guard.privileged(&whole(&clearing()), &[], Stdin::Closed);
+    answer(session, command).await.map(drop)
 }
 
 fn clearing() -> String {
@@ -192,7 +195,15 @@ fn with_mount(text: &str, arguments: usize) -> String {
 
 /// Runs a script of a volume to its end.
 async fn run(session: &dyn Session, text: &str, arguments: &[&str], stdin: Stdin) -> Result<Answer> {
-    let command = script::privileged(&format!("{PLACE}{text}echo D\n"), arguments, stdin);
+    answer(session, script::privileged(&whole(text), arguments, stdin)).await
+}
+
+/// A script with what comes before and after it.
+fn whole(text: &str) -> String {
+    format!("{PLACE}{text}echo D\n")
+}
+
+async fn answer(session: &dyn Session, command: Command) -> Result<Answer> {
     let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: ANSWER_BYTES };
     let captured = capture(session, command, bounds).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace(|c: char| c.is_control(), " ");
@@ -233,5 +244,9 @@ mod tests {
             let length: usize = command.argv.iter().map(String::len).sum();
             assert!(length < 6000, "{length} bytes, before quoting");
         }
+        let guard = crate::lending::guard(&longest);
+        let command = guard.privileged(&whole(&clearing()), &[], Stdin::Closed);
+        let length: usize = command.argv.iter().map(String::len).sum();
+        assert!(length < 6000, "{length} bytes, before quoting");
     }
 }

@@ -2,8 +2,11 @@
 marker=$root/.mounts/$1
 if [ -n "$root" ] && [ -e "$marker" ]; then
   { IFS= read -r path && read -r made; } <"$marker"
-  # Who still uses it keeps it until then.
-  said=$(umount "$path" 2>&1) || said=$(umount -l "$path" 2>&1) || refuse "$path cannot be unmounted in the guest:" $said
+  # Who still uses it keeps it until then. One that somebody else took away is gone.
+  said=$(umount "$path" 2>&1) || said=$(umount -l "$path" 2>&1) || case $said in
+    *'not mounted'* | *'o mount point'* | *'nvalid argument'* | *'o such file'*) ;;
+    *) refuse "$path cannot be unmounted in the guest:" $said ;;
+  esac
   rm -f "$marker"
   case $made in
     directory) rmdir "$path" 2>/dev/null ;;
