@@ -29,7 +29,7 @@ use crate::config::{Config, ProviderConfig};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::node::Node;
-use crate::pod::{Changes, Context, recover};
+use crate::pod::{Changes, Context, pay_debts, recover};
 use crate::service;
 use crate::stats::Collector;
 use crate::store::Store;
@@ -46,7 +46,8 @@ pub async fn serve(config: Config) -> Result<()> {
     let context = Arc::new(context(config, store).await?);
     look_at_providers(&context);
     let (streaming, streams) = streaming::open(&context.config.streaming).await?;
-    let pods = Arc::new(recover(context).await?);
+    let pods = Arc::new(recover(Arc::clone(&context)).await?);
+    pay_debts(&context);
     let node = Arc::new(Node {
         stats: Collector::start(Arc::clone(&pods)),
         pods,

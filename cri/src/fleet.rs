@@ -166,11 +166,20 @@ fn id(name: &str) -> String {
     })
 }
 
+fn tag(name: &str) -> String {
+    format!("{SOURCE}{name}:{TAG}")
+}
+
+/// The names by which pods ask for a machine.
+pub(crate) fn references(name: &str) -> [String; 2] {
+    [format!("{SOURCE}{name}"), tag(name)]
+}
+
 /// A machine as an image.
 fn image(entry: &Entry) -> Image {
     Image {
         id: id(&entry.name),
-        tags: vec![format!("{SOURCE}{}:{TAG}", entry.name)],
+        tags: vec![tag(&entry.name)],
         digests: Vec::new(),
         size_bytes: SIZE_BYTES,
         pinned: true,

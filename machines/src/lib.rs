@@ -28,7 +28,7 @@ mod resize;
 mod spec;
 mod usage;
 
-pub use fleet::{Adopted, Adopting, Fleet};
+pub use fleet::{Adopted, Adopting, Fleet, Owed};
 pub use null::NullProvider;
 pub use qemu::{Accel, Qemu, QemuConfig};
 

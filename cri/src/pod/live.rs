@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use machines::MachineState;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
@@ -48,6 +49,8 @@ pub(super) struct Live {
     pub(super) boot_deadline: Option<Instant>,
     /// The end that was asked for.
     pub(super) stop: Option<StopPlan>,
+    /// The machine being given back, where it was there before: by one task, which ends with this.
+    pub(super) releasing: JoinSet<()>,
     /// Why the daemon itself has ended the machine.
     pub(super) gave_up: Option<GaveUp>,
     /// How often the guest has reset itself, as far as it was handled.

@@ -20,9 +20,11 @@
 
 pub mod annotations;
 mod changes;
+mod debts;
 pub mod facts;
 mod handle;
 mod live;
+mod loan;
 pub(crate) mod login;
 mod machine;
 mod owner;
@@ -41,6 +43,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use changes::{Change, Changes, Kind as ChangeKind};
+pub use debts::pay_debts;
 pub use owner::process_id;
 pub use recover::recover;
 pub use registry::Pods;

@@ -18,13 +18,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::lending::{self, Holder};
+use guests::lending;
 use guests::names::{Names, Resolver};
 use guests::sysctl;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use transports::{Backoff, Session};
 
+use super::loan::Loan;
 use crate::store::{Dns, PodRecord};
 use crate::volume::Volumes;
 
@@ -46,13 +47,13 @@ pub(super) struct Asked {
     further: Volumes,
     /// How long what it cannot be without may take; without a limit, its probes say when it is of no use any more.
     limit: Option<Duration>,
-    /// To whom the guest is lent, where it is somebody's already.
-    lent: Option<Holder>,
+    /// The loan, where the guest is somebody's already.
+    lent: Option<Loan>,
 }
 
 impl Asked {
     /// What a pod asks for, and the container that the machine is. A guest that has answered before is not lost for being slow.
-    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool, lent: Option<Holder>) -> Self {
+    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool, lent: Option<Loan>) -> Self {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
         let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
@@ -114,11 +115,11 @@ impl Asked {
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {
         match part {
             Part::Lending => match &self.lent {
-                Some(holder) => lending::take(session, holder, &|_| false).await,
+                Some(loan) => loan.take(session).await,
                 None => Ok(()),
             },
             Part::Names => match &self.lent {
-                Some(holder) => lending::set_names(session, holder, &self.names).await.map(drop),
+                Some(loan) => lending::set_names(session, loan.holder(), &self.names).await.map(drop),
                 None => self.names.set(session).await,
             },
             Part::Further => self.further.give(session).await,

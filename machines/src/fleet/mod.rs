@@ -13,23 +13,28 @@
 //!
 //! Happy path: [`Adopting::adopt`] finds the entry, resolves its address and records the adoption; `start` and `stop` mark
 //! the time between which it is in use; `stop`, whatever its mode, releases it ([`Cause::Released`](crate::Cause)), and so
-//! another container may adopt it, also where it was never started. `destroy` forgets the adoption.
+//! another container may adopt it, also where it was never started. `destroy` forgets the adoption. What a machine may hold of its
+//! pod is a *debt*, recorded by [`Adopting::owe`] before anything is put into it, and gone with [`Adopting::paid`].
 //!
 //! Failure paths:
 //! - Adopted twice, by its name or by its address: the second `adopt` is refused, and names the holder. Calls for the same id find
 //!   their own adoption.
 //! - An address that leads to this node itself, or that the pod cannot be forwarded to: refused when it is adopted.
+//! - Released without being given back (it was silent, or the daemon died): the debt is *due* until it is paid, whatever has become
+//!   of the adoption, and [`Adopting::owed`] tells of it.
 //! - Gone from the inventory, or changed there: an adoption keeps what it was made with until it ends; a new one is refused by
 //!   name.
 //! - A daemon that dies anywhere finds its adoptions by their files, and `list` names them all.
 //! - An inventory that can no longer be read: the last one that could be stays in force, and the log says why.
 
+mod debt;
 mod inventory;
 mod parse;
 mod provider;
 mod record;
 mod resolve;
 
+pub use debt::{Owed, owed};
 pub use inventory::{Credential, Entry, Inventory, InventoryFile, Protocol};
 pub use provider::Fleet;
 pub use record::{Adoption, adoptions};
@@ -38,6 +43,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::{MachineId, Result};
 
@@ -53,6 +59,21 @@ pub trait Adopting: Send + Sync {
     /// Whether a machine is this holder's: adopted, and not released.
     fn holds(&self, id: &MachineId) -> bool;
 
+    /// Records that a machine, which has proven these keys, may hold something of its holder from now on.
+    async fn owe(&self, id: &MachineId, keys: Vec<String>) -> Result<()>;
+
+    /// Whether it may.
+    fn owes(&self, id: &MachineId) -> bool;
+
+    /// Records that the machine has nothing of this holder any more, nor of those before. None is a success.
+    async fn paid(&self, id: &MachineId) -> Result<()>;
+
+    /// The machines that are to be given back and are in nobody's use, to be watched.
+    fn owed(&self) -> watch::Receiver<Vec<Owed>>;
+
+    /// What tells this provider's adoptions from those of another node's: made up once, and kept.
+    fn node(&self) -> &str;
+
     /// What may be adopted, as it is now.
     fn inventory(&self) -> Arc<Inventory>;
 }
@@ -66,6 +87,4 @@ pub struct Adopted {
     pub address: SocketAddr,
     /// Whether its holder may shut it down.
     pub power_off: bool,
-    /// What tells this provider's adoptions from those of another node's: made up once, and kept with them.
-    pub node: String,
 }

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::debt::{Debts, Owed};
 use super::inventory::{Inventory, InventoryFile};
 use super::record::{self, Adoption, Phase};
 use super::resolve::resolve;
@@ -22,6 +23,7 @@ pub struct Fleet {
     node: String,
     inventory: InventoryFile,
     held: Mutex<BTreeMap<MachineId, Held>>,
+    debts: Arc<Debts>,
     /// Held by whoever changes an adoption, so that nobody decides on what is about to change.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -39,13 +41,16 @@ impl Fleet {
         std::fs::create_dir_all(root)
             .map_err(|error| Error::failed(format!("cannot make the directory {}", root.display()), error))?;
         let held = record::adoptions(root)?.into_iter().map(|(id, adoption)| (id, Held::new(adoption)));
-        Ok(Self {
+        let fleet = Self {
             root: root.to_owned(),
             node: record::node(root)?,
             held: Mutex::new(held.collect()),
+            debts: Arc::new(Debts::open(root)?),
             inventory,
             turn: Arc::default(),
-        })
+        };
+        fleet.tell_debts();
+        Ok(fleet)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<MachineId, Held>) -> T) -> T {
@@ -80,6 +85,14 @@ impl Fleet {
         }
     }
 
+    /// Tells what is due now.
+    fn tell_debts(&self) {
+        let in_use = |held: &Held| (held.adoption.machine.clone(), held.adoption.address);
+        let held: Vec<_> = self
+            .with(|held| held.values().filter(|held| held.adoption.holds()).map(in_use).collect::<Vec<_>>());
+        self.debts.tell(&held);
+    }
+
     /// Records an adoption, then tells of it. The caller has the turn.
     async fn save(&self, id: &MachineId, adoption: Adoption) -> Result<()> {
         let (root, of, new) = (self.root.clone(), id.clone(), adoption.clone());
@@ -91,6 +104,7 @@ impl Fleet {
             }
             None => drop(held.insert(id.clone(), Held::new(adoption))),
         });
+        self.tell_debts();
         Ok(())
     }
 }
@@ -139,11 +153,41 @@ impl Adopting for Fleet {
 
     fn adopted(&self, id: &MachineId) -> Option<Adopted> {
         let Adoption { machine, address, power_off, phase: _ } = self.adoption(id)?;
-        Some(Adopted { name: machine, address, power_off, node: self.node.clone() })
+        Some(Adopted { name: machine, address, power_off })
     }
 
     fn holds(&self, id: &MachineId) -> bool {
         self.adoption(id).is_some_and(|adoption| adoption.holds())
+    }
+
+    async fn owe(&self, id: &MachineId, keys: Vec<String>) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let adoption = self.adoption(id).filter(Adoption::holds);
+        let adoption = adoption.ok_or_else(|| Error::NotFound(id.to_string()))?;
+        let (debts, of) = (Arc::clone(&self.debts), id.clone());
+        blocking(move || debts.owe(&of, &adoption, keys)).await?;
+        self.tell_debts();
+        Ok(())
+    }
+
+    fn owes(&self, id: &MachineId) -> bool {
+        self.debts.owes(id)
+    }
+
+    async fn paid(&self, id: &MachineId) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let (debts, of) = (Arc::clone(&self.debts), id.clone());
+        blocking(move || debts.paid(&of)).await?;
+        self.tell_debts();
+        Ok(())
+    }
+
+    fn owed(&self) -> watch::Receiver<Vec<Owed>> {
+        self.debts.due()
+    }
+
+    fn node(&self) -> &str {
+        &self.node
     }
 
     fn inventory(&self) -> Arc<Inventory> {
@@ -204,6 +248,7 @@ impl Provider for Fleet {
         if let Some(held) = self.with(|held| held.remove(id)) {
             held.state.send_replace(MachineState::Absent);
         }
+        self.tell_debts();
         Ok(())
     }
 
@@ -314,5 +359,33 @@ mod tests {
         assert!(refusal.contains("has the address of \"a\", which is adopted by one"), "{refusal}");
         fleet.stop(&id("one"), StopMode::Force).await.unwrap();
         fleet.adopt(&id("two"), "c", &[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_owed_outlives_its_adoption() {
+        let (folder, fleet) = fleet();
+        let (one, keys) = (id("one"), vec!["ssh-ed25519 AAAA".to_owned()]);
+        let due =
+            |fleet: &Fleet| fleet.owed().borrow().iter().map(|owed| owed.id.to_string()).collect::<Vec<_>>();
+        assert!(fleet.owe(&one, keys.clone()).await.is_err(), "nobody owes what he has not");
+        fleet.adopt(&one, "a", &[]).await.unwrap();
+        fleet.start(&one).await.unwrap();
+        fleet.owe(&one, keys.clone()).await.unwrap();
+        assert!(fleet.owes(&one) && due(&fleet).is_empty(), "it is in use");
+        fleet.stop(&one, StopMode::Force).await.unwrap();
+        assert_eq!(due(&fleet), ["one"]);
+        fleet.destroy(&one).await.unwrap();
+        drop(fleet);
+        let fleet = open(&folder);
+        assert_eq!(fleet.owed().borrow()[0].keys, keys);
+        assert_eq!(fleet.list().await.unwrap(), []);
+        // Whoever has it next pays for all.
+        fleet.adopt(&id("two"), "a", &[]).await.unwrap();
+        assert!(due(&fleet).is_empty());
+        fleet.owe(&id("two"), keys).await.unwrap();
+        fleet.paid(&id("two")).await.unwrap();
+        fleet.stop(&id("two"), StopMode::Force).await.unwrap();
+        assert!(due(&fleet).is_empty() && !fleet.owes(&one));
+        assert!(open(&folder).owed().borrow().is_empty());
     }
 }

@@ -59,7 +59,8 @@ fn text(machines: &[Machine], pods: &BTreeMap<String, String>) -> String {
                 format!("fleet/{}", machine.entry.name),
                 machine.entry.address(),
                 machine.provider.clone(),
-                holder(machine, pods).unwrap_or_else(|| "-".to_owned()),
+                holder(machine, pods)
+                    .unwrap_or_else(|| if machine.owed { "to be given back" } else { "-" }.to_owned()),
                 labels(machine),
             ]
         })
@@ -76,5 +77,6 @@ fn json(machine: &Machine, pods: &BTreeMap<String, String>) -> Value {
         "labels": machine.entry.labels,
         "powerOff": machine.entry.power_off,
         "heldBy": holder(machine, pods),
+        "toBeGivenBack": machine.held.is_none() && machine.owed,
     })
 }

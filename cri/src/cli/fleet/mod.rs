@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use machines::MachineId;
-use machines::fleet::{Adoption, Entry, Inventory, adoptions};
+use machines::fleet::{Adoption, Entry, Inventory, adoptions, owed};
 
 use super::Global;
 use crate::config::{Config, ProviderConfig};
@@ -57,6 +57,8 @@ struct Machine {
     entry: Entry,
     /// Who has it.
     held: Option<(MachineId, Adoption)>,
+    /// Whether it may hold something of a pod, and is to be given back.
+    owed: bool,
 }
 
 pub(super) async fn run(global: &Global, command: FleetCommand) -> anyhow::Result<ExitCode> {
@@ -74,12 +76,14 @@ impl Where {
         let mut machines = Vec::new();
         for (provider, section) in &config.providers {
             let ProviderConfig::Fleet(section) = section else { continue };
-            let adoptions = adoptions(&config.machines_dir().join(provider))?;
+            let root = config.machines_dir().join(provider);
+            let (adoptions, owed) = (adoptions(&root)?, owed(&root)?);
             machines.extend(Inventory::load(&section.inventory)?.entries.into_iter().map(|entry| {
                 let holds = |(_, adoption): &&(MachineId, Adoption)| {
                     adoption.holds() && adoption.machine == entry.name
                 };
-                Machine { provider: provider.clone(), held: adoptions.iter().find(holds).cloned(), entry }
+                let (held, owed) = (adoptions.iter().find(holds).cloned(), owed.contains(&entry.name));
+                Machine { provider: provider.clone(), held, owed, entry }
             }));
         }
         if machines.is_empty() {

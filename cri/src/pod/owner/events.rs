@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use transports::{Error, Identity, LinkState, Session};
 
 use super::end::lost;
-use super::{LAST_LINES, Owner, lent};
+use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::{Happened, StopPlan};
@@ -192,7 +192,7 @@ impl Owner {
         given: Option<String>,
     ) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
-        let lent = self.adopted(record).map(|adopted| lent::holder(&adopted, record)).transpose()?;
+        let lent = self.loan(record)?;
         let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?, record.answered, lent);
         if let Some(live) = &mut self.live {
             live.settings = Some(Settings::begin(session, asked, given));

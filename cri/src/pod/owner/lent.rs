@@ -8,15 +8,18 @@
 //! - Happy path: the guest's own state is what it was when the pod is gone. Only an entry that allows it is shut down.
 //! - The session is lost: the machine may boot anew, so everything is given to it again when it answers; one that is silent for
 //!   longer than its entry says is given up, as is one that shows another identity, at once.
-//! - It does not answer when it is to be given back: it is released all the same. What was left in it is taken away by whoever of
-//!   this node adopts it next, or goes with its next boot.
+//! - It does not answer when it is to be given back, or nobody has followed it since the daemon began: it is released all the same.
+//!   What was left in it is taken away as soon as it answers ([`crate::pod::debts`]), by whoever of this node adopts it next, or
+//!   goes with its next boot. Where only the pod's own Secret leads into it, one more session is tried for while that is there.
+//! - It is another node's by the time: it is left alone, and not shut down.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::lending::{self, Holder, Lent};
+use guests::lending::Lent;
 use machines::{Adopted, StopMode};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use transports::Session;
 
@@ -25,17 +28,23 @@ use crate::error::Result;
 use crate::network::Attachment;
 use crate::pod::facts;
 use crate::pod::live::StopPlan;
+use crate::pod::loan::{GIVING_BACK, Loan};
 use crate::pod::stop::GaveUp;
 use crate::store::{ContainerRecord, PodPhase};
-
-/// How long a guest may take to be given back when nobody waits for it any longer.
-const GIVING_BACK: Duration = Duration::from_secs(15);
 
 impl Owner {
     /// What was adopted as a container's machine; none where it was made.
     pub(super) fn adopted(&self, record: &ContainerRecord) -> Option<Adopted> {
         let provider = self.context.providers.get(&self.pod.provider)?;
         provider.adopting()?.adopted(&record.machine)
+    }
+
+    /// A container's machine as one that is only lent; none where it was made.
+    pub(super) fn loan(&self, record: &ContainerRecord) -> Result<Option<Loan>> {
+        if self.adopted(record).is_none() {
+            return Ok(None);
+        }
+        Loan::of(self.context.provider(&self.pod.provider)?, &record.machine)
     }
 
     /// Where a container's guest is reached.
@@ -85,19 +94,23 @@ impl Owner {
         }
     }
 
-    /// Gives a machine back in a task that ends with its release, or has it shut itself down where that is allowed.
+    /// Gives a machine back in a task that ends with its release, or has it shut itself down where that is allowed. One that was
+    /// begun with an earlier session ends here.
     pub(super) fn begin_release(
-        &self,
+        &mut self,
         record: &ContainerRecord,
         session: Arc<dyn Session>,
         grace: Duration,
     ) -> Result<()> {
-        let Some(adopted) = self.adopted(record) else { return Ok(()) };
+        let (Some(adopted), Some(loan)) = (self.adopted(record), self.loan(record)?) else { return Ok(()) };
         let provider = self.context.provider(&self.pod.provider)?.clone();
         let (processes, machine, pod) = (self.processes_end(), record.machine.clone(), self.pod.id.clone());
-        let holder = holder(&adopted, record)?;
         let (context, attachment) = (Arc::clone(&self.context), self.pod.attachment.clone());
-        tokio::spawn(async move {
+        let Some(live) = &mut self.live else { return Ok(()) };
+        // What is still being given would be there after it was taken away.
+        live.settings = None;
+        live.releasing = JoinSet::new();
+        live.releasing.spawn(async move {
             // The kubelet stops all containers at once, and the processes are no less worth their time.
             let _ = timeout(grace / 4, processes).await;
             if let Some(attachment) = &attachment
@@ -105,8 +118,7 @@ impl Owner {
             {
                 return tracing::error!(pod, %error, "the machine is released later");
             }
-            give_back(session.as_ref(), &holder, &pod).await;
-            if adopted.power_off {
+            if told(loan.give_back(session.as_ref()).await, &pod) && adopted.power_off {
                 // It is released when its session is lost.
                 match guests::shutdown::shut_down(session.as_ref()).await {
                     Ok(()) => return,
@@ -121,13 +133,32 @@ impl Owner {
     }
 
     /// Gives a machine back before it is released, as far as it answers now.
-    pub(super) async fn give_back_now(&self, record: &ContainerRecord) {
-        let Some(adopted) = self.adopted(record) else { return };
-        let live = self.live.as_ref().filter(|live| live.container == record.id);
-        let session = live.and_then(|live| live.link.as_ref()?.session().ok());
-        if let (Some(session), Ok(holder)) = (session, holder(&adopted, record)) {
-            give_back(session.as_ref(), &holder, &self.pod.id).await;
+    pub(super) async fn give_back_now(&mut self, record: &ContainerRecord) {
+        let Ok(Some(loan)) = self.loan(record) else { return };
+        let session = match self.live.as_mut().filter(|live| live.container == record.id) {
+            Some(live) => {
+                live.releasing = JoinSet::new();
+                live.settings = None;
+                live.link.as_ref().and_then(|link| link.session().ok())
+            }
+            None => self.last_session(record, &loan).await,
+        };
+        match session {
+            Some(session) => drop(told(loan.give_back(session.as_ref()).await, &self.pod.id)),
+            None if loan.is_owed() => {
+                tracing::warn!(pod = self.pod.id, "the machine does not answer now, and is given back later");
+            }
+            None => {}
         }
+    }
+
+    /// A session for what nobody but this pod can take away: its Secret is the only way in.
+    async fn last_session(&self, record: &ContainerRecord, loan: &Loan) -> Option<Arc<dyn Session>> {
+        if record.facts.credential.is_some() || !loan.is_owed() {
+            return None;
+        }
+        let (link, _) = self.open_link(record).ok()??;
+        link.ready(Instant::now() + GIVING_BACK).await.ok()
     }
 
     /// The session to a machine that was there before is lost: it may boot anew, be gone, or have been shut down as it was told.
@@ -166,16 +197,15 @@ impl Owner {
     }
 }
 
-/// What is noted in the guest of whom it is lent to.
-pub(super) fn holder(adopted: &Adopted, record: &ContainerRecord) -> Result<Holder> {
-    Ok(Holder::new(format!("{} {}", adopted.node, record.machine))?)
-}
-
-async fn give_back(session: &dyn Session, holder: &Holder, pod: &str) {
-    match timeout(GIVING_BACK, lending::give_back(session, holder)).await {
-        Ok(Ok(Lent::Done)) => {}
-        Ok(Ok(Lent::Another(other))) => tracing::warn!(pod, other, "the machine is lent to another holder"),
-        Ok(Err(error)) => tracing::warn!(pod, %error, "the machine keeps something of its pod"),
-        Err(_) => tracing::warn!(pod, "the machine does not take back in time what is its own"),
+/// Tells what is not as it should be after a machine was given back. Whether it is free, and nobody else's.
+fn told(given: Result<Lent>, pod: &str) -> bool {
+    match given {
+        Ok(Lent::Done) => return true,
+        Ok(Lent::Another(other)) => tracing::warn!(pod, other, "the machine is lent to another holder"),
+        Err(error) => {
+            let error = error.chain();
+            tracing::warn!(pod, error, "the machine keeps something of its pod so far");
+        }
     }
+    false
 }

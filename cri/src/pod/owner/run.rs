@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use machines::{MachineState, StopMode};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
@@ -123,6 +124,7 @@ impl Owner {
             volumes,
             log,
             stop: None,
+            releasing: JoinSet::new(),
             gave_up: None,
             resets: 0,
             boots_anew: false,

@@ -7,7 +7,7 @@ use crate::client::pod;
 
 impl Setup {
     /// Runs a command of `infranetes fleet` on the node.
-    fn fleet(&self, arguments: &[&str]) -> (bool, String) {
+    pub(super) fn fleet(&self, arguments: &[&str]) -> (bool, String) {
         let program = std::env::var_os("INFRANETES_BIN").expect("the tests' environment");
         let mut command = self.node.namespace().command(program);
         command.arg("--endpoint").arg(format!("unix://{}", self.node.socket().display())).arg("fleet");

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -104,6 +104,11 @@ impl Machine {
             assert!(Instant::now() < deadline, "the machine does not answer: {}", log());
             std::thread::park_timeout(Duration::from_millis(50));
         }
+    }
+
+    /// The configuration of its server.
+    pub(super) fn config(&self) -> PathBuf {
+        self.folder.path().join("sshd_config")
     }
 
     /// Ends it, as if its power had failed.

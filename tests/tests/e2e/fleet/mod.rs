@@ -9,17 +9,19 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::runtime::v1::{self as cri, ContainerConfig, ContainerState, Mount};
 use tempfile::TempDir;
-use tests::{Node, Options};
+use tests::{Inventory, Node, Options};
 
 use crate::client::{Client, container, pod, spec};
 use machine::{ADDRESS, Machine, PAGE};
 
 const IMAGE: &str = "fleet/web-1";
 const HANDLER: &str = "vm-fleet";
+/// How long it may take until the daemon knows that a machine has nothing of its pods.
+const PAID: Duration = Duration::from_secs(10);
 
 /// A node with a fleet, and the one machine of it.
 struct Setup {
@@ -90,6 +92,19 @@ impl Setup {
     async fn remove(&mut self, pod: &str) {
         self.client.stop_pod(pod).await.unwrap();
         self.client.remove_pod(pod).await.unwrap();
+    }
+
+    /// Waits until the node has nothing of its pods, nor owes anything of them.
+    fn nothing_is_left(&self, before: &Inventory) {
+        let deadline = Instant::now() + PAID;
+        loop {
+            let left = self.node.inventory().unwrap().beyond(before);
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{left:?}");
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
     }
 
     fn fetch(&self, address: &str) -> Output {
@@ -281,7 +296,7 @@ async fn gone() {
     assert!(refusal.message().contains("`host-keys`"), "{refusal}");
     setup.remove(&pod_id).await;
     setup.machine.becomes(&machine_before);
-    assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
+    setup.nothing_is_left(&before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{HANDLER, IMAGE, Setup, says_page};
+use super::{HANDLER, IMAGE, Setup, process, says_page};
 use crate::client::pod;
 
 impl Setup {
@@ -48,5 +48,104 @@ async fn nothing() {
         setup.remove(pod).await;
     }
     setup.machine.becomes(&machine_before);
-    assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
+    setup.nothing_is_left(&before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_with_two_entries_serves_one_pod() {
+    crate::within(60, two_entries()).await;
+}
+
+async fn two_entries() {
+    let mut setup = Setup::ready().await;
+    let machine_before = setup.machine.state();
+    let at = setup.machine.config();
+    setup.machine.says(&format!(
+        "ip addr add 192.0.2.3/24 dev eth0; sed 's/^ListenAddress.*/ListenAddress 192.0.2.3/' {0} >{0}.second; \
+         /usr/sbin/sshd -f {0}.second",
+        at.display()
+    ));
+    let entry = |name: &str, address: &str| {
+        format!(
+            "[[machine]]\nname = \"{name}\"\naddress = \"{address}\"\nhost-keys = [\"{}\"]\ncredential = {{ key-file = \"{}\" }}\n",
+            setup.machine.host_key,
+            setup.folder.path().join("key").display()
+        )
+    };
+    let more = entry("web-2", "192.0.2.3") + &entry("node", "192.0.2.1");
+    let host_key = setup.machine.host_key.clone();
+    setup.list(&host_key, &more);
+
+    let (first, holder) = setup.start("first").await;
+    let (second, id) = setup.made("second", "fleet/web-2").await;
+    setup.client.start(&id).await.unwrap();
+    let ended = setup.client.wait_for_end(&id, 30).await;
+    assert_eq!((ended.exit_code, ended.reason.as_str()), (128, "StartError"), "{}", ended.message);
+    assert!(ended.message.contains("in use by another pod of this node"), "{}", ended.message);
+    setup.remove(&second).await;
+    assert_eq!(setup.client.output(&holder, &["hostname"]).await, "first", "the holder has what is its own");
+    setup.remove(&first).await;
+
+    // And nobody adopts the node itself.
+    let own = setup.client.run_pod_by(&pod("own", &setup.node.pod_logs()), HANDLER).await.unwrap();
+    let refusal = setup.client.create(&own, "machine", "fleet/node").await.unwrap_err();
+    assert!(refusal.message().contains("192.0.2.1 is this node itself"), "{refusal}");
+    setup.remove(&own).await;
+    setup.machine.becomes(&machine_before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_released_without_a_word_is_given_back_later() {
+    crate::within(150, late()).await;
+}
+
+async fn late() {
+    let mut setup = Setup::ready().await;
+    let (before, machine_before) = (setup.node.inventory().unwrap(), setup.machine.state());
+    // The daemon dies when the pod is about to stop, and the next one has no session.
+    setup.node.daemon().kill();
+    let serves =
+        tokio::task::block_in_place(|| setup.node.start_daemon_to_die_at("pod-stop-recorded")).unwrap();
+    assert!(serves);
+    setup.client = crate::client::Client::connect(&setup.node.socket()).await;
+    let (pod_id, _) = setup.start("killed").await;
+    let secret = setup.secret("uid-killed", "a secret");
+    let id = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    setup.client.start(&id).await.unwrap();
+    let log = setup.node.pod_logs().join("killed/process/0.log");
+    setup.client.logged(&id, &log, "it has a secret").await;
+    setup.client.stop_pod(&pod_id).await.unwrap_err();
+    setup.restart_daemon().await;
+    setup.remove(&pod_id).await;
+    setup.machine.says("rm /run/said /root/kept");
+    setup.machine.becomes(&machine_before);
+
+    // The machine is out of reach at the end, and the pod long gone when it comes back.
+    let (pod_id, _) = setup.start("silent").await;
+    setup.machine.says("ip link set eth0 down");
+    setup.remove(&pod_id).await;
+    assert_eq!(setup.machine.says("hostname"), "silent");
+    let (_, text) = setup.fleet(&["ls"]);
+    assert!(text.contains("to be given back"), "{text}");
+    setup.machine.says("ip link set eth0 up");
+    setup.machine.becomes(&machine_before);
+    setup.nothing_is_left(&before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_another_node_has_by_now_is_not_shut_down() {
+    crate::within(60, another_s()).await;
+}
+
+async fn another_s() {
+    let mut setup = Setup::ready().await;
+    let host_key = setup.machine.host_key.clone();
+    setup.list(&host_key, "power-off = true\n");
+    let (pod_id, id) = setup.start("last").await;
+    setup.machine.says("echo other-node-1 c1 >/run/infranetes-lent.holder");
+    setup.client.stop(&id, 10).await.unwrap();
+    setup.client.wait_for_end(&id, 30).await;
+    setup.remove(&pod_id).await;
+    assert_eq!(setup.machine.says("cat /run/infranetes-lent.holder"), "other-node-1 c1");
+    assert_eq!(setup.machine.says("hostname"), "last", "what it has is not touched");
 }

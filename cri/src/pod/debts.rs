@@ -1,0 +1,129 @@
+//! Machines that were released without being given back: somebody still has to take away what their pods have left in them.
+//!
+//! ```text
+//!   provider: this is owed and in nobody's use --> a task for each: connect, give back --> paid
+//!                                                    ^------ wait longer -----'   adopted anew: its holder does it
+//! ```
+//!
+//! - Happy path: the daemon was killed, or the machine was silent for a while, and it is its owner's again within seconds.
+//! - It stays silent, or lets nobody in: tried again, less and less often, also by the next daemon.
+//! - Its entry has gone from the inventory: that is logged, and given up. So is a session with a machine that shows another key
+//!   than it had, until it shows that again.
+//! - Only the Secret of a pod leads into it: the pod has tried, and whoever adopts the machine next does it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use machines::fleet::Entry;
+use machines::{MachineId, Owed, Provider};
+use tokio_util::task::AbortOnDropHandle;
+use transports::{Backoff, Identity, Target, Transport};
+
+use super::loan::Loan;
+use super::{Context, facts, login};
+use crate::error::{Error, Result};
+
+/// The first wait between two attempts.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The longest.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// Gives back what is owed, for as long as this program runs.
+pub fn pay_debts(context: &Arc<Context>) {
+    for (name, provider) in &context.providers {
+        if let (Some(_), Some(transport)) = (provider.adopting(), context.transports.get(name)) {
+            let payer = Payer {
+                context: Arc::clone(context),
+                provider: Arc::clone(provider),
+                transport: Arc::clone(transport),
+            };
+            tokio::spawn(payer.run());
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Payer {
+    context: Arc<Context>,
+    provider: Arc<dyn Provider>,
+    transport: Arc<dyn Transport>,
+}
+
+impl Payer {
+    async fn run(self) {
+        let Some(adopting) = self.provider.adopting() else { return };
+        let mut owed = adopting.owed();
+        let mut trying: BTreeMap<MachineId, AbortOnDropHandle<()>> = BTreeMap::new();
+        loop {
+            let due = owed.borrow_and_update().clone();
+            trying.retain(|id, _| due.iter().any(|debt| debt.id == *id));
+            for debt in due {
+                let id = debt.id.clone();
+                trying
+                    .entry(id)
+                    .or_insert_with(|| AbortOnDropHandle::new(tokio::spawn(self.clone().insist(debt))));
+            }
+            if owed.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Pays a debt, however long that takes.
+    async fn insist(self, debt: Owed) {
+        let Owed { id, name, .. } = &debt;
+        let mut patience = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+        let mut told = String::new();
+        loop {
+            match self.pay(&debt).await {
+                Ok(()) => return tracing::info!(machine = name, holder = %id, "it was given back late"),
+                Err(error) => {
+                    let why = error.chain();
+                    if why != told {
+                        tracing::warn!(machine = name, holder = %id, error = why, "it keeps something of its pod so far");
+                        told = why;
+                    }
+                }
+            }
+            tokio::time::sleep(patience.next_wait()).await;
+        }
+    }
+
+    async fn pay(&self, debt: &Owed) -> Result<()> {
+        let Some(adopting) = self.provider.adopting() else { return Ok(()) };
+        let inventory = adopting.inventory();
+        let Some(entry) = inventory.entry(&debt.name) else {
+            tracing::warn!(
+                machine = debt.name,
+                "it went from the inventory, and may keep something of its pod"
+            );
+            return Ok(adopting.paid(&debt.id).await?);
+        };
+        let target = self.target(entry, debt)?;
+        let session = self.transport.connect(&target).await?;
+        let Some(loan) = Loan::of(&self.provider, &debt.id)? else { return Ok(()) };
+        loan.give_back(session.as_ref()).await.map(drop)
+    }
+
+    /// The way to the machine, as its entry has it now.
+    fn target(&self, entry: &Entry, debt: &Owed) -> Result<Target> {
+        let names = crate::fleet::references(&entry.name);
+        let facts = facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image);
+        let Some(credential) = &facts.credential else {
+            return Err(Error::Unavailable(format!(
+                "only the Secret of a pod leads into machine {:?}; whoever adopts it next takes that away, or a reboot does",
+                entry.name
+            )));
+        };
+        // Never one that has not proven itself.
+        let keys = if facts.host_keys.is_empty() { debt.keys.clone() } else { facts.host_keys.clone() };
+        Ok(Target {
+            address: (debt.address.ip(), facts::port(&facts)).into(),
+            user: facts::user(&facts).to_owned(),
+            credentials: vec![login::read(credential)?],
+            identity: Identity::Pinned(keys),
+            legacy_algorithms: facts.legacy_algorithms.clone(),
+        })
+    }
+}
