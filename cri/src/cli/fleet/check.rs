@@ -2,7 +2,7 @@
 //!
 //! Happy path: the machine proves the identity that is pinned, lets us in, and the session ends. Failure paths: each is told in the
 //! words of the transport, and the exit code is 1. A machine without a pin is sent nothing secret: only the key that it shows is
-//! told, for a person to compare and to pin.
+//! told, for a person to compare and to pin. One whose first key pods trust is entered only where that is asked for.
 
 use std::process::ExitCode;
 
@@ -30,6 +30,9 @@ pub struct CheckArgs {
     /// The machines; all where none is named.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+    /// Log in also where nothing is pinned and the entry trusts the first key; whoever answers there is sent the credential.
+    #[arg(long)]
+    trust: bool,
     #[command(flatten)]
     place: Where,
 }
@@ -44,7 +47,7 @@ struct Found {
 
 impl Found {
     fn is_well(&self) -> bool {
-        matches!(self.state, "ok" | "secret needed")
+        matches!(self.state, "ok" | "secret needed" | "first key")
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
     }
     machines.retain(|machine| args.names.is_empty() || args.names.contains(&machine.entry.name));
     let looks = machines.iter().map(|Machine { entry, .. }| async move {
-        let (state, said) = look(entry).await;
+        let (state, said) = look(entry, args.trust).await;
         Found { name: entry.name.clone(), address: entry.address(), state, said }
     });
     let found: Vec<Found> = stream::iter(looks).buffered(AT_ONCE).collect().await;
@@ -67,7 +70,7 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
 }
 
 /// Connects to a machine as far as it proves what its entry pins.
-async fn look(entry: &Entry) -> (&'static str, String) {
+async fn look(entry: &Entry, trust: bool) -> (&'static str, String) {
     let facts = crate::fleet::facts(entry);
     let resolved = tokio::net::lookup_host((entry.host.as_str(), entry.port)).await;
     let address = match resolved.map(|mut found| found.next()) {
@@ -76,16 +79,17 @@ async fn look(entry: &Entry) -> (&'static str, String) {
         Err(error) => return ("unreachable", format!("{} cannot be resolved: {error}", entry.host)),
     };
     let pinned = !entry.host_keys.is_empty();
-    let proven = pinned || entry.trust_on_first_use;
+    let proven = pinned || (trust && entry.trust_on_first_use);
     let credential = match facts.credential.as_ref().filter(|_| proven).map(login::read).transpose() {
         Ok(credential) => credential,
         Err(error) => return ("no credential", error.chain()),
     };
-    let (secret_needed, identity) = match (pinned, entry.trust_on_first_use) {
+    let (secret_needed, identity) = match (pinned, proven) {
         (true, _) => (credential.is_none(), Identity::Pinned(entry.host_keys.clone())),
         (false, true) => (credential.is_none(), Identity::TrustOnFirstUse),
         (false, false) => (false, Identity::Pinned(vec![NO_KEY.to_owned()])),
     };
+    let who = if pinned { "it is the pinned one" } else { "no key of it is pinned" };
     let target = Target {
         address,
         user: crate::pod::facts::user(&facts).to_owned(),
@@ -94,10 +98,16 @@ async fn look(entry: &Entry) -> (&'static str, String) {
         legacy_algorithms: entry.legacy_algorithms.clone(),
     };
     match Ssh::default().connect(&target).await {
-        Ok(_) => ("ok", "it is the pinned one, and lets us in".to_owned()),
+        Ok(_) => ("ok", format!("{who}, and it lets us in")),
         Err(Error::Refused(_)) if secret_needed => {
-            ("secret needed", "it is the pinned one; pods on it have to bring a Secret".to_owned())
+            ("secret needed", format!("{who}; pods on it have to bring a Secret"))
         }
+        Err(error @ Error::WrongIdentity(_)) if !proven && entry.trust_on_first_use => (
+            "first key",
+            format!(
+                "{error}; pods trust what it shows first: pin that key as `host-keys`, or log in once with --trust"
+            ),
+        ),
         Err(error @ Error::WrongIdentity(_)) if !proven => {
             ("not pinned", format!("{error}; pin that key as `host-keys` if it is the right one"))
         }

@@ -56,8 +56,22 @@ async fn commands() {
     );
     let (well, text) = setup.fleet(&["check", "bare"]);
     assert!(!well && text.contains("unreachable"), "nothing listens there: {text}");
+    // Nothing of it is pinned: the credential is sent only to whom that is asked for.
+    let entry = format!(
+        "[[machine]]\nname = \"new\"\naddress = \"192.0.2.2\"\ntrust-on-first-use = true\ncredential = {{ key-file = \"{}\" }}\n",
+        key.display()
+    );
+    std::fs::write(setup.folder.path().join("fleet.toml"), entry).unwrap();
+    let (well, text) = setup.fleet(&["check", "new"]);
+    assert!(
+        well && text.contains("first key") && text.contains("--trust") && !text.contains("lets us in"),
+        "{text}"
+    );
+    let (well, text) = setup.fleet(&["check", "new", "--trust"]);
+    assert!(well && text.contains("no key of it is pinned, and it lets us in"), "{text}");
     let (well, text) = setup.fleet(&["check", "nobody"]);
     assert!(!well && text.contains("no inventory has a machine \"nobody\""), "{text}");
+    setup.list(&host_key, "");
     setup.machine.fail();
     let (well, text) = setup.fleet(&["check", "web-1"]);
     assert!(!well && text.contains("unreachable"), "{text}");
