@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use transports::{Exit, Session, Stdin, Stream};
+use transports::{Command, Exit, Session, Stdin, Stream};
 
+use crate::script::Guard;
 use crate::{Error, Result, script};
 
 /// How long the guest may take to accept the request. Obeying it takes longer.
@@ -34,7 +35,16 @@ fi
 
 /// Asks the guest to power itself off. Returns when it has accepted, which is long before it is off.
 pub async fn shut_down(session: &dyn Session) -> Result<()> {
-    let mut process = session.exec(script::privileged(SCRIPT, &[], Stdin::Closed)).await?;
+    ask(session, script::privileged(SCRIPT, &[], Stdin::Closed)).await
+}
+
+/// [`shut_down`], where the guard lets that be done.
+pub(crate) async fn shut_down_if(session: &dyn Session, guard: Guard<'_>) -> Result<()> {
+    ask(session, guard.privileged(SCRIPT, &[], Stdin::Closed)).await
+}
+
+async fn ask(session: &dyn Session, command: Command) -> Result<()> {
+    let mut process = session.exec(command).await?;
     let mut said = Vec::new();
     let exit = timeout(ACCEPT, async {
         while let Some(output) = process.output.recv().await {

@@ -184,3 +184,18 @@ async fn what_the_next_holder_has_is_left_alone() {
         ("far two".into(), "nameserver 10.96.0.10".into())
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_is_lent_again_is_not_shut_down() {
+    let guest = Guest::new().await;
+    guest
+        .sh("printf '#!/bin/sh\\necho $* >/run/asked\\n' >/run/bin/shutdown && chmod 755 /run/bin/shutdown")
+        .await;
+    guest.lend(&holder("far two")).await;
+    let refusal = lending::shut_down(&*guest.session).await.unwrap_err().to_string();
+    assert!(refusal.contains("it is lent to far two"), "{refusal}");
+    assert_eq!(guest.sh("cat /run/asked 2>/dev/null; true").await, "");
+    lending::give_back(&*guest.session, &holder("far two")).await.unwrap();
+    lending::shut_down(&*guest.session).await.unwrap();
+    assert_eq!(guest.sh("cat /run/asked").await, "-h -P now");
+}

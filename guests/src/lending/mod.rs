@@ -21,7 +21,7 @@ use transports::{Bounds, Exit, Session, Stdin, capture};
 
 use crate::names::Names;
 use crate::script::Guard;
-use crate::{Error, Result, process, script, volume};
+use crate::{Error, Result, process, script, shutdown, volume};
 
 /// How long a script may take.
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -114,6 +114,11 @@ pub async fn give_back(session: &dyn Session, holder: &Holder) -> Result<Lent> {
         Ok(Lent::Another(other)) => Ok(Lent::Another(other)),
         named => taken.and(named),
     }
+}
+
+/// Has a guest that was given back power itself off, but where it is lent again by then.
+pub async fn shut_down(session: &dyn Session) -> Result<()> {
+    shutdown::shut_down_if(session, guard("")).await
 }
 
 /// Lets a script be run for as long as the guest is lent to this holder.

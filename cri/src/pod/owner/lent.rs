@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use guests::lending::Lent;
+use guests::lending::{self, Lent};
 use machines::{Adopted, StopMode};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -120,7 +120,7 @@ impl Owner {
             }
             if told(loan.give_back(session.as_ref()).await, &pod) && adopted.power_off {
                 // It is released when its session is lost.
-                match guests::shutdown::shut_down(session.as_ref()).await {
+                match lending::shut_down(session.as_ref()).await {
                     Ok(()) => return,
                     Err(error) => tracing::info!(pod, %error, "the guest could not be asked to shut down"),
                 }
