@@ -22,7 +22,7 @@ fn guests_that_fail_say_why_and_are_tried_again_ever_more_slowly() {
     // Its memory is too small for its kernel, so it never boots; another one lets nobody in.
     let small = "resources: {limits: {memory: 32Mi}}";
     apply(manifest("never", &mini, "Always", 10, small));
-    apply(manifest("refused", &mini.replace("mini", "dropbear"), "Never", 45, ""));
+    apply(manifest("refused", &mini.replace("mini", "dropbear"), "Never", 90, ""));
     backs_off(&fixture, "never");
     let events =
         ["get", "events", "--field-selector", "reason=BackOff", "-o", "jsonpath={.items[*].message}"];
