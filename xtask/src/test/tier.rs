@@ -26,14 +26,14 @@ pub(super) enum Tier {
     Faults,
     /// The daemon before the conformance program of the CRI.
     Critest,
-    /// The daemon under Kubernetes.
+    /// The daemon under Kubernetes; only if it is named.
     Cluster,
 }
 
 impl Tier {
     /// Those that run if none is named.
     pub(super) fn all() -> Vec<Self> {
-        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest, Self::Cluster]
+        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest]
     }
 
     /// Whether its tests boot machines.
