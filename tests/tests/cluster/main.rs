@@ -24,7 +24,7 @@ mod volumes;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tests::{Cluster, Inventory};
@@ -36,13 +36,41 @@ const MOMENT: Duration = Duration::from_secs(60);
 /// How long the kubelet may take to remove what a pod has left: it looks once a minute.
 const SWEEP: Duration = Duration::from_secs(180);
 
-/// Held by the test whose machines run: emulated ones starve each other. What needs none is done beside it: the next test
-/// starts its cluster, and the one before waits until its kubelet has swept.
-static MACHINES: Mutex<()> = Mutex::new(());
+/// How many tests may have machines that run.
+const AT_ONCE: u32 = 2;
+/// Their turns: more emulated ones would starve each other. What needs none is done beside them:
+/// the next test starts its cluster, and the one before waits until its kubelet has swept.
+static TURNS: Turns = Turns { left: Mutex::new(AT_ONCE), freed: Condvar::new() };
+
+/// Turns that tests take.
+struct Turns {
+    left: Mutex<u32>,
+    freed: Condvar,
+}
+
+impl Turns {
+    /// Waits for so many turns.
+    fn take(&'static self, turns: u32) -> Turn {
+        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.freed.wait_while(left, |left| *left < turns);
+        *left.unwrap_or_else(PoisonError::into_inner) -= turns;
+        Turn(self, turns)
+    }
+}
+
+/// So many turns, until it is dropped.
+struct Turn(&'static Turns, u32);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) += self.1;
+        self.0.freed.notify_all();
+    }
+}
 
 /// A cluster, and what was on its node before any pod.
 struct Fixture {
-    alone: MutexGuard<'static, ()>,
+    turn: Turn,
     cluster: Cluster,
     before: Inventory,
 }
@@ -53,8 +81,17 @@ impl Fixture {
         Self::with("")
     }
 
+    /// The same, for a test that measures what its machines cost: no other one has any meanwhile.
+    fn alone() -> Option<Self> {
+        Self::for_turns("", AT_ONCE)
+    }
+
     /// The same, of a node with further configuration.
     fn with(config: &str) -> Option<Self> {
+        Self::for_turns(config, 1)
+    }
+
+    fn for_turns(config: &str, turns: u32) -> Option<Self> {
         let Some(cluster) = Cluster::from_env_with(config).unwrap() else {
             // Straight to the standard output: this is not for a reader of a failure.
             let _ =
@@ -62,7 +99,7 @@ impl Fixture {
             return None;
         };
         let before = cluster.node().inventory().unwrap();
-        Some(Self { alone: MACHINES.lock().unwrap_or_else(PoisonError::into_inner), cluster, before })
+        Some(Self { turn: TURNS.take(turns), cluster, before })
     }
 
     /// Runs `kubectl`, which succeeds.
@@ -126,7 +163,7 @@ impl Fixture {
     /// Waits until nothing of any pod is left, neither in the API nor on the node.
     fn nothing_left(self) {
         assert_eq!(self.kubectl(&["get", "pods", "-o", "name"]), "");
-        drop(self.alone);
+        drop(self.turn);
         let left = self.cluster.wait_until_clean(&self.before, SWEEP).unwrap();
         assert_eq!(left, BTreeSet::new(), "left on the node");
     }

@@ -63,7 +63,7 @@ impl Tier {
                 .args(filter);
             match self {
                 // Its tests themselves take turns with their machines; the next cluster starts beside them.
-                Self::Cluster => _ = command.arg("--test-threads=3"),
+                Self::Cluster => _ = command.arg("--test-threads=4"),
                 // Emulated machines that boot at once starve each other.
                 _ if self.needs_daemon() => _ = command.arg("--test-threads=1"),
                 _ => {}
