@@ -15,6 +15,9 @@ fi
 eval "$script"
 "#;
 
+/// What a script begins with that only root may run; `refuse` ends it with `U` and why.
+pub(crate) const ROOT: &str = include_str!("root.sh");
+
 /// The command that runs `script` with `arguments` as `$1`, `$2`, ...
 pub(crate) fn privileged(script: &str, arguments: &[&str], stdin: Stdin) -> Command {
     let script = compact(script);

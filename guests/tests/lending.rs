@@ -7,6 +7,8 @@
 mod roots;
 #[path = "../../transports/tests/servers/mod.rs"]
 mod servers;
+#[path = "support/shell.rs"]
+mod shell;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +20,7 @@ use guests::names::{Names, Resolver};
 use guests::volume::{self, Entry, Kind, Mount, Name, Tree};
 use roots::FRESH;
 use servers::Server;
-use transports::{Bounds, Command, Exit, Process, Session, Ssh, Stdin, Transport as _, capture};
+use transports::{Bounds, Command, Process, Session, Ssh, Stdin, Transport as _, capture};
 
 /// How long a look at the guest may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,11 +44,7 @@ impl Guest {
     }
 
     async fn sh(&self, script: &str) -> String {
-        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 1 << 20 };
-        let captured = capture(&*self.session, Command { argv, stdin: Stdin::Closed }, bounds).await.unwrap();
-        assert_eq!(captured.exit, Exit::Code(0), "{script}: {}", String::from_utf8_lossy(&captured.stderr));
-        String::from_utf8(captured.stdout).unwrap().trim().to_owned()
+        shell::sh(&*self.session, script).await
     }
 
     async fn lend(&self, to: &Holder) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 use transports::{Bounds, Exit, Session, Stdin, capture};
 
 use crate::names::Names;
-use crate::script::Guard;
+use crate::script::{Guard, ROOT};
 use crate::{Error, Result, process, script, shutdown, volume};
 
 /// How long a script may take.
@@ -127,7 +127,7 @@ pub(crate) fn guard(holder: &str) -> Guard<'_> {
 }
 
 async fn run(session: &dyn Session, text: &str, arguments: &[&str]) -> Result<Lent> {
-    let command = script::privileged(&format!("{PLACE}{text}echo D\n"), arguments, Stdin::Closed);
+    let command = script::privileged(&format!("{ROOT}{PLACE}{text}echo D\n"), arguments, Stdin::Closed);
     let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: ANSWER_BYTES };
     let captured = capture(session, command, bounds).await?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace(|c: char| c.is_control(), " ");
@@ -162,7 +162,7 @@ mod tests {
         let longest = "x".repeat(300);
         for text in [CLAIM.to_owned(), format!("{CLAIM}{NAMES}"), GIVE_BACK.to_owned(), GUARD.to_owned()] {
             let arguments = [&longest[..63], &longest[..], &longest[..]];
-            let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);
+            let command = script::privileged(&format!("{ROOT}{PLACE}{text}"), &arguments, Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();
             assert!(length < 6000, "{length} bytes, before quoting");
         }

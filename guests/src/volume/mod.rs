@@ -28,7 +28,7 @@ pub use tree::{Entry, Kind, Tree};
 use bytes::Bytes;
 use transports::{Bounds, Command, Exit, Session, Stdin, capture};
 
-use crate::script::Guard;
+use crate::script::{Guard, ROOT};
 use crate::{Error, Result, script};
 
 /// How long a command may take: a guest under emulation writes thousands of files.
@@ -200,7 +200,7 @@ async fn run(session: &dyn Session, text: &str, arguments: &[&str], stdin: Stdin
 
 /// A script with what comes before and after it.
 fn whole(text: &str) -> String {
-    format!("{PLACE}{text}echo D\n")
+    format!("{ROOT}{PLACE}{text}echo D\n")
 }
 
 async fn answer(session: &dyn Session, command: Command) -> Result<Answer> {
@@ -240,7 +240,7 @@ mod tests {
             [(with_mount(PUT, 4), 9), (with_mount(EMPTY, 5), 10), (UNMOUNT.to_owned(), 1), (clearing(), 0)]
         {
             let arguments = vec![&longest[..]; arguments];
-            let command = script::privileged(&format!("{PLACE}{text}"), &arguments, Stdin::Closed);
+            let command = script::privileged(&format!("{ROOT}{PLACE}{text}"), &arguments, Stdin::Closed);
             let length: usize = command.argv.iter().map(String::len).sum();
             assert!(length < 6000, "{length} bytes, before quoting");
         }

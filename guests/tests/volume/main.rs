@@ -6,18 +6,16 @@
 mod roots;
 #[path = "../../../transports/tests/servers/mod.rs"]
 mod servers;
+#[path = "../support/shell.rs"]
+mod shell;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use guests::Error;
 use guests::volume::{self, Entry, Kind, Medium, Mount, Name, Tree};
 use roots::{BUSYBOX, FRESH};
 use servers::Server;
-use transports::{Bounds, Command, Exit, Session, Ssh, Stdin, Transport as _, capture};
-
-/// How long a look at the guest may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+use transports::{Session, Ssh, Transport as _};
 
 /// A guest and the way to it.
 struct Guest {
@@ -37,11 +35,7 @@ impl Guest {
 
     /// What a script prints that looks at the guest.
     async fn sh(&self, script: &str) -> String {
-        let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
-        let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 1 << 20 };
-        let captured = capture(&*self.session, Command { argv, stdin: Stdin::Closed }, bounds).await.unwrap();
-        assert_eq!(captured.exit, Exit::Code(0), "{script}: {}", String::from_utf8_lossy(&captured.stderr));
-        String::from_utf8(captured.stdout).unwrap().trim().to_owned()
+        shell::sh(&*self.session, script).await
     }
 
     async fn put(&self, tree: &Tree, base: Option<&Tree>) {
