@@ -24,10 +24,10 @@ mod volumes;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tests::{Cluster, Inventory};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a guest may take to its first answer on a busy machine.
 const BOOT: Duration = Duration::from_secs(300);
@@ -38,39 +38,13 @@ const SWEEP: Duration = Duration::from_secs(180);
 
 /// How many tests may have machines that run.
 const AT_ONCE: u32 = 2;
-/// Their turns: more emulated ones would starve each other. What needs none is done beside them:
-/// the next test starts its cluster, and the one before waits until its kubelet has swept.
-static TURNS: Turns = Turns { left: Mutex::new(AT_ONCE), freed: Condvar::new() };
-
-/// Turns that tests take.
-struct Turns {
-    left: Mutex<u32>,
-    freed: Condvar,
-}
-
-impl Turns {
-    /// Waits for so many turns.
-    fn take(&'static self, turns: u32) -> Turn {
-        let left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = self.freed.wait_while(left, |left| *left < turns);
-        *left.unwrap_or_else(PoisonError::into_inner) -= turns;
-        Turn(self, turns)
-    }
-}
-
-/// So many turns, until it is dropped.
-struct Turn(&'static Turns, u32);
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        *self.0.left.lock().unwrap_or_else(PoisonError::into_inner) += self.1;
-        self.0.freed.notify_all();
-    }
-}
+/// Their turns: more emulated ones would starve each other. What needs none is done beside them: the next test starts its
+/// cluster, and the one before waits until its kubelet has swept.
+static MACHINES: Semaphore = Semaphore::const_new(AT_ONCE as usize);
 
 /// A cluster, and what was on its node before any pod.
 struct Fixture {
-    turn: Turn,
+    turn: SemaphorePermit<'static>,
     cluster: Cluster,
     before: Inventory,
 }
@@ -99,7 +73,9 @@ impl Fixture {
             return None;
         };
         let before = cluster.node().inventory().unwrap();
-        Some(Self { turn: TURNS.take(turns), cluster, before })
+        let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let turn = waiting.block_on(MACHINES.acquire_many(turns)).unwrap();
+        Some(Self { turn, cluster, before })
     }
 
     /// Runs `kubectl`, which succeeds.
