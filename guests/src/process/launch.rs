@@ -106,7 +106,7 @@ pub(super) fn render(spec: &ProcessSpec, script: &str) -> String {
         line(format!("else set -- \"$(command -v env)\" {pairs} \"$@\"; fi"));
     }
     line(script.to_owned());
-    line("export INFRANETES_PROCESS=\"$id.\" HOME=\"$home\"".into());
+    line("export \"$mark\" HOME=\"$home\"".into());
     line(format!("export PATH={}", word(PATH)));
     if *tty {
         line("export TERM=xterm".into());

@@ -35,10 +35,17 @@ running() {
 # The processes of session $1.
 session() { grep -Els "^[0-9]+ \(.*\) [^ZX] [0-9]+ [0-9]+ $1 " /proc/[0-9]*/stat; }
 
+# The mark in the environment of its processes: `mark`. Another start of this id has another, for who looks for those of
+# the first may still be at it.
+read_mark() {
+  { read -r S t <supervisor; } 2>/dev/null || return 1
+  mark=INFRANETES_PROCESS=$id.$S.$t
+}
+
 # The processes with its mark in their environment. No small `grep` looks behind a NUL; a value may hold anything, so who
 # seems to have the mark is looked at by itself.
 marked() {
-  mark=INFRANETES_PROCESS=$id.
+  read_mark || return
   tail -n +1 /proc/[0-9]*/environ 2>/dev/null | tr '\0' '\n' |
     sed -n -e "/^$mark\$/p" -e '/^==> .proc.[0-9]*.environ <==$/p' |
     while read -r a f x; do

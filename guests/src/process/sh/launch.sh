@@ -16,7 +16,7 @@ can_setpriv() {
   done
   return 1
 }
-cd "$d" && . ./functions
+cd "$d" && . ./functions && read_mark || refuse "the process is being removed"
 u= own= held= asked=$groups
 while read -r k x y z; do
   case $k in
