@@ -64,12 +64,8 @@ async fn legacy() -> Place {
 
 contract!(dash, bash, busybox, noisy, legacy, with_sudo, read_only);
 
-/// Held by the test whose machine runs: emulated machines starve each other.
-static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-
 /// All clauses in turn on one machine of an image.
 async fn on_machine(image: &str, family: &str) {
-    let _alone = MACHINE.lock().await;
     let Some(machine) = Machine::boot(image) else { return };
     let place = Place::on(machine).await;
     assert_eq!(place.guest.name(), family);

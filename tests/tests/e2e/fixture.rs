@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use tests::{Node, Options};
-use tokio::sync::Mutex;
+use tokio::sync::Semaphore;
 
 use crate::client::Client;
 
-/// Held by the test whose machines run.
-static MACHINES: Mutex<()> = Mutex::const_new(());
+/// The turns of tests that have machines: an emulated one is busy on one processor at most.
+static MACHINES: Semaphore = Semaphore::const_new(2);
 
-/// Runs a test that has machines, alone, and not longer than this.
+/// Runs a test that has machines, when it has its turn, and not longer than this.
 ///
 /// # Panics
 /// When the time is over. The test is dropped then, and with it its node and everything on it.
 pub(crate) fn within(seconds: u64, test: impl Future<Output = ()>) -> impl Future<Output = ()> {
     let mut test = Box::pin(test);
     async move {
-        let _alone = MACHINES.lock().await;
+        let _turn = MACHINES.acquire().await.expect("it is never closed");
         tokio::select! {
             ended = tokio::time::timeout(Duration::from_secs(seconds), &mut test) => {
                 assert!(ended.is_ok(), "the test did not end within {seconds} s");

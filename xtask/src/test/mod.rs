@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check there is, one closing summary line.
 //!
 //! ```text
-//!   lint -> unit -> contract -> e2e -> faults -> critest -> N passed, N failed, N skipped
+//!   lint -> unit -> contract -> e2e -> faults -> critest -> cluster -> N passed, N failed, N skipped
 //! ```
 //!
 //! Happy path: what the chosen tiers need is installed, and built before the first that needs it; then each tier runs and
@@ -43,7 +43,7 @@ use tier::Tier;
   e2e       the daemon, end to end, on real machines
   faults    the daemon killed, the network cut, the guest hung
   critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml
-  cluster   a Kubernetes of one node, from kubectl to the guest; only if it is named
+  cluster   a Kubernetes of one node, from kubectl to the guest
 
 Examples:
   cargo xtask test                        everything, as CI runs it

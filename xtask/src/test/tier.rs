@@ -26,14 +26,14 @@ pub(super) enum Tier {
     Faults,
     /// The daemon before the conformance program of the CRI.
     Critest,
-    /// The daemon under Kubernetes; only if it is named.
+    /// The daemon under Kubernetes.
     Cluster,
 }
 
 impl Tier {
     /// Those that run if none is named.
     pub(super) fn all() -> Vec<Self> {
-        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest]
+        vec![Self::Lint, Self::Unit, Self::Contract, Self::E2e, Self::Faults, Self::Critest, Self::Cluster]
     }
 
     /// Whether its tests boot machines.
@@ -62,8 +62,9 @@ impl Tier {
                 .args(["--", "--show-output"])
                 .args(filter);
             match self {
-                // Its tests themselves take turns with their machines; the next cluster starts beside them.
+                // Its tests take turns with their machines themselves; the next cluster starts beside them.
                 Self::Cluster => _ = command.arg("--test-threads=4"),
+                Self::E2e => _ = command.arg("--test-threads=2"),
                 // Emulated machines that boot at once starve each other.
                 _ if self.needs_daemon() => _ = command.arg("--test-threads=1"),
                 _ => {}

@@ -100,7 +100,9 @@ pub async fn a_killed_supervisor_is_told(place: &Place) {
             // A process that was killed is there until it has its next turn of a processor.
             let gone = "while grep -qs ') [^ZX] ' /proc/$s/stat; do sleep 1; done";
             place
-                .sh(&format!("set -- /run/infranetes/*/orphan/supervisor; read s t <$1 || exit; {kill}; {gone}"))
+                .sh(&format!(
+                    "set -- /run/infranetes/*/orphan/supervisor; read s t <$1 || exit; {kill}; {gone}"
+                ))
                 .await;
             let exit = if followed {
                 read(&mut stream).await.exit
