@@ -5,14 +5,18 @@
 //! again; any other file keeps its owner, mode and labels. Then the file is mounted over itself, read-only: a DHCP client that
 //! writes it, or puts another one in its place, cannot. The mount goes with a reboot: whoever set the names sets them again then.
 //!
+//! Windows has other means: see [`windows`].
+//!
 //! Failure paths: a user who may not, a file system that is read-only: an error that says so, and what could be set is set.
+
+pub(crate) mod windows;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use transports::{Bounds, Exit, Session, Stdin, capture};
 
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, script};
 
 /// How long the guest may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,7 +75,14 @@ pub struct Resolver {
 
 impl Names {
     /// Has the guest be called and resolve names so.
-    pub async fn set(&self, session: &dyn Session) -> Result<()> {
+    pub async fn set(&self, session: &dyn Session, family: Family) -> Result<()> {
+        match family {
+            Family::Unix => self.set_linux(session).await,
+            Family::Windows => windows::set(session, self).await,
+        }
+    }
+
+    async fn set_linux(&self, session: &dyn Session) -> Result<()> {
         let text = self.resolver_text()?;
         let command = script::privileged(SCRIPT, &[&self.hostname, &text], Stdin::Closed);
         let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: COMPLAINT_LIMIT };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use transports::{Bounds, Exit, Session, Stdin, capture};
 
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, script};
 
 /// How long the guest may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,7 +32,14 @@ done
 "#;
 
 /// Sets these sysctls, by their names with dots (or slashes, where a part of the name has a dot).
-pub async fn set(session: &dyn Session, sysctls: &BTreeMap<String, String>) -> Result<()> {
+pub async fn set(session: &dyn Session, family: Family, sysctls: &BTreeMap<String, String>) -> Result<()> {
+    match family {
+        Family::Unix => linux(session, sysctls).await,
+        Family::Windows => Err(family.lacks("has no sysctls", "take them out of the pod's securityContext")),
+    }
+}
+
+async fn linux(session: &dyn Session, sysctls: &BTreeMap<String, String>) -> Result<()> {
     let paths: Vec<(String, &str)> =
         sysctls.iter().map(|(name, value)| (path(name), value.as_str())).collect();
     let arguments: Vec<&str> = paths.iter().flat_map(|(path, value)| [path.as_str(), *value]).collect();

@@ -4,6 +4,7 @@
 
 mod support;
 
+use guests::Family;
 use guests::figures::{Figures, figures};
 use support::LocalSession;
 
@@ -30,7 +31,7 @@ fn whole(told: &Figures) {
 
 #[tokio::test]
 async fn debian() {
-    whole(&figures(&LocalSession::default()).await.unwrap());
+    whole(&figures(&LocalSession::default(), Family::Unix).await.unwrap());
 }
 
 #[tokio::test]
@@ -40,7 +41,7 @@ async fn busybox() {
     // Its own applets come first there, whatever the script does to the search path.
     std::os::unix::fs::symlink("/bin/busybox", &sh).unwrap();
     whole(
-        &figures(&LocalSession { path: Some(folder.path().into()), ..LocalSession::default() })
+        &figures(&LocalSession { path: Some(folder.path().into()), ..LocalSession::default() }, Family::Unix)
             .await
             .unwrap(),
     );
@@ -52,6 +53,6 @@ async fn a_guest_that_is_no_linux_is_told_as_such() {
     let sh = folder.path().join("sh");
     std::os::unix::fs::symlink("/bin/echo", &sh).unwrap();
     let session = LocalSession { path: Some(folder.path().into()), ..LocalSession::default() };
-    let error = figures(&session).await.unwrap_err();
+    let error = figures(&session, Family::Unix).await.unwrap_err();
     assert!(error.to_string().contains("as Linux does") && !error.retryable(), "{error}");
 }

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guests::Family;
 use guests::log::{Cursor, LogSource, Record, follow};
 use rand::Rng;
 use support::LocalSession;
@@ -73,7 +74,7 @@ async fn read_with_cuts(
     let (mut records, mut cursor, mut cuts) = (Vec::<Record>::new(), None::<Cursor>, 0);
     let end = Instant::now() + deadline;
     while records.len() < expected && Instant::now() < end {
-        let mut stream = follow(session.clone(), source.clone(), cursor.clone()).await.unwrap();
+        let mut stream = follow(session.clone(), Family::Unix, source.clone(), cursor.clone()).await.unwrap();
         let (most, patience) = {
             let mut random = rand::rng();
             (random.random_range(1..400), Duration::from_millis(random.random_range(300..4000)))
@@ -161,7 +162,7 @@ async fn absent_long_and_unfinished() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("it's a \"log\" $HOME");
     let source = LogSource::File { path: path.to_str().unwrap().into() };
-    let mut stream = follow(Arc::new(LocalSession::default()), source, None).await.unwrap();
+    let mut stream = follow(Arc::new(LocalSession::default()), Family::Unix, source, None).await.unwrap();
     let first = stream.next().await.unwrap().unwrap();
     assert!(first.notice && first.text.starts_with(b"waiting for"), "{first:?}");
     let mut content = vec![b'x'; 40_000];

@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guests::Family;
 use guests::log::{Cursor, LogSource, Record, follow};
 use rand::Rng;
 use support::LocalSession;
@@ -121,7 +122,7 @@ async fn every_line_of_every_message_once() {
     while !lines.last().is_some_and(|line: &String| line.contains("not \u{fffd} text")) {
         assert!(Instant::now() < end, "only {} lines", lines.len());
         let source = LogSource::Journal { unit: None };
-        let mut stream = follow(journald.session(), source, cursor.clone()).await.unwrap();
+        let mut stream = follow(journald.session(), Family::Unix, source, cursor.clone()).await.unwrap();
         let most = rand::rng().random_range(1..400);
         for _ in 0..most {
             let Ok(record) = tokio::time::timeout(Duration::from_secs(5), stream.next()).await else { break };
@@ -147,15 +148,21 @@ async fn a_lost_place_is_said_and_the_oldest_follows() {
     let journald = Journald::start().await;
     journald.log("app", b"oldest");
     let cursor = Some(Cursor(format!("j1:1:{FOREIGN}")));
-    let mut stream = follow(journald.session(), LogSource::Journal { unit: None }, cursor).await.unwrap();
+    let mut stream =
+        follow(journald.session(), Family::Unix, LogSource::Journal { unit: None }, cursor).await.unwrap();
     let first = stream.next().await.unwrap().unwrap();
     assert!(first.notice && text(&first).contains("is lost"), "{}", text(&first));
     let end = Instant::now() + Duration::from_secs(20);
     while text(&stream.next().await.unwrap().unwrap()) != named("oldest") {
         assert!(Instant::now() < end, "the oldest line did not come");
     }
-    let bad =
-        follow(journald.session(), LogSource::Journal { unit: None }, Some(Cursor("f1:1".into()))).await;
+    let bad = follow(
+        journald.session(),
+        Family::Unix,
+        LogSource::Journal { unit: None },
+        Some(Cursor("f1:1".into())),
+    )
+    .await;
     assert!(bad.unwrap_err().to_string().contains("is not of a journal"));
 }
 
@@ -170,7 +177,7 @@ async fn a_search_that_failed_is_no_lost_place() {
     let path = format!("PATH={}:/usr/sbin:/usr/bin:/sbin:/bin", tools.path().display());
     let cursor = Some(Cursor(format!("j1:1:{FOREIGN}")));
     let session = journald.session_with(&["env", &path]);
-    let mut stream = follow(session, LogSource::Journal { unit: None }, cursor).await.unwrap();
+    let mut stream = follow(session, Family::Unix, LogSource::Journal { unit: None }, cursor).await.unwrap();
     let error = stream.next().await.unwrap().unwrap_err();
     assert!(error.retryable() && error.to_string().contains("failed with code 137"), "{error}");
     assert!(stream.next().await.is_none());

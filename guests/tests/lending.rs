@@ -14,10 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use guests::Error;
 use guests::lending::{self, Holder, Lent};
 use guests::names::{Names, Resolver};
 use guests::volume::{self, Entry, Kind, Mount, Name, Tree};
+use guests::{Error, Family};
 use roots::FRESH;
 use servers::Server;
 use transports::{Bounds, Command, Process, Session, Ssh, Stdin, Transport as _, capture};
@@ -48,13 +48,13 @@ impl Guest {
     }
 
     async fn lend(&self, to: &Holder) {
-        lending::take(&*self.session, to, &|_| false).await.unwrap();
+        lending::take(&*self.session, Family::Unix, to, &|_| false).await.unwrap();
         // The kernel's name is not its own here, and stays as it is.
         let hostname = self.sh("cat /proc/sys/kernel/hostname").await;
         let resolver =
             Resolver { servers: vec!["10.96.0.10".parse().unwrap()], search: vec![], options: vec![] };
         let names = Names { hostname, resolver: Some(resolver) };
-        assert_eq!(lending::set_names(&*self.session, to, &names).await.unwrap(), Lent::Done);
+        assert_eq!(lending::set_names(&*self.session, Family::Unix, to, &names).await.unwrap(), Lent::Done);
     }
 
     /// Has a volume be mounted.
@@ -63,7 +63,9 @@ impl Guest {
         let entry = Entry { kind: Kind::File("a secret".into()), mode: 0o600, uid: 0, gid: 0 };
         tree.add("key", entry).unwrap();
         let mount = Mount { name: &Name::new(mount).unwrap(), part: None, path, read_only: true };
-        volume::put(&*self.session, &Name::new("secret").unwrap(), &tree, None, Some(&mount)).await.unwrap();
+        volume::put(&*self.session, Family::Unix, &Name::new("secret").unwrap(), &tree, None, Some(&mount))
+            .await
+            .unwrap();
     }
 
     async fn resolver(&self) -> String {
@@ -89,18 +91,19 @@ async fn who_still_holds_a_guest_is_not_robbed_of_it() {
     let guest = Guest::new().await;
     guest.lend(&holder("node one")).await;
     let held = |other: &str| other == "node one";
-    let refusal = lending::take(&*guest.session, &holder("node two"), &held).await.unwrap_err();
+    let refusal = lending::take(&*guest.session, Family::Unix, &holder("node two"), &held).await.unwrap_err();
     assert!(
         matches!(&refusal, Error::Unsupported(why) if why.contains("another pod of this node (node one)"))
     );
-    let refusal = lending::take(&*guest.session, &holder("far three"), &|_| false).await.unwrap_err();
+    let refusal =
+        lending::take(&*guest.session, Family::Unix, &holder("far three"), &|_| false).await.unwrap_err();
     assert!(matches!(&refusal, Error::Unsupported(why) if why.contains("another node (node one)")));
     assert_eq!(
         (guest.note().await, guest.resolver().await),
         ("node one".into(), "nameserver 10.96.0.10".into())
     );
     // What a holder has left who is gone is taken away.
-    lending::take(&*guest.session, &holder("node two"), &|_| false).await.unwrap();
+    lending::take(&*guest.session, Family::Unix, &holder("node two"), &|_| false).await.unwrap();
     assert_eq!(
         (guest.note().await, guest.resolver().await),
         ("node two".into(), "nameserver 192.0.2.53".into())
@@ -117,7 +120,7 @@ async fn names_are_laid_over_once_and_given_back() {
     guest.lend(&one).await;
     assert_eq!(guest.sh("grep -c infranetes-lent /proc/self/mountinfo").await, "1");
     for _ in 0..2 {
-        assert_eq!(lending::give_back(&*guest.session, &one).await.unwrap(), Lent::Done);
+        assert_eq!(lending::give_back(&*guest.session, Family::Unix, &one).await.unwrap(), Lent::Done);
     }
     assert_eq!((guest.left().await, guest.resolver().await), (String::new(), "nameserver 192.0.2.53".into()));
 }
@@ -133,14 +136,14 @@ async fn what_cannot_be_taken_away_keeps_nothing_but_itself_and_the_note() {
         .sh("printf '#!/bin/sh\\ncase $* in *stuck) echo target is busy >&2; exit 32;; esac\\nexec /usr/bin/umount \"$@\"\\n' \
              >/run/bin/umount && chmod 755 /run/bin/umount")
         .await;
-    let failure = lending::give_back(&*guest.session, &one).await.unwrap_err().to_string();
+    let failure = lending::give_back(&*guest.session, Family::Unix, &one).await.unwrap_err().to_string();
     assert!(failure.contains("/srv/stuck cannot be unmounted"), "{failure}");
     assert_eq!(guest.note().await, "node one");
     assert_eq!(guest.resolver().await, "nameserver 192.0.2.53");
     assert_eq!(guest.sh("ls /srv; cat /srv/stuck/key 2>/dev/null; true").await, "stuck", "no secret is left");
     // Somebody else has taken it away meanwhile.
     guest.sh("/usr/bin/umount /srv/stuck && rm /run/bin/umount").await;
-    assert_eq!(lending::give_back(&*guest.session, &one).await.unwrap(), Lent::Done);
+    assert_eq!(lending::give_back(&*guest.session, Family::Unix, &one).await.unwrap(), Lent::Done);
     assert_eq!(guest.left().await, "");
 }
 
@@ -174,7 +177,7 @@ async fn what_the_next_holder_has_is_left_alone() {
     guest.lend(&one).await;
     guest.mount("0", "/srv/app").await;
     let session = Overtaken { inner: guest.session.clone(), commands: AtomicUsize::new(0) };
-    let lent = lending::give_back(&session, &one).await.unwrap();
+    let lent = lending::give_back(&session, Family::Unix, &one).await.unwrap();
     assert_eq!(lent, Lent::Another("far two".into()));
     assert_eq!(guest.sh("cat /srv/app/key").await, "a secret");
     assert_eq!(
@@ -190,10 +193,10 @@ async fn a_guest_that_is_lent_again_is_not_shut_down() {
         .sh("printf '#!/bin/sh\\necho $* >/run/asked\\n' >/run/bin/shutdown && chmod 755 /run/bin/shutdown")
         .await;
     guest.lend(&holder("far two")).await;
-    let refusal = lending::shut_down(&*guest.session).await.unwrap_err().to_string();
+    let refusal = lending::shut_down(&*guest.session, Family::Unix).await.unwrap_err().to_string();
     assert!(refusal.contains("it is lent to far two"), "{refusal}");
     assert_eq!(guest.sh("cat /run/asked 2>/dev/null; true").await, "");
-    lending::give_back(&*guest.session, &holder("far two")).await.unwrap();
-    lending::shut_down(&*guest.session).await.unwrap();
+    lending::give_back(&*guest.session, Family::Unix, &holder("far two")).await.unwrap();
+    lending::shut_down(&*guest.session, Family::Unix).await.unwrap();
     assert_eq!(guest.sh("cat /run/asked").await, "-h -P now");
 }

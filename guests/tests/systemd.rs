@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guests::Family;
 use guests::log::{LogSource, follow};
 use guests::shutdown::shut_down;
 use transports::{Credential, Identity, Secret, Session, Ssh, SshOptions, Target, Transport};
@@ -70,17 +71,18 @@ async fn journal_of_a_unit_then_shutdown() {
         identity: Identity::Pinned(fact("host-keys").split(',').map(str::to_owned).collect()),
         legacy_algorithms: Vec::new(),
     };
-    let source = LogSource::parse(&fact("log")).unwrap();
+    let source = LogSource::parse(&fact("log"), Family::Unix).unwrap();
     let session = connect(&target).await;
-    let mut first = follow(session.clone(), source.clone(), None).await.unwrap();
+    let mut first = follow(session.clone(), Family::Unix, source.clone(), None).await.unwrap();
     let mut records = Vec::new();
     let next = |stream: Option<guests::Result<_>>| stream.unwrap().unwrap();
     records.push(next(tokio::time::timeout(PATIENCE, first.next()).await.unwrap()));
     drop((first, session));
     // The whole again, and the rest after the first record: they are the same.
     let session = connect(&target).await;
-    let mut whole = follow(session.clone(), source.clone(), None).await.unwrap();
-    let mut rest = follow(session.clone(), source, Some(records[0].cursor.clone())).await.unwrap();
+    let mut whole = follow(session.clone(), Family::Unix, source.clone(), None).await.unwrap();
+    let mut rest =
+        follow(session.clone(), Family::Unix, source, Some(records[0].cursor.clone())).await.unwrap();
     assert_eq!(next(tokio::time::timeout(PATIENCE, whole.next()).await.unwrap()), records[0]);
     for _ in 0..2 {
         let expected = next(tokio::time::timeout(PATIENCE, whole.next()).await.unwrap());
@@ -88,7 +90,7 @@ async fn journal_of_a_unit_then_shutdown() {
         assert!(!resumed.notice && !resumed.text.is_empty());
         assert_eq!(resumed, expected);
     }
-    shut_down(&*session).await.unwrap();
+    shut_down(&*session, Family::Unix).await.unwrap();
     let status = tokio::time::timeout(PATIENCE, machine.wait()).await.expect("the guest powers off").unwrap();
     assert!(status.success());
     // The stream ends with an error: nothing is left to wait for.

@@ -19,6 +19,8 @@ pub struct Facts {
     pub host_keys: Vec<String>,
     /// Whether the first host key shown is trusted. The configuration alone may say so, never a label.
     pub trust_on_first_use: Option<bool>,
+    /// The guest's operating system.
+    pub os: Option<Os>,
     /// The protocol that the guest speaks.
     pub transport: Option<Transport>,
     /// The port that it listens on.
@@ -33,7 +35,8 @@ pub struct Facts {
     pub disk_bus: Option<String>,
     /// The model of the network card.
     pub nic: Option<String>,
-    /// Where the guest's log is: `journal`, `journal:UNIT`, `file:/PATH` or `console`.
+    /// Where the guest's log is: `journal`, `journal:UNIT`, `file:/PATH` or `console`; of Windows `eventlog:CHANNEL`,
+    /// `file:C:\PATH` or `console`.
     pub log: Option<String>,
     /// Virtual processors, where the pod does not say.
     pub cpus: Option<u32>,
@@ -78,6 +81,17 @@ impl std::fmt::Debug for Credential {
             Self::Password(_) => f.write_str("Password([redacted])"),
         }
     }
+}
+
+/// The operating system of a guest: what it is driven by, whatever the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Os {
+    /// Linux.
+    #[default]
+    Linux,
+    /// Windows.
+    Windows,
 }
 
 /// The protocol that a guest speaks.

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use crate::{Credential, Error, Facts, Result, Transport};
+use crate::{Credential, Error, Facts, Os, Result, Transport};
 
 /// What the names of our labels begin with.
 pub const LABEL_PREFIX: &str = "io.infranetes.";
@@ -48,6 +48,7 @@ impl Facts {
                 let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
                 self.host_keys = lines.map(str::to_owned).collect();
             }
+            "os" => self.os = Some(os(value)?),
             "transport" => self.transport = Some(transport(value)?),
             "port" => self.port = Some(number(value, 1, u16::MAX)?),
             "legacy-algorithms" => {
@@ -83,6 +84,7 @@ impl Facts {
             credential,
             host_keys,
             trust_on_first_use,
+            os,
             transport,
             port,
             legacy_algorithms,
@@ -101,6 +103,7 @@ impl Facts {
             credential: credential.or(base.credential),
             host_keys: if host_keys.is_empty() { base.host_keys } else { host_keys },
             trust_on_first_use: trust_on_first_use.or(base.trust_on_first_use),
+            os: os.or(base.os),
             transport: transport.or(base.transport),
             port: port.or(base.port),
             legacy_algorithms: if legacy_algorithms.is_empty() {
@@ -135,6 +138,14 @@ fn word(value: &str) -> Result<String, String> {
     }
 }
 
+fn os(value: &str) -> Result<Os, String> {
+    match value {
+        "linux" => Ok(Os::Linux),
+        "windows" => Ok(Os::Windows),
+        _ => Err(format!("{value:?} is none of: linux, windows")),
+    }
+}
+
 fn transport(value: &str) -> Result<Transport, String> {
     match value {
         "ssh" => Ok(Transport::Ssh),
@@ -148,13 +159,19 @@ fn log(value: &str) -> Result<String, String> {
         Some(("journal", unit)) => {
             !unit.is_empty() && unit.chars().all(|c| !c.is_control() && !c.is_whitespace())
         }
-        Some(("file", path)) => path.starts_with('/') && !path.chars().any(char::is_control),
+        Some(("eventlog", channel)) => !channel.is_empty() && !channel.chars().any(char::is_control),
+        Some(("file", path)) => {
+            let drive = matches!(path.as_bytes(), [letter, b':', b'\\', ..] if letter.is_ascii_alphabetic());
+            (drive || path.starts_with('/')) && !path.chars().any(char::is_control)
+        }
         Some(_) => false,
     };
     if good {
         Ok(value.to_owned())
     } else {
-        Err(format!("{value:?} is none of: journal, journal:UNIT, file:/PATH, console"))
+        Err(format!(
+            "{value:?} is none of: journal, journal:UNIT, file:/PATH, eventlog:CHANNEL, file:C:\\PATH, console"
+        ))
     }
 }
 
@@ -192,6 +209,7 @@ mod tests {
             ("io.infranetes.user", "admin"),
             ("io.infranetes.password", "calvin"),
             ("io.infranetes.host-keys", "ssh-ed25519 AAAA one\nSHA256:abc\n"),
+            ("io.infranetes.os", "windows"),
             ("io.infranetes.transport", "ssh"),
             ("io.infranetes.port", "2222"),
             ("io.infranetes.legacy-algorithms", "ssh-rsa, diffie-hellman-group1-sha1"),
@@ -199,7 +217,7 @@ mod tests {
             ("io.infranetes.firmware", "uefi"),
             ("io.infranetes.disk-bus", "ide"),
             ("io.infranetes.nic", "e1000"),
-            ("io.infranetes.log", "file:/var/log/app.log"),
+            ("io.infranetes.log", r"file:C:\logs\app.log"),
             ("io.infranetes.cpus", "2"),
             ("io.infranetes.memory-mib", "512"),
             ("io.infranetes.disk-gib", "8"),
@@ -211,6 +229,7 @@ mod tests {
             credential: Some(Credential::Password("calvin".into())),
             host_keys: vec!["ssh-ed25519 AAAA one".into(), "SHA256:abc".into()],
             trust_on_first_use: None,
+            os: Some(Os::Windows),
             transport: Some(Transport::Ssh),
             port: Some(2222),
             legacy_algorithms: vec!["ssh-rsa".into(), "diffie-hellman-group1-sha1".into()],
@@ -218,7 +237,7 @@ mod tests {
             firmware: Some("uefi".into()),
             disk_bus: Some("ide".into()),
             nic: Some("e1000".into()),
-            log: Some("file:/var/log/app.log".into()),
+            log: Some(r"file:C:\logs\app.log".into()),
             cpus: Some(2),
             memory_mib: Some(512),
             disk_gib: Some(8),
@@ -234,6 +253,8 @@ mod tests {
             ("io.infranetes.port", "0", "no whole number from 1 to 65535"),
             ("io.infranetes.firmware", "coreboot", "none of: bios, uefi"),
             ("io.infranetes.log", "file:relative", "none of: journal"),
+            ("io.infranetes.log", "file:c:relative", "none of: journal"),
+            ("io.infranetes.os", "beos", "none of: linux, windows"),
             ("io.infranetes.cloud-init", "yes", "none of: true, false"),
             ("io.infranetes.user", "a b", "no user name"),
             ("io.infranetes.cpus", "", "empty"),

@@ -54,7 +54,7 @@ mod token;
 mod work;
 
 pub use error::{Error, Result};
-pub use facts::{Credential, Facts, Transport};
+pub use facts::{Credential, Facts, Os, Transport};
 pub use labels::LABEL_PREFIX;
 pub use model::{BaseDisk, Image, ImportFormat, Limits, Progress, Registries, RegistryAuth, Step, Usage};
 pub use reference::{LOCAL_REGISTRY, normalize};

@@ -36,7 +36,7 @@ pub use link::{Link, LinkState};
 pub use ssh::{Ssh, SshOptions};
 pub use target::{Credential, Identity, Login, Logins, Secret, Target};
 pub use terminal::{Size, Terminal, Terminals};
-pub use winrm::{Winrm, WinrmOptions};
+pub use winrm::{Winrm, WinrmOptions, powershell};
 
 use async_trait::async_trait;
 

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use images::Facts;
+use guests::Family;
+use images::{Facts, Os};
 use serde::Deserialize;
 
 /// Registries and limits.
@@ -55,9 +56,28 @@ impl ImageRule {
     }
 }
 
+/// The family of the guest that these are the facts of.
+pub fn family(facts: &Facts) -> Family {
+    match facts.os.unwrap_or_default() {
+        Os::Linux => Family::Unix,
+        Os::Windows => Family::Windows,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::facts::check;
+
+    #[test]
+    fn a_log_is_one_that_the_system_has() {
+        let facts = |os, log: &str| Facts { os, log: Some(log.into()), ..Facts::default() };
+        check(&facts(None, r"file:C:\x")).unwrap();
+        check(&facts(Some(Os::Windows), r"file:C:\x")).unwrap();
+        for (os, log) in [(Some(Os::Linux), r"file:C:\x"), (Some(Os::Windows), "journal"), (None, "x")] {
+            assert!(check(&facts(os, log)).unwrap_err().contains("is none of"), "{log}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_characters() {

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use image::{ImageRule, ImagesConfig};
+pub use image::{ImageRule, ImagesConfig, family};
 pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
 pub use provider::{Accel, FleetSection, HandlerConfig, ProviderConfig, QemuSection};

@@ -58,10 +58,11 @@ pub(crate) async fn begun(pods: &Pods, id: &str, timeout: Option<Duration>) -> R
 
 /// What runs in the container: in a machine as the user that we log in as, beside a process as that process runs.
 pub(crate) fn inside(container: &ContainerView, argv: Vec<String>, stdin: Stdin) -> Result<Command> {
-    match container.record.process() {
-        None => Ok(Command { argv, stdin }),
-        Some(_) => Ok(guests::process::inside(&process_id(&container.record.id)?, &argv, stdin)),
+    if container.record.is_machine() {
+        return Ok(Command { argv, stdin });
     }
+    let id = process_id(&container.record.id)?;
+    Ok(guests::process::inside(container.family(), &id, &argv, stdin)?)
 }
 
 /// Waits for a guest that has what its pod asks for: a command before that would not find its files.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::log::LogSource;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -25,6 +26,8 @@ pub struct LogTaskConfig {
     pub checkpoint: PathBuf,
     /// The file with the serial console, where the machine has one.
     pub console_log: Option<PathBuf>,
+    /// The family of the guest.
+    pub family: Family,
     /// The log that is shown once the guest answers.
     pub source: LogSource,
     /// The present session to the guest. A log that is read slowly slows its session down: give it one of its own.

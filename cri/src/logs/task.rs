@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use guests::Family;
 use guests::log::{Cursor, LogSource, LogStream, follow};
 use rand::Rng;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -75,6 +76,7 @@ pub(super) struct Task {
     log: LogFile,
     checkpoint: PathBuf,
     console_log: Option<PathBuf>,
+    family: Family,
     source: LogSource,
     session: watch::Receiver<Option<Arc<dyn Session>>>,
     requests: mpsc::Receiver<Request>,
@@ -102,7 +104,7 @@ impl Task {
         config: LogTaskConfig,
         requests: mpsc::Receiver<Request>,
     ) -> Result<Self> {
-        let LogTaskConfig { log_path: _, checkpoint, console_log, source, session } = config;
+        let LogTaskConfig { log_path: _, checkpoint, console_log, family, source, session } = config;
         let kept: Option<Checkpoint> = checkpoint::load(&checkpoint)?;
         let surplus = kept.as_ref().map(|kept| kept.surplus(&log_path));
         let warning = matches!(surplus, Some(None)).then_some(
@@ -122,6 +124,7 @@ impl Task {
             log: LogFile::open(log_path)?,
             checkpoint,
             console_log,
+            family,
             source,
             session,
             requests,
@@ -305,7 +308,7 @@ impl Task {
         session: Arc<dyn Session>,
         cursor: Option<Cursor>,
     ) -> Option<guests::Result<LogStream>> {
-        let opening = follow(session, self.source.clone(), cursor);
+        let opening = follow(session, self.family, self.source.clone(), cursor);
         tokio::pin!(opening);
         loop {
             tokio::select! {

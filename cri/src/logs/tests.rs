@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use guests::Family;
 use guests::log::LogSource;
 use rand::Rng;
 use support::LocalSession;
@@ -74,6 +75,7 @@ impl Place {
             log_path: Some(self.path("pod/0.log")),
             checkpoint: self.path("checkpoint"),
             console_log: Some(self.path("console")),
+            family: Family::Unix,
             source,
             session: self.session.subscribe(),
         };

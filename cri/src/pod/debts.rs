@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use images::Facts;
 use machines::fleet::Entry;
 use machines::{MachineId, Owed, Provider};
 use tokio_util::task::AbortOnDropHandle;
@@ -100,16 +101,22 @@ impl Payer {
             );
             return Ok(adopting.paid(&debt.id).await?);
         };
-        let target = self.target(entry, debt)?;
+        let facts = self.facts(entry);
+        let family = facts::family(&facts);
+        let target = Self::target(entry, &facts, debt)?;
         let session = self.transport.connect(&target).await?;
-        let Some(loan) = Loan::of(&self.provider, &debt.id)? else { return Ok(()) };
+        let Some(loan) = Loan::of(&self.provider, &debt.id, family)? else { return Ok(()) };
         loan.give_back(session.as_ref()).await.map(drop)
     }
 
-    /// The way to the machine, as its entry has it now.
-    fn target(&self, entry: &Entry, debt: &Owed) -> Result<Target> {
+    /// What holds for the machine, as its entry has it now.
+    fn facts(&self, entry: &Entry) -> Facts {
         let names = crate::fleet::references(&entry.name);
-        let facts = facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image);
+        facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image)
+    }
+
+    /// The way to the machine.
+    fn target(entry: &Entry, facts: &Facts, debt: &Owed) -> Result<Target> {
         let Some(credential) = &facts.credential else {
             return Err(Error::Unavailable(format!(
                 "only the Secret of a pod leads into machine {:?}; whoever adopts it next takes that away, or a reboot does",
@@ -119,8 +126,8 @@ impl Payer {
         // Never one that has not proven itself.
         let keys = if facts.host_keys.is_empty() { debt.keys.clone() } else { facts.host_keys.clone() };
         Ok(Target {
-            address: (debt.address.ip(), facts::port(&facts)).into(),
-            user: facts::user(&facts).to_owned(),
+            address: (debt.address.ip(), facts::port(facts)).into(),
+            user: facts::user(facts).to_owned(),
             credentials: vec![login::read(credential)?],
             identity: Identity::Pinned(keys),
             legacy_algorithms: facts.legacy_algorithms.clone(),

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use guests::Family;
 use guests::log::LogSource;
 use images::Facts;
 use machines::{DiskBus, Firmware, NicModel, OnReset};
 
 use super::{annotations, secret};
+pub use crate::config::family;
 use crate::config::{Config, ImageRule};
 use crate::error::{Error, Result};
 
@@ -35,7 +37,11 @@ pub fn check(facts: &Facts) -> Result<(), String> {
         return Err(format!("boot-deadline-seconds is above {LONGEST_BOOT_SECONDS}"));
     }
     if let Some(log) = &facts.log {
-        LogSource::parse(log)?;
+        // Who does not say the system may leave that to another rule, or to the image.
+        let of_any = Family::ALL.iter().any(|family| LogSource::parse(log, *family).is_ok());
+        if facts.os.is_some() || !of_any {
+            LogSource::parse(log, family(facts))?;
+        }
     }
     Ok(())
 }
@@ -87,7 +93,8 @@ pub fn port(facts: &Facts) -> u16 {
 /// Where the machine container's log comes from.
 pub fn log(facts: &Facts, pod: &BTreeMap<String, String>) -> Result<LogSource> {
     let text = pod.get(annotations::LOG).or(facts.log.as_ref());
-    text.map_or(Ok(LogSource::Console), |text| LogSource::parse(text).map_err(Error::Invalid))
+    let parse = |text: &String| LogSource::parse(text, family(facts)).map_err(Error::Invalid);
+    text.map_or(Ok(LogSource::Console), parse)
 }
 
 /// What a reset from inside means.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use transports::{Backoff, Link, LinkState, Session};
 
-use super::process::Family;
+use super::process::Known;
 use super::settings::Settings;
 use super::stop::GaveUp;
 use crate::logs::LogTask;
@@ -35,8 +35,8 @@ pub(super) struct Live {
     pub(super) sessions: watch::Sender<Option<Arc<dyn Session>>>,
     /// What keeps the volumes in the guest in step.
     pub(super) volumes: Keeper,
-    /// What the guest's family is, for the processes in it.
-    pub(super) family: Family,
+    /// The guest, as far as it is known, for the processes in it.
+    pub(super) guest: Known,
     /// The trace of its boot, until the guest has answered.
     pub(super) boot: Option<tracing::Span>,
     /// The guest being given what its pod asks for, before it is told to have answered.

@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::lending::{self, Holder, Lent};
 use machines::{Adopting, MachineId, Provider};
 use tokio::time::timeout;
@@ -28,14 +29,19 @@ pub(super) struct Loan {
     provider: Arc<dyn Provider>,
     machine: MachineId,
     holder: Holder,
+    family: Family,
 }
 
 impl Loan {
     /// That of an adoption; none where the provider makes its machines.
-    pub(super) fn of(provider: &Arc<dyn Provider>, machine: &MachineId) -> Result<Option<Self>> {
+    pub(super) fn of(
+        provider: &Arc<dyn Provider>,
+        machine: &MachineId,
+        family: Family,
+    ) -> Result<Option<Self>> {
         let Some(adopting) = provider.adopting() else { return Ok(None) };
         let holder = Holder::new(format!("{} {machine}", adopting.node()))?;
-        Ok(Some(Self { provider: Arc::clone(provider), machine: machine.clone(), holder }))
+        Ok(Some(Self { provider: Arc::clone(provider), machine: machine.clone(), holder, family }))
     }
 
     fn adopting(&self) -> &dyn Adopting {
@@ -65,12 +71,12 @@ impl Loan {
             let id = other.split(' ').nth(1).and_then(|id| MachineId::new(id).ok());
             id.is_some_and(|id| adopting.holds(&id))
         };
-        lending::take(session, &self.holder, &held).await
+        lending::take(session, self.family, &self.holder, &held).await
     }
 
     /// Takes away whatever was put into the guest, or tells whose it is by now: either way nothing is owed any more.
     pub(super) async fn give_back(&self, session: &dyn Session) -> Result<Lent> {
-        let given = timeout(GIVING_BACK, lending::give_back(session, &self.holder)).await;
+        let given = timeout(GIVING_BACK, lending::give_back(session, self.family, &self.holder)).await;
         let lent = given.map_err(|_| {
             Error::TimedOut(format!(
                 "the machine does not take back what is its own within {} s",

@@ -220,7 +220,7 @@ impl Owner {
                 link: live.and_then(|live| live.link.clone()),
                 sessions: live.map(|live| live.sessions.subscribe()),
                 answered: here.is_some_and(|(_, machine)| machine.answered),
-                family: live.map(|live| live.family.clone()),
+                guest: live.map(|live| live.guest.clone()),
                 boot_deadline: live.and_then(|live| live.boot_deadline),
                 rebooting_until: live.and_then(|live| live.rebooting_until),
                 console: provider.and_then(|provider| provider.console(&record.machine)),

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::lending;
 use guests::names::{Names, Resolver};
 use guests::sysctl;
@@ -47,13 +48,20 @@ pub(super) struct Asked {
     further: Volumes,
     /// How long what it cannot be without may take; without a limit, its probes say when it is of no use any more.
     limit: Option<Duration>,
+    family: Family,
     /// The loan, where the guest is somebody's already.
     lent: Option<Loan>,
 }
 
 impl Asked {
     /// What a pod asks for, and the container that the machine is. A guest that has answered before is not lost for being slow.
-    pub(super) fn of(pod: &PodRecord, volumes: Volumes, answered: bool, lent: Option<Loan>) -> Self {
+    pub(super) fn of(
+        pod: &PodRecord,
+        family: Family,
+        volumes: Volumes,
+        answered: bool,
+        lent: Option<Loan>,
+    ) -> Self {
         let attachment = pod.attachment.as_ref().filter(|_| pod.dns != Dns::default());
         let resolver = attachment.and_then(|attachment| {
             let guest = super::guest_identity(pod);
@@ -74,6 +82,7 @@ impl Asked {
             volumes,
             further,
             limit: (!answered).then_some(PATIENCE),
+            family,
             lent,
         }
     }
@@ -84,7 +93,7 @@ impl Asked {
         session: &dyn Session,
         given: Option<String>,
     ) -> guests::Result<Option<String>> {
-        let boot = match insist(self.limit, || guests::boot::id(session)).await {
+        let boot = match insist(self.limit, || guests::boot::id(session, self.family)).await {
             Err(error) if !error.retryable() => {
                 tracing::debug!(pod = self.pod, %error, "the guest does not tell which boot it is");
                 None
@@ -119,13 +128,15 @@ impl Asked {
                 None => Ok(()),
             },
             Part::Names => match &self.lent {
-                Some(loan) => lending::set_names(session, loan.holder(), &self.names).await.map(drop),
-                None => self.names.set(session).await,
+                Some(loan) => {
+                    lending::set_names(session, self.family, loan.holder(), &self.names).await.map(drop)
+                }
+                None => self.names.set(session, self.family).await,
             },
             Part::Further => self.further.give(session).await,
             Part::Needed => {
                 if !self.sysctls.is_empty() {
-                    sysctl::set(session, &self.sysctls).await?;
+                    sysctl::set(session, self.family, &self.sysctls).await?;
                 }
                 self.volumes.give(session).await
             }

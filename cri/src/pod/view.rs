@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use transports::{Link, Session};
 
-use super::process::{Family, guest_of};
+use super::facts;
+use super::process::{Known, guest_of};
 use crate::store::{ContainerPhase, ContainerRecord, PodRecord};
 
 /// A pod at one moment.
@@ -33,8 +34,8 @@ pub struct ContainerView {
     pub sessions: Option<watch::Receiver<Option<Arc<dyn Session>>>>,
     /// Whether its guest has answered once.
     pub answered: bool,
-    /// Which family its guest is of, for the processes in it, once somebody has asked.
-    pub family: Option<Family>,
+    /// Its guest, as far as it is known, for the processes in it.
+    pub guest: Option<Known>,
     /// When the guest must have answered first.
     pub boot_deadline: Option<Instant>,
     /// Until when a guest that has reset itself may be silent.
@@ -59,11 +60,16 @@ impl ContainerView {
         self.rebooting_until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// The guest, by its family.
+    /// The family of its guest.
+    pub fn family(&self) -> guests::Family {
+        facts::family(&self.record.facts)
+    }
+
+    /// The guest, by how processes are run in it.
     pub async fn guest(&self, session: &dyn Session) -> guests::Result<Arc<dyn Guest>> {
-        match &self.family {
-            Some(family) => guest_of(family, session).await,
-            None => guests::process::detect(session).await,
+        match &self.guest {
+            Some(known) => guest_of(known, session).await,
+            None => guests::process::detect(session, self.family()).await,
         }
     }
 

@@ -190,7 +190,7 @@ impl Collector {
         {
             return;
         }
-        match guests::figures::figures(session.as_ref()).await {
+        match guests::figures::figures(session.as_ref(), container.family()).await {
             Ok(figures) => self.learn(machine.as_str(), |known| known.learn_guest(figures)),
             Err(error) => {
                 tracing::debug!(%machine, %error, "the guest tells no figures");

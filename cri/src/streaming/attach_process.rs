@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::process::{self, Event, Offset, OutputStream, ProcessId};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -32,7 +33,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// Joins the process until it ends. What the client leaves behind is ended also where this is dropped.
 pub(super) async fn run(container: &ContainerView, record: &ProcessRecord, io: &mut Io) -> Result<End> {
     let session = session(container, Some(PATIENCE)).await?;
-    let id = process_id(&container.record.id)?;
+    let (id, family) = (process_id(&container.record.id)?, container.family());
     let silent = |_| Error::TimedOut(format!("the guest was silent for {} s", PATIENCE.as_secs()));
     let opening = async {
         let guest = container.guest(session.as_ref()).await?;
@@ -41,17 +42,19 @@ pub(super) async fn run(container: &ContainerView, record: &ProcessRecord, io: &
     let output = timeout(PATIENCE, opening).await.map_err(silent)??;
     let Io { stdin, stdout, stderr, resize: sizes } = io;
     let writer = match stdin {
-        Some(_) if record.stdin != ProcessStdin::Closed => Some(session.stream(process::stdin(&id)).await?),
+        Some(_) if record.stdin != ProcessStdin::Closed => {
+            Some(session.stream(process::stdin(family, &id)?).await?)
+        }
         _ => None,
     };
     let once = (writer.is_some() && record.stdin == ProcessStdin::Once)
-        .then(|| EndInput(session.clone(), id.clone()));
+        .then(|| EndInput(session.clone(), family, id.clone()));
     let (size, seen) = watch::channel(Size::default());
     tokio::select! {
         end = follow(output, stdout.as_ref(), stderr.as_ref()) => end,
         () = write(stdin, writer, once) => Err(Error::Unavailable("the input has ended".into())),
         () = resize(sizes, Some(&size)) => Err(Error::Unavailable("the terminal has ended".into())),
-        () = tell_size(session.as_ref(), &id, seen) => Err(Error::Unavailable("the terminal has ended".into())),
+        () = tell_size(session.as_ref(), family, &id, seen) => Err(Error::Unavailable("the terminal has ended".into())),
     }
 }
 
@@ -91,16 +94,17 @@ async fn follow(mut output: OutputStream, stdout: Option<&Output>, stderr: Optio
 }
 
 /// Tells the process's terminal each new size. Never returns.
-async fn tell_size(session: &dyn Session, id: &ProcessId, mut sizes: watch::Receiver<Size>) {
+async fn tell_size(session: &dyn Session, family: Family, id: &ProcessId, mut sizes: watch::Receiver<Size>) {
     while sizes.changed().await.is_ok() {
         let Size { columns, rows } = *sizes.borrow_and_update();
-        quietly(session, process::resize(id, columns, rows)).await;
+        quietly(session, process::resize(family, id, columns, rows)).await;
     }
     std::future::pending::<()>().await;
 }
 
 /// Runs a short command whose outcome is of no consequence.
-async fn quietly(session: &dyn Session, command: Command) {
+async fn quietly(session: &dyn Session, command: guests::Result<Command>) {
+    let Ok(command) = command else { return };
     let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 0 };
     if let Err(error) = transports::capture(session, command, bounds).await {
         tracing::debug!(%error, "the guest did not take it");
@@ -108,14 +112,14 @@ async fn quietly(session: &dyn Session, command: Command) {
 }
 
 /// Ends the input of a process when the one who was to write it is gone.
-struct EndInput(Arc<dyn Session>, ProcessId);
+struct EndInput(Arc<dyn Session>, Family, ProcessId);
 
 impl Drop for EndInput {
     fn drop(&mut self) {
-        let (session, id) = (self.0.clone(), self.1.clone());
+        let (session, family, id) = (self.0.clone(), self.1, self.2.clone());
         // Without a runtime the whole daemon is ending.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { quietly(session.as_ref(), process::end_stdin(&id)).await });
+            runtime.spawn(async move { quietly(session.as_ref(), process::end_stdin(family, &id)).await });
         }
     }
 }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::volume::{self as guest, Name, Tree};
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
@@ -40,6 +41,7 @@ pub(super) struct Kept {
     pub(super) volumes: Mutex<BTreeMap<Name, Followed>>,
     changed: Arc<Changed>,
     watcher: Arc<Watcher>,
+    pub(super) family: Family,
 }
 
 /// A volume that follows a directory of the node.
@@ -56,9 +58,14 @@ pub(super) struct Followed {
 }
 
 impl Keeper {
-    /// Begins with none, for a guest with these sessions.
-    pub fn new(watcher: Arc<Watcher>, sessions: watch::Receiver<Option<Arc<dyn Session>>>) -> Self {
-        let kept = Arc::new(Kept { volumes: Mutex::default(), changed: Arc::default(), watcher });
+    /// Begins with none, for a guest of this family with these sessions.
+    pub fn new(
+        watcher: Arc<Watcher>,
+        sessions: watch::Receiver<Option<Arc<dyn Session>>>,
+        family: Family,
+    ) -> Self {
+        let kept = Kept { volumes: Mutex::default(), changed: Arc::default(), watcher, family };
+        let kept = Arc::new(kept);
         let task = AbortOnDropHandle::new(tokio::spawn(keep(kept.clone(), sessions)));
         Self { kept, _task: task }
     }
@@ -105,6 +112,7 @@ impl Kept {
     /// Has the guest hold what a followed directory holds now, where it is to be mounted. What is as the guest was given it, and
     /// is not to be mounted, costs the guest nothing.
     pub(super) async fn put(
+        &self,
         volumes: &mut BTreeMap<Name, Followed>,
         name: &Name,
         session: &dyn Session,
@@ -120,7 +128,7 @@ impl Kept {
         }
         followed.uncertain = true;
         let base = followed.tree.as_ref().or(followed.adopted.then_some(&tree));
-        guest::put(session, name, &tree, base, mount).await?;
+        guest::put(session, self.family, name, &tree, base, mount).await?;
         followed.tree = Some(tree);
         followed.uncertain = false;
         Ok(())
@@ -130,7 +138,7 @@ impl Kept {
     async fn catch_up(&self, session: &dyn Session) -> guests::Result<()> {
         let mut volumes = self.volumes.lock().await;
         for name in self.changed.take() {
-            match Self::put(&mut volumes, &name, session, None).await {
+            match self.put(&mut volumes, &name, session, None).await {
                 Ok(()) => {}
                 Err(error) if error.retryable() => {
                     self.changed.mark(name);

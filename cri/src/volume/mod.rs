@@ -130,7 +130,7 @@ impl Volumes {
         let Some(kept) = self.kept.as_ref().filter(|_| !self.is_empty()) else { return Ok(()) };
         let _turn = kept.volumes.lock().await;
         for wanted in self.wanted.iter().rev() {
-            match guest::unmount(session, &wanted.mount).await {
+            match guest::unmount(session, kept.family, &wanted.mount).await {
                 // One that could not be given is not there.
                 Err(error) if !wanted.needed && !error.retryable() => {}
                 taken => taken?,
@@ -152,12 +152,12 @@ async fn give(
         Source::Volume { path, .. } => {
             // Watched first: what changes from here on is noticed.
             kept.follow(followed, volume, path)?;
-            Kept::put(followed, volume, session, Some(&mount)).await
+            kept.put(followed, volume, session, Some(&mount)).await
         }
         Source::Empty { path, .. } => {
             let (medium, about) = read::empty(path).map_err(|error| failed(path, &error))?;
             let owner = (about.uid(), about.gid());
-            guest::empty(session, volume, medium, about.mode(), owner, Some(&mount)).await
+            guest::empty(session, kept.family, volume, medium, about.mode(), owner, Some(&mount)).await
         }
         Source::Part { .. } | Source::Hosts { .. } => {
             let from = source.clone();
@@ -171,7 +171,7 @@ async fn give(
                 return Ok(());
             };
             mount.part = Some(part);
-            guest::put(session, volume, &tree, None, Some(&mount)).await
+            guest::put(session, kept.family, volume, &tree, None, Some(&mount)).await
         }
     }
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
+use guests::Family;
 use guests::volume::{Mount, Name};
 use tokio::sync::watch;
 use transports::{Command, Process, Result, Session, Ssh, Transport as _};
 
 use super::Watcher;
-use super::keeper::{Keeper, Kept};
+use super::keeper::Keeper;
 use crate::servers::Server;
 
 /// The server's own `/run`, where volumes lie.
@@ -64,29 +65,29 @@ async fn a_volume_costs_a_command_and_an_unchanged_one_none() {
     let mount = Mount { name: &mount, part: None, path: "/srv/app", read_only: true };
 
     // No session is offered to the keeper itself: the test takes its turns.
-    let keeper = Keeper::new(Arc::new(Watcher::open().unwrap()), watch::channel(None).1);
+    let keeper = Keeper::new(Arc::new(Watcher::open().unwrap()), watch::channel(None).1, Family::Unix);
     let kept = keeper.kept();
     let mut volumes = kept.volumes.lock().await;
     kept.follow(&mut volumes, &name, &path).unwrap();
-    Kept::put(&mut volumes, &name, &counted, Some(&mount)).await.unwrap();
+    kept.put(&mut volumes, &name, &counted, Some(&mount)).await.unwrap();
     assert_eq!(counted.commands(), 1, "it is put and mounted by one command");
     lay_out(&path, "..2", "one");
-    Kept::put(&mut volumes, &name, &counted, None).await.unwrap();
+    kept.put(&mut volumes, &name, &counted, None).await.unwrap();
     assert_eq!(counted.commands(), 0, "what is the same costs nothing");
     lay_out(&path, "..3", "two");
-    Kept::put(&mut volumes, &name, &counted, None).await.unwrap();
+    kept.put(&mut volumes, &name, &counted, None).await.unwrap();
     assert_eq!(counted.commands(), 1, "a change is one command");
-    Kept::put(&mut volumes, &name, &counted, Some(&mount)).await.unwrap();
+    kept.put(&mut volumes, &name, &counted, Some(&mount)).await.unwrap();
     assert_eq!(counted.commands(), 1, "the same again, to be mounted, is one command");
     drop(volumes);
 
     // The next run of the daemon does not know what the guest has: it asks, and sends nothing.
-    let keeper = Keeper::new(Arc::new(Watcher::open().unwrap()), watch::channel(None).1);
+    let keeper = Keeper::new(Arc::new(Watcher::open().unwrap()), watch::channel(None).1, Family::Unix);
     let kept = keeper.kept();
     kept.adopt(&name, &path).await;
     let mut volumes = kept.volumes.lock().await;
     for commands in [1, 0] {
-        Kept::put(&mut volumes, &name, &counted, None).await.unwrap();
+        kept.put(&mut volumes, &name, &counted, None).await.unwrap();
         assert_eq!(counted.commands(), commands);
     }
 }

@@ -12,12 +12,13 @@
 //! text, the number of links and file systems, the length of names.
 
 mod parse;
+mod windows;
 
 use std::time::{Duration, SystemTime};
 
 use transports::{Bounds, Command, Session, Stdin};
 
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, script};
 
 /// How long a guest may take.
 pub const DEADLINE: Duration = Duration::from_secs(10);
@@ -132,7 +133,14 @@ pub struct Inodes {
 }
 
 /// Asks a guest.
-pub async fn figures(session: &dyn Session) -> Result<Figures> {
+pub async fn figures(session: &dyn Session, family: Family) -> Result<Figures> {
+    match family {
+        Family::Unix => linux(session).await,
+        Family::Windows => windows::figures(session).await,
+    }
+}
+
+async fn linux(session: &dyn Session) -> Result<Figures> {
     let at = SystemTime::now();
     let argv = ["sh", "-c", &script::compact(SCRIPT)].map(str::to_owned).into();
     let bounds = Bounds { timeout: Some(DEADLINE), limit_bytes: LONGEST_ANSWER };

@@ -9,11 +9,14 @@
 //! and the host name is the kernel's alone. Processes and volumes are those of [`crate::process`] and [`crate::volume`].
 //!
 //! - Happy path: [`lend`] may be repeated by its holder, after each boot and by the next daemon. [`give_back`] may be repeated too.
+//! - Windows has no such memory: see `windows`.
 //! - The guest is lent to somebody else: [`Lent::Another`] tells to whom, and nothing was done. [`take`] knows what to do where the
 //!   same node keeps the books of both; of another node, only that one can know whether it still holds.
 //! - Names cannot be set: that is told, and the guest is lent all the same; the caller judges.
 //! - Something cannot be taken away: the rest is, the names among that, and the first failure is told. The note stays then.
 //! - It is lent to somebody else while it is given back: each script looks first, and the rest is left alone.
+
+mod windows;
 
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ use transports::{Bounds, Exit, Session, Stdin, capture};
 
 use crate::names::Names;
 use crate::script::{Guard, ROOT};
-use crate::{Error, Result, process, script, shutdown, volume};
+use crate::{Error, Family, Result, process, script, shutdown, volume};
 
 /// How long a script may take.
 const DEADLINE: Duration = Duration::from_secs(40);
@@ -59,27 +62,35 @@ pub enum Lent {
 }
 
 /// Lends a guest, or tells to whom it is lent.
-pub async fn lend(session: &dyn Session, holder: &Holder) -> Result<Lent> {
-    run(session, CLAIM, &[&holder.0]).await
+pub async fn lend(session: &dyn Session, family: Family, holder: &Holder) -> Result<Lent> {
+    match family {
+        Family::Unix => run(session, CLAIM, &[&holder.0]).await,
+        Family::Windows => windows::lend(session, holder).await,
+    }
 }
 
 /// Has the guest be lent to this holder. What another by the same first word has left in it is taken away first, but where it is
 /// `held` by that one still. Lent to anybody else, it is refused.
 pub async fn take(
     session: &dyn Session,
+    family: Family,
     holder: &Holder,
     held: &(dyn Fn(&str) -> bool + Send + Sync),
 ) -> Result<()> {
     let owner = |holder: &str| holder.split(' ').next().unwrap_or_default().to_owned();
     for _ in 0..2 {
-        let other = match lend(session, holder).await? {
+        let other = match lend(session, family, holder).await? {
             Lent::Done => return Ok(()),
             Lent::Another(other) => other,
         };
         if owner(&other) != owner(&holder.0) {
+            let remedy = match family {
+                Family::Unix => "reboot the machine, or remove /run/infranetes-lent.holder in it",
+                Family::Windows => r"remove %SystemRoot%\Infranetes\lent in it",
+            };
             return Err(Error::Unsupported(format!(
                 "the machine is in use by another node ({other}); it can be adopted when that has released it. If that node is \
-                 gone for good, reboot the machine, or remove /run/infranetes-lent.holder in it"
+                 gone for good, {remedy}"
             )));
         }
         if held(&other) {
@@ -88,19 +99,36 @@ pub async fn take(
                  two entries in the inventory"
             )));
         }
-        give_back(session, &Holder::new(other)?).await?;
+        give_back(session, family, &Holder::new(other)?).await?;
     }
     Err(Error::Ended("the machine is lent again and again to another holder of this node".into()))
 }
 
 /// Lays names over a guest that is lent to this holder.
-pub async fn set_names(session: &dyn Session, holder: &Holder, names: &Names) -> Result<Lent> {
-    let resolver = names.resolver_text()?;
-    run(session, &format!("{CLAIM}{NAMES}"), &[&holder.0, &names.hostname, &resolver]).await
+pub async fn set_names(
+    session: &dyn Session,
+    family: Family,
+    holder: &Holder,
+    names: &Names,
+) -> Result<Lent> {
+    match family {
+        Family::Unix => {
+            let resolver = names.resolver_text()?;
+            run(session, &format!("{CLAIM}{NAMES}"), &[&holder.0, &names.hostname, &resolver]).await
+        }
+        Family::Windows => windows::set_names(session, holder, names).await,
+    }
 }
 
 /// Takes away whatever was put into a guest that is lent to this holder, or to nobody.
-pub async fn give_back(session: &dyn Session, holder: &Holder) -> Result<Lent> {
+pub async fn give_back(session: &dyn Session, family: Family, holder: &Holder) -> Result<Lent> {
+    match family {
+        Family::Unix => give_back_linux(session, holder).await,
+        Family::Windows => windows::give_back(session, holder).await,
+    }
+}
+
+async fn give_back_linux(session: &dyn Session, holder: &Holder) -> Result<Lent> {
     if let Lent::Another(other) = run(session, CLAIM, &[&holder.0]).await? {
         return Ok(Lent::Another(other));
     }
@@ -117,8 +145,11 @@ pub async fn give_back(session: &dyn Session, holder: &Holder) -> Result<Lent> {
 }
 
 /// Has a guest that was given back power itself off, but where it is lent again by then.
-pub async fn shut_down(session: &dyn Session) -> Result<()> {
-    shutdown::shut_down_if(session, guard("")).await
+pub async fn shut_down(session: &dyn Session, family: Family) -> Result<()> {
+    match family {
+        Family::Unix => shutdown::shut_down_if(session, guard("")).await,
+        Family::Windows => windows::shut_down(session).await,
+    }
 }
 
 /// Lets a script be run for as long as the guest is lent to this holder.

@@ -2,13 +2,13 @@
 //!
 //! The script frames what it sends, so each byte's file and offset are known: `F inode offset c|n`, `K length checksum`,
 //! `D offset n` + n bytes + `E m`. A record's cursor is the inode, the offset right after its line, and a checksum of the
-//! file's first bytes, against an inode that was used again.
+//! file's first bytes, against an inode that was used again. On Windows `ps/file.ps1` does the same.
 
 use std::time::SystemTime;
 
 use super::stream::Decoder;
 use super::{Cursor, MAX_TEXT_BYTES, Record};
-use crate::{Error, Result};
+use crate::{Error, Family, Result};
 
 /// The longest control line in bytes.
 const MAX_CONTROL: usize = 128;
@@ -50,6 +50,8 @@ fn token(text: &str) -> Option<String> {
 #[derive(Debug, Default)]
 pub(super) struct FileDecoder {
     path: String,
+    /// Whether a carriage return at the end of a line belongs to its end.
+    returns: bool,
     /// What arrived and is not decoded yet: less than a control line or a frame.
     raw: Vec<u8>,
     /// Content of the file that is not told yet, from `place.offset` on.
@@ -64,18 +66,25 @@ pub(super) struct FileDecoder {
 
 impl FileDecoder {
     /// A decoder, and the arguments that make the script resume right after `from`.
-    pub(super) fn resuming(path: &str, from: Option<&Cursor>) -> Result<([String; 4], Self)> {
+    pub(super) fn resuming(path: &str, family: Family, from: Option<&Cursor>) -> Result<([String; 4], Self)> {
         let place = from.map(Place::parse).transpose()?;
+        let returns = family == Family::Windows;
         let mut arguments: [String; 4] = Default::default();
         if let Some(Place { inode, offset, length, checksum }) = &place {
             arguments = [inode.to_string(), offset.to_string(), length.to_string(), checksum.clone()];
         }
-        Ok((arguments, Self { path: path.into(), place: place.unwrap_or_default(), ..Self::default() }))
+        Ok((
+            arguments,
+            Self { path: path.into(), returns, place: place.unwrap_or_default(), ..Self::default() },
+        ))
     }
 
     /// Tells the first `size` bytes of the text; `skip` more are a line end.
     fn tell(&mut self, size: usize, skip: usize, partial: bool) -> Record {
-        let text = self.text[..size].to_vec();
+        let mut text = self.text[..size].to_vec();
+        if self.returns && skip > 0 && text.last() == Some(&b'\r') {
+            text.pop();
+        }
         self.text.drain(..size + skip);
         self.scanned = 0;
         self.place.offset += (size + skip) as u64;

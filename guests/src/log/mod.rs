@@ -12,6 +12,7 @@
 //! told as an error where it cannot. A cursor that the guest no longer knows (the journal was vacuumed, the file was
 //! replaced twice) resumes at the oldest that there is, and says so in a record of its own.
 
+mod events;
 mod file;
 mod journal;
 mod stream;
@@ -21,6 +22,8 @@ pub use stream::{LogStream, follow};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+
+use crate::Family;
 
 /// Where a guest keeps the log that its pod shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,11 @@ pub enum LogSource {
     File {
         /// Its absolute path in the guest.
         path: String,
+    },
+    /// An event log of Windows.
+    EventLog {
+        /// Its name: `System`, `Application`, `Microsoft-Windows-.../Operational`.
+        channel: String,
     },
     /// The serial console: nothing is asked of the guest.
     Console,
@@ -63,21 +71,40 @@ pub struct Record {
 }
 
 impl LogSource {
-    /// Reads `journal`, `journal:UNIT`, `file:/PATH` or `console`.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let source = match text.split_once(':') {
-            None if text == "journal" => Self::Journal { unit: None },
-            None if text == "console" => Self::Console,
-            Some(("journal", unit)) if !unit.is_empty() => Self::Journal { unit: Some(unit.to_owned()) },
-            Some(("file", path)) if path.starts_with('/') => Self::File { path: path.to_owned() },
-            _ => {
-                return Err(format!(
-                    "log source {text:?} is none of journal, journal:UNIT, file:/PATH and console"
-                ));
+    /// Reads `console`, or what a guest of this family has: `journal`, `journal:UNIT` or `file:/PATH`; of Windows
+    /// `eventlog:CHANNEL` or `file:C:\PATH`.
+    pub fn parse(text: &str, family: Family) -> Result<Self, String> {
+        if text == "console" {
+            return Ok(Self::Console);
+        }
+        let split = text.split_once(':');
+        match (family, split) {
+            (Family::Unix, None) if text == "journal" => Ok(Self::Journal { unit: None }),
+            (Family::Unix, Some(("journal", unit))) if !unit.is_empty() => {
+                Ok(Self::Journal { unit: Some(unit.to_owned()) })
             }
-        };
-        Ok(source)
+            (Family::Unix, Some(("file", path))) if path.starts_with('/') => {
+                Ok(Self::File { path: path.to_owned() })
+            }
+            (Family::Windows, Some(("eventlog", channel))) if !channel.is_empty() => {
+                Ok(Self::EventLog { channel: channel.to_owned() })
+            }
+            (Family::Windows, Some(("file", path))) if on_a_drive(path) => {
+                Ok(Self::File { path: path.to_owned() })
+            }
+            (Family::Unix, _) => {
+                Err(format!("log source {text:?} is none of journal, journal:UNIT, file:/PATH and console"))
+            }
+            (Family::Windows, _) => Err(format!(
+                "log source {text:?} is none of eventlog:CHANNEL, file:C:\\PATH and console, which a guest with Windows has"
+            )),
+        }
     }
+}
+
+/// Whether a path of Windows begins at the root of a drive.
+fn on_a_drive(path: &str) -> bool {
+    matches!(path.as_bytes(), [letter, b':', b'\\', ..] if letter.is_ascii_alphabetic())
 }
 
 #[cfg(test)]
@@ -88,12 +115,20 @@ mod tests {
     fn log_sources_are_words() {
         let file = LogSource::File { path: "/var/log/x".into() };
         let unit = LogSource::Journal { unit: Some("a.service".into()) };
-        assert_eq!(LogSource::parse("console"), Ok(LogSource::Console));
-        assert_eq!(LogSource::parse("journal"), Ok(LogSource::Journal { unit: None }));
-        assert_eq!(LogSource::parse("journal:a.service"), Ok(unit));
-        assert_eq!(LogSource::parse("file:/var/log/x"), Ok(file));
-        for bad in ["", "file:x", "file:", "journal:", "syslog", "console:x"] {
-            assert!(LogSource::parse(bad).unwrap_err().contains("is none of"), "{bad}");
+        let read = |text| LogSource::parse(text, Family::Unix);
+        assert_eq!(read("console"), Ok(LogSource::Console));
+        assert_eq!(read("journal"), Ok(LogSource::Journal { unit: None }));
+        assert_eq!(read("journal:a.service"), Ok(unit));
+        assert_eq!(read("file:/var/log/x"), Ok(file));
+        for bad in ["", "file:x", "file:", "journal:", "syslog", "console:x", r"file:C:\x"] {
+            assert!(read(bad).unwrap_err().contains("is none of"), "{bad}");
+        }
+        let read = |text| LogSource::parse(text, Family::Windows);
+        assert_eq!(read("console"), Ok(LogSource::Console));
+        assert_eq!(read("eventlog:System"), Ok(LogSource::EventLog { channel: "System".into() }));
+        assert_eq!(read(r"file:D:\x"), Ok(LogSource::File { path: r"D:\x".into() }));
+        for bad in ["", "journal", "eventlog:", "file:/x", "file:C:x", r"file:\x"] {
+            assert!(read(bad).unwrap_err().contains("Windows has"), "{bad}");
         }
     }
 }

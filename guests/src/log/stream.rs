@@ -12,14 +12,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use transports::{Exit, Process, Session, Stdin, Stream};
+use transports::{Command, Exit, Process, Session, Stdin, Stream};
 
+use super::events::EventDecoder;
 use super::file::FileDecoder;
 use super::journal::JournalDecoder;
 use super::{Cursor, LogSource, Record};
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, powershell, script};
 
 /// Records that wait for the reader; each has at most [`super::MAX_TEXT_BYTES`] of text.
 const QUEUE: usize = 32;
@@ -29,6 +31,10 @@ const UNFINISHED: Duration = Duration::from_secs(3);
 const COMPLAINT_LIMIT: usize = 512;
 /// The exit code of a script whose guest lacks what it needs.
 const EXIT_UNSUPPORTED: i32 = 69;
+
+const LISTENED: &str = include_str!("ps/listened.ps1");
+const FILE: &str = include_str!("ps/file.ps1");
+const EVENTS: &str = include_str!("ps/events.ps1");
 
 /// The records of a guest's log, in order.
 #[derive(Debug)]
@@ -64,31 +70,63 @@ pub(super) trait Decoder: Send + 'static {
 
 /// Follows `source` from right after `from`, else from the beginning of what the present boot (journal) or the present
 /// file has. Returns once the follower runs.
-pub async fn follow(session: Arc<dyn Session>, source: LogSource, from: Option<Cursor>) -> Result<LogStream> {
-    let (command, decoder): (_, Box<dyn Decoder>) = match &source {
-        LogSource::Journal { unit } => {
+pub async fn follow(
+    session: Arc<dyn Session>,
+    family: Family,
+    source: LogSource,
+    from: Option<Cursor>,
+) -> Result<LogStream> {
+    let mut first = Bytes::new();
+    let (command, decoder): (_, Box<dyn Decoder>) = match (family, &source) {
+        (Family::Unix, LogSource::Journal { unit }) => {
             let (resume, decoder) = JournalDecoder::resuming(unit.is_none(), from.as_ref())?;
             let arguments = [resume.as_str(), unit.as_deref().unwrap_or_default()];
             (script::privileged(include_str!("journal.sh"), &arguments, Stdin::Piped), Box::new(decoder))
         }
-        LogSource::File { path } => {
+        (Family::Unix, LogSource::File { path }) => {
             if !path.starts_with('/') || path.contains(['\0', '\n']) {
                 return Err(Error::Unsupported(format!(
                     "log file {path:?} is not an absolute path in the guest"
                 )));
             }
-            let (place, decoder) = FileDecoder::resuming(path, from.as_ref())?;
+            let (place, decoder) = FileDecoder::resuming(path, family, from.as_ref())?;
             let arguments = [&[path.clone()][..], &place[..]].concat();
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             (script::privileged(include_str!("file.sh"), &arguments, Stdin::Piped), Box::new(decoder))
         }
-        LogSource::Console => {
+        (_, LogSource::Console) => {
             return Err(Error::Unsupported(
                 "the serial console is read on the node, not in the guest".into(),
             ));
         }
+        (Family::Windows, LogSource::File { path }) => {
+            let (place, decoder) = FileDecoder::resuming(path, family, from.as_ref())?;
+            let arguments = [path.as_str()].into_iter().chain(place.iter().map(String::as_str));
+            let (command, script) = windows(FILE, &arguments.collect::<Vec<_>>())?;
+            first = script;
+            (command, Box::new(decoder))
+        }
+        (Family::Windows, LogSource::EventLog { channel }) => {
+            let (resume, decoder) = EventDecoder::resuming(from.as_ref())?;
+            let (command, script) = windows(EVENTS, &[channel, &resume])?;
+            first = script;
+            (command, Box::new(decoder))
+        }
+        (Family::Windows, LogSource::Journal { .. }) => {
+            return Err(
+                family.lacks("has no journal", "choose `eventlog:CHANNEL` or a file as its log source")
+            );
+        }
+        (Family::Unix, LogSource::EventLog { .. }) => {
+            return Err(family.lacks("has no event log", "choose the journal or a file as its log source"));
+        }
     };
     let process = session.stream(command).await?;
+    if let (Some(stdin), false) = (&process.stdin, first.is_empty())
+        && stdin.send(first).await.is_err()
+    {
+        return Err(transports::Error::Lost("the session went away".into()).into());
+    }
     let (sender, records) = mpsc::channel(QUEUE);
     let task = tokio::spawn(async move {
         let error = read(process, decoder, &sender).await;
@@ -99,6 +137,11 @@ pub async fn follow(session: Arc<dyn Session>, source: LogSource, from: Option<C
         }
     });
     Ok(LogStream { records, task })
+}
+
+/// The command of a follower in PowerShell, and what its standard input begins with.
+fn windows(script: &str, arguments: &[&str]) -> Result<(Command, Bytes)> {
+    powershell::piped(&format!("{LISTENED}{script}"), arguments)
 }
 
 /// Reads until the follower ends or nobody listens any more (`None`).
@@ -137,9 +180,12 @@ async fn read(
     let complaint = String::from_utf8_lossy(&complaint).trim().replace(|c: char| c.is_control(), " ");
     Some(match process.exit.await {
         Ok(Exit::Lost(why)) => transports::Error::Lost(why).into(),
-        Ok(Exit::Code(EXIT_UNSUPPORTED)) => Error::Unsupported(
+        Ok(Exit::Code(EXIT_UNSUPPORTED)) if complaint.is_empty() => Error::Unsupported(
             "the guest has no journal: choose a file or the console as its log source".into(),
         ),
+        Ok(Exit::Code(EXIT_UNSUPPORTED)) => {
+            Error::Unsupported(format!("{complaint}: choose a file or the console as its log source"))
+        }
         Ok(Exit::Code(code)) => {
             Error::Ended(format!("following the log ended with code {code}: {complaint}"))
         }

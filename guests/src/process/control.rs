@@ -8,7 +8,7 @@ use transports::{Bounds, Command, Exit, Session, Stdin, capture, quote};
 use super::spec::{Limits, ProcessId, ProcessSpec, StdinMode};
 use super::{Identity, MAX_MESSAGE_BYTES, ProcessExit, ProcessState, launch};
 use crate::script::Guard;
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, script};
 
 /// How long a script may take: to see that something does not end takes a minute.
 const DEADLINE: Duration = Duration::from_secs(100);
@@ -96,10 +96,10 @@ fn words(limits: &Limits) -> [String; 3] {
 
 /// Starts a process.
 pub(super) async fn start(session: &dyn Session, spec: &ProcessSpec, family: &str) -> Result<ProcessState> {
-    spec.check()?;
+    spec.check(Family::Unix)?;
     let stdin = Stdin::Bytes(Bytes::from(start_script(spec, family)));
     let command = script::privileged("exec sh -s \"$@\"", &[spec.id.as_str()], stdin);
-    answer(&spec.id, &run(session, command).await?)
+    answer(Family::Unix, &spec.id, &run(session, command).await?)
 }
 
 /// The name of the guest's family, else what it lacks.
@@ -111,7 +111,7 @@ pub(super) async fn family(session: &dyn Session) -> Result<String> {
 
 /// What became of a process.
 pub(super) async fn state(session: &dyn Session, id: &ProcessId) -> Result<ProcessState> {
-    answer(id, &run(session, command(STATE, id, &[], Stdin::Closed)).await?)
+    answer(Family::Unix, id, &run(session, command(STATE, id, &[], Stdin::Closed)).await?)
 }
 
 /// Sends a signal.
@@ -168,7 +168,7 @@ fn malformed(id: &ProcessId, line: &str) -> Error {
 }
 
 /// Reads what a script told of a process.
-fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
+pub(super) fn answer(family: Family, id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
     let end = said.iter().position(|byte| *byte == b'\n').unwrap_or(said.len());
     let line = String::from_utf8_lossy(&said[..end]).into_owned();
     let malformed = || malformed(id, &line);
@@ -191,7 +191,7 @@ fn answer(id: &ProcessId, said: &[u8]) -> Result<ProcessState> {
             },
         }),
         ["X", ..] => {
-            let (exit, length) = exit(&words[1..]).ok_or_else(malformed)?;
+            let (exit, length) = exit(family, &words[1..]).ok_or_else(malformed)?;
             let message = said.get(end + 1..).unwrap_or_default();
             Ok(ProcessState::Exited(with_message(exit, &message[..message.len().min(length)])))
         }
@@ -212,11 +212,15 @@ fn time(text: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// The exit in `CODE OOM TIME LENGTH`, and the length of the message that follows.
-pub(super) fn exit(words: &[&str]) -> Option<(ProcessExit, usize)> {
+/// The exit in `CODE OOM TIME LENGTH`, and the length of the message that follows. Codes of Windows have 32 bits, and tell no signal.
+pub(super) fn exit(family: Family, words: &[&str]) -> Option<(ProcessExit, usize)> {
     let [code, oom, at, length] = words else { return None };
-    let code = code.parse().ok().filter(|code| (0..=255).contains(code))?;
-    let signal = u32::try_from(code - 128).ok().filter(|signal| (1..=64).contains(signal));
+    let code: i32 = code.parse().ok()?;
+    let signal = match family {
+        Family::Unix if !(0..=255).contains(&code) => return None,
+        Family::Unix => u32::try_from(code - 128).ok().filter(|signal| (1..=64).contains(signal)),
+        Family::Windows => None,
+    };
     let length = length.parse().ok().filter(|length| *length <= MAX_MESSAGE_BYTES)?;
     Some((ProcessExit { code, signal, oom: *oom == "1", at: time(at)?, message: String::new() }, length))
 }
@@ -262,7 +266,7 @@ mod tests {
     #[test]
     fn answers_are_read_and_others_refused() {
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let read = |text: &str| answer(&id(), text.as_bytes());
+        let read = |text: &str| answer(Family::Unix, &id(), text.as_bytes());
         assert_eq!(read("A\n").unwrap(), ProcessState::Absent);
         assert_eq!(
             read("R 77 1700000000\n").unwrap(),

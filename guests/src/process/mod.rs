@@ -38,6 +38,7 @@ mod spec;
 mod stdio;
 mod stream;
 mod systemd;
+mod windows;
 
 pub use capabilities::Capabilities;
 pub use posix::Posix;
@@ -45,6 +46,7 @@ pub use spec::{Limits, ProcessId, ProcessSpec, StdinMode, User};
 pub use stdio::{end_stdin, inside, resize, stdin};
 pub use stream::{Event, Offset, OutputStream};
 pub use systemd::Systemd;
+pub use windows::Windows;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -54,7 +56,7 @@ use serde::{Deserialize, Serialize};
 use transports::Session;
 
 use crate::script::Guard;
-use crate::{Error, Result};
+use crate::{Error, Family, Result};
 
 /// What became of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,13 +137,22 @@ pub trait Guest: Send + Sync + std::fmt::Debug {
     async fn remove(&self, session: &dyn Session, id: &ProcessId) -> Result<()>;
 }
 
+pub(crate) use windows::remove_all as remove_all_of_windows;
+
 /// Ends and removes every process in a guest that was started here, by whomever, for as long as the guard lets that be done.
 pub(crate) async fn remove_all(session: &dyn Session, guard: Guard<'_>) -> Result<()> {
     control::remove_all(session, guard).await
 }
 
-/// Asks which family a guest is of. To be asked once a boot.
-pub async fn detect(session: &dyn Session) -> Result<Arc<dyn Guest>> {
+/// Asks how processes are supervised in a guest. To be asked once a boot.
+pub async fn detect(session: &dyn Session, family: Family) -> Result<Arc<dyn Guest>> {
+    match family {
+        Family::Unix => linux(session).await,
+        Family::Windows => Ok(Arc::new(Windows)),
+    }
+}
+
+async fn linux(session: &dyn Session) -> Result<Arc<dyn Guest>> {
     let family = control::family(session).await?;
     if family == "posix" {
         return Ok(Arc::new(Posix));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use transports::Session;
 
 use super::{Guest, Limits, Offset, OutputStream, ProcessId, ProcessSpec, ProcessState, control, stream};
-use crate::Result;
+use crate::{Family, Result};
 
 /// A plain POSIX guest.
 #[derive(Debug, Clone, Copy, Default)]
@@ -32,7 +32,7 @@ impl Guest for Posix {
         id: &ProcessId,
         from: Option<Offset>,
     ) -> Result<OutputStream> {
-        stream::follow(session, id, from).await
+        stream::follow(session, Family::Unix, id, from).await
     }
 
     async fn signal(&self, session: &dyn Session, id: &ProcessId, signal: &str) -> Result<()> {

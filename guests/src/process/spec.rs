@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::capabilities::Capabilities;
-use crate::{Error, Result};
+use crate::{Error, Family, Result};
 
 /// Names a process in its guest: 1 to 63 characters of `a-z`, `0-9` and `-`, not beginning with `-`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,7 +134,7 @@ pub struct Limits {
 
 impl ProcessSpec {
     /// Refuses what no guest could run.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self, family: Family) -> Result<()> {
         let bad = |text: String| Err(Error::Unsupported(text));
         if self.argv.first().is_none_or(|program| program.is_empty() || program.starts_with('-')) {
             return bad(format!("process {} has no program, or one that begins with '-': name it", self.id));
@@ -151,7 +151,9 @@ impl ProcessSpec {
             }
         }
         for path in [&self.working_dir, &self.message_path].into_iter().flatten() {
-            if !path.starts_with('/') || path.contains(['\0', '\n']) {
+            // Windows' own paths are looked at where they are turned into them.
+            let absolute = path.starts_with('/') || family == Family::Windows;
+            if !absolute || path.contains(['\0', '\n']) {
                 return bad(format!("{path:?} of process {} is not an absolute path in the guest", self.id));
             }
         }

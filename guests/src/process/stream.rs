@@ -19,8 +19,8 @@ use tokio::task::JoinHandle;
 use transports::{Exit, Process, Session, Stdin, Stream};
 
 use super::spec::ProcessId;
-use super::{ProcessExit, control};
-use crate::{Error, Result};
+use super::{ProcessExit, control, windows};
+use crate::{Error, Family, Result};
 
 /// Events that wait for the reader; each holds at most [`MAX_FRAME`].
 const QUEUE: usize = 16;
@@ -140,6 +140,7 @@ impl Drop for OutputStream {
 /// Follows a process. Returns once the follower runs.
 pub(super) async fn follow(
     session: Arc<dyn Session>,
+    family: Family,
     id: &ProcessId,
     from: Option<Offset>,
 ) -> Result<OutputStream> {
@@ -147,13 +148,22 @@ pub(super) async fn follow(
         Some(offset) => offset.parse()?,
         None => (["0".to_owned(), "0".to_owned()], Some(Places::default())),
     };
-    let command = control::command(include_str!("sh/follow.sh"), id, &[&words[0], &words[1]], Stdin::Piped);
+    let words = [words[0].as_str(), words[1].as_str()];
+    let (command, first) = match family {
+        Family::Unix => {
+            (control::command(include_str!("sh/follow.sh"), id, &words, Stdin::Piped), Bytes::new())
+        }
+        Family::Windows => windows::follower(id, words)?,
+    };
     let mut process = session.stream(command).await?;
     let release = process.stdin.take().ok_or_else(|| {
         Error::Session(transports::Error::Invalid("the session gave a command no standard input".into()))
     })?;
+    if !first.is_empty() && release.send(first).await.is_err() {
+        return Err(transports::Error::Lost("the session went away".into()).into());
+    }
     let (sender, events) = mpsc::channel(QUEUE);
-    let decoder = Decoder::new(id.clone(), places.unwrap_or_default());
+    let decoder = Decoder::new(family, id.clone(), places.unwrap_or_default());
     let task = tokio::spawn(async move {
         let end = read(process, decoder, &sender).await;
         drop(session);
@@ -210,6 +220,7 @@ async fn read(
 /// Decodes what the follower prints.
 #[derive(Debug)]
 struct Decoder {
+    family: Family,
     id: ProcessId,
     /// What arrived and is not decoded yet: less than a control line and a frame.
     raw: BytesMut,
@@ -217,8 +228,8 @@ struct Decoder {
 }
 
 impl Decoder {
-    fn new(id: ProcessId, places: Places) -> Self {
-        Self { id, raw: BytesMut::new(), places }
+    fn new(family: Family, id: ProcessId, places: Places) -> Self {
+        Self { family, id, raw: BytesMut::new(), places }
     }
 
     /// The next event of what arrived; `None` when more is needed.
@@ -242,7 +253,7 @@ impl Decoder {
                     self.raw.advance(end + 1);
                 }
                 ["X", ..] => {
-                    let (exit, length) = control::exit(&words[1..]).ok_or_else(malformed)?;
+                    let (exit, length) = control::exit(self.family, &words[1..]).ok_or_else(malformed)?;
                     let message = self.take(end + 1, length);
                     return Ok(message.map(|text| Event::Exited(control::with_message(exit, &text))));
                 }
@@ -279,7 +290,7 @@ mod tests {
     use super::*;
 
     fn decoder() -> Decoder {
-        Decoder::new(ProcessId::new("a").unwrap(), Places::default())
+        Decoder::new(Family::Unix, ProcessId::new("a").unwrap(), Places::default())
     }
 
     /// What is told of `text` that arrives in pieces of `size` bytes.

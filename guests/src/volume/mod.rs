@@ -17,9 +17,11 @@
 //! - A mount and [`unmount`] may be repeated. A path that the image lacks is made, and taken away again.
 //! - A login without root's rights, a guest without `tar` or without memory:
 //!   [`Error::Unsupported`](crate::Error::Unsupported) that says so; readers keep what they had.
+//! - Windows has other means to the same end: see `windows`.
 
 mod tar;
 mod tree;
+pub(crate) mod windows;
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ use bytes::Bytes;
 use transports::{Bounds, Command, Exit, Session, Stdin, capture};
 
 use crate::script::{Guard, ROOT};
-use crate::{Error, Result, script};
+use crate::{Error, Family, Result, script};
 
 /// How long a command may take: a guest under emulation writes thousands of files.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -105,6 +107,20 @@ enum Answer {
 /// caller has put there before, or these same files.
 pub async fn put(
     session: &dyn Session,
+    family: Family,
+    name: &Name,
+    tree: &Tree,
+    base: Option<&Tree>,
+    mount: Option<&Mount<'_>>,
+) -> Result<()> {
+    match family {
+        Family::Unix => put_linux(session, name, tree, base, mount).await,
+        Family::Windows => windows::put(session, name, tree, base, mount).await,
+    }
+}
+
+async fn put_linux(
+    session: &dyn Session,
     name: &Name,
     tree: &Tree,
     base: Option<&Tree>,
@@ -139,6 +155,21 @@ pub enum Medium {
 /// is wanted. One that is there already stays as it is.
 pub async fn empty(
     session: &dyn Session,
+    family: Family,
+    name: &Name,
+    medium: Medium,
+    mode: u32,
+    owner: (u32, u32),
+    mount: Option<&Mount<'_>>,
+) -> Result<()> {
+    match family {
+        Family::Unix => empty_linux(session, name, medium, mode, owner, mount).await,
+        Family::Windows => windows::empty(session, name, medium, mode, mount).await,
+    }
+}
+
+async fn empty_linux(
+    session: &dyn Session,
     name: &Name,
     medium: Medium,
     mode: u32,
@@ -154,13 +185,19 @@ pub async fn empty(
 }
 
 /// Takes a mount away. One that is not there is a success.
-pub async fn unmount(session: &dyn Session, mount: &Name) -> Result<()> {
-    run(session, UNMOUNT, &[&mount.0], Stdin::Closed).await.map(drop)
+pub async fn unmount(session: &dyn Session, family: Family, mount: &Name) -> Result<()> {
+    match family {
+        Family::Unix => run(session, UNMOUNT, &[&mount.0], Stdin::Closed).await.map(drop),
+        Family::Windows => windows::unmount(session, mount).await,
+    }
 }
 
 /// Removes a volume that is mounted nowhere. One that is not there is a success.
-pub async fn remove(session: &dyn Session, name: &Name) -> Result<()> {
-    run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop)
+pub async fn remove(session: &dyn Session, family: Family, name: &Name) -> Result<()> {
+    match family {
+        Family::Unix => run(session, REMOVE, &[&name.0], Stdin::Closed).await.map(drop),
+        Family::Windows => windows::remove(session, name).await,
+    }
 }
 
 /// Takes all mounts away and removes all volumes, whoever made them, for as long as the guard lets that be done. None is a success;

@@ -11,8 +11,8 @@ mod shell;
 
 use std::sync::Arc;
 
-use guests::Error;
 use guests::volume::{self, Entry, Kind, Medium, Mount, Name, Tree};
+use guests::{Error, Family};
 use roots::{BUSYBOX, FRESH};
 use servers::Server;
 use transports::{Session, Ssh, Transport as _};
@@ -39,17 +39,17 @@ impl Guest {
     }
 
     async fn put(&self, tree: &Tree, base: Option<&Tree>) {
-        volume::put(&*self.session, &name("config"), tree, base, None).await.unwrap();
+        volume::put(&*self.session, Family::Unix, &name("config"), tree, base, None).await.unwrap();
     }
 
     /// Mounts all of the volume, or a part of it, to be read only; what is there of it is not sent again.
     async fn mount(&self, tree: &Tree, part: Option<&str>, path: &str) -> Result<(), Error> {
         let mount = Mount { name: &name("0"), part, path, read_only: true };
-        volume::put(&*self.session, &name("config"), tree, Some(tree), Some(&mount)).await
+        volume::put(&*self.session, Family::Unix, &name("config"), tree, Some(tree), Some(&mount)).await
     }
 
     async fn unmount(&self) {
-        volume::unmount(&*self.session, &name("0")).await.unwrap();
+        volume::unmount(&*self.session, Family::Unix, &name("0")).await.unwrap();
     }
 }
 
@@ -130,8 +130,8 @@ async fn it_has_its_files_and_changes_at_once(guest: &Guest) {
     guest.unmount().await;
     guest.unmount().await;
     assert_eq!(guest.sh("cat /srv/app/own && ls /srv/app").await, "image\nown", "the image's own is back");
-    volume::remove(&*guest.session, &name("config")).await.unwrap();
-    volume::remove(&*guest.session, &name("config")).await.unwrap();
+    volume::remove(&*guest.session, Family::Unix, &name("config")).await.unwrap();
+    volume::remove(&*guest.session, Family::Unix, &name("config")).await.unwrap();
     assert_eq!(guest.sh("ls -A /run/infranetes-volumes").await, ".mounts");
 }
 
@@ -162,7 +162,9 @@ async fn an_empty_directory_is_shared(guest: &Guest) {
         let mounts = ["a", "b"].map(|at| (name(&format!("{at}-{number}")), format!("/srv/{at}-{number}")));
         for (mount, path) in &mounts {
             let mount = Mount { name: mount, part: None, path, read_only: false };
-            volume::empty(&*guest.session, &volume, medium, 0o2777, (0, 77), Some(&mount)).await.unwrap();
+            volume::empty(&*guest.session, Family::Unix, &volume, medium, 0o2777, (0, 77), Some(&mount))
+                .await
+                .unwrap();
         }
         guest.sh(&format!("echo shared >{}/file", mounts[0].1)).await;
         assert_eq!(guest.sh(&format!("cat {}/file", mounts[1].1)).await, "shared");
@@ -171,9 +173,9 @@ async fn an_empty_directory_is_shared(guest: &Guest) {
         let said = if medium == Medium::Disk { "" } else { "full" };
         assert_eq!(guest.sh(&fill).await, said);
         for (mount, _) in &mounts {
-            volume::unmount(&*guest.session, mount).await.unwrap();
+            volume::unmount(&*guest.session, Family::Unix, mount).await.unwrap();
         }
-        volume::remove(&*guest.session, &volume).await.unwrap();
+        volume::remove(&*guest.session, Family::Unix, &volume).await.unwrap();
     }
     assert_eq!(
         guest
@@ -255,6 +257,7 @@ chmod a+rX $1 $1/authorized_keys";
     let mut server = Server::openssh_in(&format!("{FRESH}\n{user}"), "");
     server.user = "plain".into();
     let session = Ssh::default().connect(&server.target()).await.unwrap();
-    let refused = volume::put(&*session, &name("config"), &tree(&[("a", file("1"))]), None, None).await;
+    let refused =
+        volume::put(&*session, Family::Unix, &name("config"), &tree(&[("a", file("1"))]), None, None).await;
     assert!(matches!(&refused, Err(Error::Unsupported(why)) if why.contains("sudo")), "{refused:?}");
 }

@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use guests::Family;
 use guests::process::{
     Capabilities, Guest, Limits, ProcessId, ProcessSpec, ProcessState, StdinMode, User, detect,
 };
@@ -22,7 +23,7 @@ const GOAL: f64 = 3.0;
 pub(crate) async fn measure(rounds: usize) -> Result<Value> {
     let sshd = block_in_place(Sshd::start)?;
     let session = Ssh::default().connect(&sshd.target()).await?;
-    let guest = detect(&*session).await?;
+    let guest = detect(&*session, Family::Unix).await?;
     let (mut starts, mut commands) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         commands.push(command(&*session, "true").await?);

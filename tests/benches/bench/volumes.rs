@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
+use guests::Family;
 use guests::volume::{self, Entry, Kind, Mount, Name, Tree};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
@@ -30,7 +31,7 @@ pub(crate) async fn measure(rounds: usize) -> Result<Value> {
     let mount = Mount { name: &mount, part: None, path: "/run/bench-volume", read_only: true };
     // Not measured: what both do only once.
     let mut base = content(0)?;
-    volume::put(&*session, &name, &base.0, None, Some(&mount)).await?;
+    volume::put(&*session, Family::Unix, &name, &base.0, None, Some(&mount)).await?;
     block_in_place(|| upload(&sshd, &master, &base.1))?;
     let (mut puts, mut uploads) = (Vec::new(), Vec::new());
     for round in 1..=rounds {
@@ -72,7 +73,7 @@ fn content(round: usize) -> Result<(Tree, Vec<u8>)> {
 /// Milliseconds until the guest has the volume.
 async fn put(session: &dyn Session, name: &Name, tree: &Tree, base: &Tree) -> Result<f64> {
     let began = Instant::now();
-    volume::put(session, name, tree, Some(base), None).await?;
+    volume::put(session, Family::Unix, name, tree, Some(base), None).await?;
     Ok(began.elapsed().as_secs_f64() * 1000.0)
 }
 

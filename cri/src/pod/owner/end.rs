@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::fault::{Step, reached};
 use crate::pod::live::StopPlan;
 use crate::pod::view::is_live;
-use crate::pod::{now, stop};
+use crate::pod::{facts, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord, PodPhase};
 
 impl Owner {
@@ -27,6 +27,7 @@ impl Owner {
             // Its machine could not be followed: there is nobody to wait for its own shutdown.
             return self.end(record).await;
         }
+        let family = facts::family(&record.facts);
         let again = record.phase == ContainerPhase::Stopping;
         if !again {
             record.phase = ContainerPhase::Stopping;
@@ -50,7 +51,7 @@ impl Owner {
             tokio::spawn(async move {
                 // The kubelet stops all containers at once, and the processes are no less worth their time.
                 let _ = timeout(grace / 4, processes).await;
-                if let Err(error) = guests::shutdown::shut_down(session.as_ref()).await {
+                if let Err(error) = guests::shutdown::shut_down(session.as_ref(), family).await {
                     tracing::info!(pod, %error, "the guest could not be asked to shut down");
                 }
             });

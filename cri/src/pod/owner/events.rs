@@ -12,6 +12,7 @@ use super::end::lost;
 use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
+use crate::pod::facts;
 use crate::pod::live::{Happened, StopPlan};
 use crate::pod::settings::{Asked, Settings};
 use crate::pod::stop::{self, GaveUp};
@@ -193,7 +194,8 @@ impl Owner {
     ) -> Result<()> {
         let Some(live) = &self.live else { return Ok(()) };
         let lent = self.loan(record)?;
-        let asked = Asked::of(&self.pod, self.volumes(record, &live.volumes)?, record.answered, lent);
+        let (family, volumes) = (facts::family(&record.facts), self.volumes(record, &live.volumes)?);
+        let asked = Asked::of(&self.pod, family, volumes, record.answered, lent);
         if let Some(live) = &mut self.live {
             live.settings = Some(Settings::begin(session, asked, given));
         }

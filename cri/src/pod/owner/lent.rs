@@ -44,7 +44,8 @@ impl Owner {
         if self.adopted(record).is_none() {
             return Ok(None);
         }
-        Loan::of(self.context.provider(&self.pod.provider)?, &record.machine)
+        let family = facts::family(&record.facts);
+        Loan::of(self.context.provider(&self.pod.provider)?, &record.machine, family)
     }
 
     /// Where a container's guest is reached.
@@ -105,6 +106,7 @@ impl Owner {
         let (Some(adopted), Some(loan)) = (self.adopted(record), self.loan(record)?) else { return Ok(()) };
         let provider = self.context.provider(&self.pod.provider)?.clone();
         let (processes, machine, pod) = (self.processes_end(), record.machine.clone(), self.pod.id.clone());
+        let family = facts::family(&record.facts);
         let (context, attachment) = (Arc::clone(&self.context), self.pod.attachment.clone());
         let Some(live) = &mut self.live else { return Ok(()) };
         // What is still being given would be there after it was taken away.
@@ -120,7 +122,7 @@ impl Owner {
             }
             if told(loan.give_back(session.as_ref()).await, &pod) && adopted.power_off {
                 // It is released when its session is lost.
-                match lending::shut_down(session.as_ref()).await {
+                match lending::shut_down(session.as_ref(), family).await {
                     Ok(()) => return,
                     Err(error) => tracing::info!(pod, %error, "the guest could not be asked to shut down"),
                 }

@@ -166,7 +166,7 @@ impl Owner {
             }
             return self.end_process(&record.id, &stop::without_machine()).await;
         };
-        let (sessions, family) = (live.sessions.subscribe(), live.family.clone());
+        let (sessions, guest) = (live.sessions.subscribe(), live.guest.clone());
         let (path, checkpoint) = (log_path(record, &self.pod), self.checkpoint(&record.id));
         let log = tokio::task::spawn_blocking(move || ProcessLog::open(path, checkpoint));
         let log = log.await.map_err(|source| Error::failed("opening the log panicked", source))??;
@@ -177,7 +177,7 @@ impl Owner {
             started: record.answered,
             tried,
             sessions,
-            family,
+            guest,
             log,
             start_wait: (record.phase == ContainerPhase::Starting).then(|| self.context.start_wait()),
         };
@@ -391,14 +391,14 @@ impl Owner {
                 "the guest of container {id} does not answer now; it is removed later"
             ))
         })?;
-        let (family, process) = (live.family.clone(), process_id(id)?);
+        let (known, process) = (live.guest.clone(), process_id(id)?);
         let volumes = self.volumes(&record, &live.volumes)?;
         record.phase = ContainerPhase::Removing;
         self.save(record).await?;
         reached(Step::RemovalRecorded);
         Ok(Some(async move {
             let work = async {
-                let guest = guest_of(&family, session.as_ref()).await?;
+                let guest = guest_of(&known, session.as_ref()).await?;
                 guest.remove(session.as_ref(), &process).await?;
                 volumes.take(session.as_ref()).await
             };

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::fault::{Step, reached};
 use crate::logs::{LogTask, LogTaskConfig};
 use crate::pod::live::Live;
-use crate::pod::process::Family;
+use crate::pod::process::Known;
 use crate::pod::{facts, login, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
 use crate::volume::Keeper;
@@ -105,7 +105,8 @@ impl Owner {
         let left = |whole: Duration| Instant::now() + whole.saturating_sub(since);
         let waits = link.is_some() && record.phase == ContainerPhase::Starting;
         let boots = link.is_some() && (!record.answered || adopted.is_some());
-        let volumes = Keeper::new(self.context.watcher.clone(), sessions.subscribe());
+        let family = facts::family(&record.facts);
+        let volumes = Keeper::new(self.context.watcher.clone(), sessions.subscribe(), family);
         // What an earlier run of this program has given; the rest is followed from when it is given.
         for known in self.each().filter(|known| is_live(known.phase) && known.answered) {
             self.volumes(known, &volumes)?.adopt().await;
@@ -118,7 +119,7 @@ impl Owner {
             link,
             link_state,
             sessions,
-            family: Family::default(),
+            guest: Known::new(family),
             boot: boots.then(|| tracing::debug_span!("boot", container = record.id)),
             settings: None,
             volumes,
@@ -163,6 +164,7 @@ impl Owner {
             log_path: log_path(record, &self.pod),
             checkpoint: self.checkpoint(&record.id),
             console_log: provider.console(&record.machine).map(|console| console.log),
+            family: facts::family(&record.facts),
             source: facts::log(&record.facts, &self.pod.annotations)?,
             session,
         };

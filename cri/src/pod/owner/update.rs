@@ -190,8 +190,8 @@ impl Owner {
     /// The work that limits a running process. What the machine's size keeps already no guest has to keep.
     fn limit_process(&self, record: &ContainerRecord) -> Result<BoxFuture<'static, Result<()>>> {
         let session =
-            self.live.as_ref().and_then(|live| Some((live.sessions.borrow().clone()?, live.family.clone())));
-        let Some((session, family)) = session.filter(|_| record.answered) else {
+            self.live.as_ref().and_then(|live| Some((live.sessions.borrow().clone()?, live.guest.clone())));
+        let Some((session, known)) = session.filter(|_| record.answered) else {
             return Err(Error::Unavailable(format!(
                 "the guest of container {} does not answer now; update it later",
                 record.id
@@ -203,7 +203,7 @@ impl Owner {
         let limits = Limits { milli_cpus, memory_bytes, pids: None };
         let work = async move {
             let asked = async {
-                let guest = guest_of(&family, session.as_ref()).await?;
+                let guest = guest_of(&known, session.as_ref()).await?;
                 guest.limit(session.as_ref(), &process, &limits).await
             };
             match timeout(LIMITING, asked).await {

@@ -45,8 +45,20 @@ const SLACK: Duration = Duration::from_secs(1);
 
 /// The session of the moment.
 pub(super) type Sessions = watch::Receiver<Option<Arc<dyn Session>>>;
-/// Which family the guest of a machine is of, once somebody has asked it.
-pub(super) type Family = Arc<OnceCell<Arc<dyn Guest>>>;
+
+/// The guest of a machine, as far as it is known: its family, and how processes are run in it once somebody has asked.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    family: guests::Family,
+    guest: Arc<OnceCell<Arc<dyn Guest>>>,
+}
+
+impl Known {
+    /// A guest of this family that nobody has asked yet.
+    pub(super) fn new(family: guests::Family) -> Self {
+        Self { family, guest: Arc::default() }
+    }
+}
 
 /// What a process needs to be run and followed.
 pub(super) struct ProcessConfig {
@@ -62,8 +74,8 @@ pub(super) struct ProcessConfig {
     pub(super) tried: bool,
     /// The session to its guest.
     pub(super) sessions: Sessions,
-    /// The guest's family.
-    pub(super) family: Family,
+    /// The guest.
+    pub(super) guest: Known,
     /// Where its output goes.
     pub(super) log: ProcessLog,
     /// When the caller of its start no longer waits.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::live::at;
 use super::task::{guest_of, session};
-use super::{Family, Sessions};
+use super::{Known, Sessions};
 
 /// How long a guest may take to be told a signal.
 const SIGNAL: Duration = Duration::from_secs(30);
@@ -22,7 +22,7 @@ const KILL_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Stopper {
     pub(super) id: ProcessId,
     pub(super) sessions: Sessions,
-    pub(super) family: Family,
+    pub(super) guest: Known,
     /// The signal that asks it to stop.
     pub(super) signal: String,
     /// When it is killed; may come nearer.
@@ -51,7 +51,7 @@ impl Stopper {
     async fn send(&mut self, signal: &str) {
         let session = session(&mut self.sessions).await;
         let sent = timeout(SIGNAL, async {
-            guest_of(&self.family, session.as_ref()).await?.signal(session.as_ref(), &self.id, signal).await
+            guest_of(&self.guest, session.as_ref()).await?.signal(session.as_ref(), &self.id, signal).await
         });
         match sent.await {
             Ok(Ok(())) => {}

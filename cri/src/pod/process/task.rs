@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use transports::{Backoff, Session};
 
 use super::stopper::Stopper;
-use super::{Ask, Family, ProcessConfig, Sessions, Told, What};
+use super::{Ask, Known, ProcessConfig, Sessions, Told, What};
 use crate::error::Error;
 use crate::logs::ProcessLog;
 use crate::pod::live::at;
@@ -38,7 +38,7 @@ pub(super) struct Task {
     volumes: Arc<Volumes>,
     started: bool,
     sessions: Sessions,
-    family: Family,
+    guest: Known,
     log: ProcessLog,
     start_wait: Option<Instant>,
     told: mpsc::Sender<Box<Told>>,
@@ -90,7 +90,7 @@ impl Task {
         told: mpsc::Sender<Box<Told>>,
         asked: mpsc::Receiver<Ask>,
     ) -> Self {
-        let ProcessConfig { container, spec, volumes, started, tried, sessions, family, log, start_wait } =
+        let ProcessConfig { container, spec, volumes, started, tried, sessions, guest, log, start_wait } =
             config;
         Self {
             container,
@@ -98,7 +98,7 @@ impl Task {
             volumes: Arc::new(volumes),
             started,
             sessions,
-            family,
+            guest,
             log,
             start_wait,
             told,
@@ -144,16 +144,16 @@ impl Task {
 
     /// As far as one session leads: to the end, or to an error after which a later session is tried.
     async fn once(&mut self, session: Arc<dyn Session>) -> Done<guests::Result<What>> {
-        let family = self.family.clone();
+        let known = self.guest.clone();
         let asked = session.clone();
-        let guest =
-            match done!(self.within(ASK, async move { guest_of(&family, asked.as_ref()).await }).await) {
-                Ok(guest) => guest,
-                Err(error) if !self.started && !error.retryable() => {
-                    return Done::With(Ok(What::Failed(error.to_string())));
-                }
-                Err(error) => return Done::With(Err(error)),
-            };
+        let guest = match done!(self.within(ASK, async move { guest_of(&known, asked.as_ref()).await }).await)
+        {
+            Ok(guest) => guest,
+            Err(error) if !self.started && !error.retryable() => {
+                return Done::With(Ok(What::Failed(error.to_string())));
+            }
+            Err(error) => return Done::With(Err(error)),
+        };
         if !self.started {
             match done!(self.start(&guest, &session).await) {
                 Ok((since, identity)) => {
@@ -342,7 +342,7 @@ impl Task {
         let stopper = Stopper {
             id: self.spec.id.clone(),
             sessions: self.sessions.clone(),
-            family: self.family.clone(),
+            guest: self.guest.clone(),
             signal: self.spec.stop_signal.clone().unwrap_or_else(|| "TERM".into()),
             kill_at,
         };
@@ -401,10 +401,8 @@ pub(super) async fn session(sessions: &mut Sessions) -> Arc<dyn Session> {
     }
 }
 
-/// The guest, by its family, which is asked for once.
-pub(in crate::pod) async fn guest_of(
-    family: &Family,
-    session: &dyn Session,
-) -> guests::Result<Arc<dyn Guest>> {
-    family.get_or_try_init(|| guests::process::detect(session)).await.cloned()
+/// The guest, by how processes are run in it, which is asked for once.
+pub(in crate::pod) async fn guest_of(known: &Known, session: &dyn Session) -> guests::Result<Arc<dyn Guest>> {
+    let Known { family, guest } = known;
+    guest.get_or_try_init(|| guests::process::detect(session, *family)).await.cloned()
 }

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval, timeout};
 use transports::{Session, Ssh, SshOptions, Transport};
 
-use super::{Process, ProcessConfig, Told, What};
+use super::{Known, Process, ProcessConfig, Told, What};
 use crate::logs::ProcessLog;
 use crate::servers::Server;
 use crate::volume::Volumes;
@@ -87,7 +87,7 @@ async fn rotated_under_load_every_line_comes_once() {
         started: false,
         tried: false,
         sessions: sessions.subscribe(),
-        family: Arc::default(),
+        guest: Known::default(),
         log,
         start_wait: None,
     };

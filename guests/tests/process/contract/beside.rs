@@ -21,7 +21,7 @@ pub async fn messages_are_read(place: &Place) {
 }
 
 pub async fn write(place: &Place, spec: &ProcessSpec, text: &'static str) {
-    let mut process = place.session.exec(process::stdin(&spec.id)).await.unwrap();
+    let mut process = place.session.exec(process::stdin(Family::Unix, &spec.id).unwrap()).await.unwrap();
     process.stdin.take().unwrap().send(bytes::Bytes::from_static(text.as_bytes())).await.unwrap();
     assert_eq!(timeout(PATIENCE, process.exit).await.unwrap().unwrap(), transports::Exit::Code(0));
 }
@@ -31,7 +31,7 @@ pub async fn standard_input_once_and_kept(place: &Place) {
     spec.stdin = StdinMode::Once;
     place.start(&spec).await;
     write(place, &spec, "one\n").await;
-    place.command(process::end_stdin(&spec.id)).await;
+    place.command(process::end_stdin(Family::Unix, &spec.id).unwrap()).await;
     let told = read(&mut place.follow(&spec, None).await).await;
     assert_eq!((&told.stdout[..], told.exit.code), ("one\n", 0));
     place.remove(&spec).await;
@@ -44,7 +44,9 @@ pub async fn standard_input_once_and_kept(place: &Place) {
     }
     place.guest.signal(&*place.session, &spec.id, "TERM").await.unwrap();
     assert_eq!(read(&mut stream).await.exit.code, 143);
-    let late = place.command(Command { stdin: Stdin::Closed, ..process::stdin(&spec.id) }).await;
+    let late = place
+        .command(Command { stdin: Stdin::Closed, ..process::stdin(Family::Unix, &spec.id).unwrap() })
+        .await;
     assert_eq!(late.exit, transports::Exit::Code(3));
     place.remove(&spec).await;
     spec.stdin = StdinMode::Closed;
@@ -71,7 +73,7 @@ pub async fn a_terminal(place: &Place) {
         let Event::Output { data, .. } = next(&mut stream).await else { panic!("it ended: {seen}") };
         seen.push_str(std::str::from_utf8(&data).unwrap());
     }
-    let resized = place.command(process::resize(&spec.id, 132, 43)).await;
+    let resized = place.command(process::resize(Family::Unix, &spec.id, 132, 43).unwrap()).await;
     assert_eq!(resized.exit, transports::Exit::Code(0), "{resized:?}");
     write(place, &spec, "typed\n").await;
     let told = read(&mut stream).await;
@@ -87,7 +89,9 @@ pub async fn another_program_inside(place: &Place) {
     spec.user.name = Some("nobody".into());
     place.start(&spec).await;
     let argv = ["sh", "-c", "echo \"$A|$1\"; pwd; id -u; cat; exit 9", "sh", "x y'"].map(str::to_owned);
-    let captured = place.command(process::inside(&spec.id, &argv, Stdin::Bytes("typed\n".into()))).await;
+    let captured = place
+        .command(process::inside(Family::Unix, &spec.id, &argv, Stdin::Bytes("typed\n".into())).unwrap())
+        .await;
     let uid = place.sh("id -u nobody").await;
     assert_eq!(
         String::from_utf8_lossy(&captured.stdout),
@@ -95,18 +99,25 @@ pub async fn another_program_inside(place: &Place) {
         "{captured:?}"
     );
     assert_eq!(captured.exit, transports::Exit::Code(9));
-    let captured = place.command(process::inside(&spec.id, &["env".to_owned()], Stdin::Closed)).await;
+    let captured = place
+        .command(process::inside(Family::Unix, &spec.id, &["env".to_owned()], Stdin::Closed).unwrap())
+        .await;
     assert!(String::from_utf8_lossy(&captured.stdout).lines().any(|line| line == "o.dd=1"), "{captured:?}");
     assert!(matches!(place.state(&spec).await, ProcessState::Running { .. }));
     // It ends with the process.
     let argv = ["sh", "-c", "echo ready; exec sleep 1002"].map(str::to_owned);
-    let mut beside = place.session.exec(process::inside(&spec.id, &argv, Stdin::Closed)).await.unwrap();
+    let mut beside = place
+        .session
+        .exec(process::inside(Family::Unix, &spec.id, &argv, Stdin::Closed).unwrap())
+        .await
+        .unwrap();
     assert_eq!(beside.output.recv().await.unwrap().data, "ready\n");
     place.guest.signal(&*place.session, &spec.id, "KILL").await.unwrap();
     timeout(PATIENCE, beside.exit).await.expect("it ends").unwrap();
     let exit = read(&mut place.follow(&spec, None).await).await.exit;
     assert_eq!(exit.code, 137);
-    let captured = place.command(process::inside(&spec.id, &argv, Stdin::Closed)).await;
+    let captured =
+        place.command(process::inside(Family::Unix, &spec.id, &argv, Stdin::Closed).unwrap()).await;
     assert_eq!(captured.exit, transports::Exit::Code(126));
     place.remove(&spec).await;
 }

@@ -15,6 +15,7 @@ pub use running::*;
 use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use guests::process::{
     self, Capabilities, Event, Guest, Limits, Offset, OutputStream, ProcessExit, ProcessId, ProcessSpec,
     ProcessState, StdinMode, User,
@@ -67,7 +68,7 @@ impl Place {
     }
 
     pub async fn with(at: At, session: Arc<dyn Session>) -> Self {
-        let guest = process::detect(&*session).await.unwrap();
+        let guest = process::detect(&*session, Family::Unix).await.unwrap();
         Self { at, session, guest }
     }
 

@@ -1,0 +1,5 @@
+# Removes volume $volume.
+function remove_volume($volume) {
+  delete "$root\volumes\$volume"
+  delete "$root\volumes\.stamps\$volume"
+}
