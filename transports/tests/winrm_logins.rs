@@ -8,7 +8,7 @@ mod windows;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use contract::{Changing, run, sh};
+use contract::{Changing, command, run, sh};
 use tokio::time::timeout;
 use transports::{Command, Credential, Error, Exit, Identity, Login, Stdin, Target, Transport as _};
 use windows::{http, https, options, with};
@@ -20,26 +20,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_login_that_the_guest_forgot_is_made_anew() {
     for scheme in [Scheme::Negotiate, Scheme::Ntlm] {
-        for tls in [false, true] {
-            let windows = with(Options { schemes: vec![scheme], ..options(tls) }).await;
-            let session = windows.session().await;
-            run(&*session, sh("true")).await;
-            for number in 0..3 {
-                let before = windows.server.counters().unauthorized;
-                windows.server.forget_logins();
-                let script = format!("echo anew {number}");
-                assert_eq!(run(&*session, sh(&script)).await.stdout, format!("anew {number}\n").as_bytes());
-                let counters = windows.server.counters();
-                assert_eq!(counters.runs_with(&script), 1);
-                assert!(counters.unauthorized > before, "nobody was asked to log in");
-            }
+        let windows = with(Options { schemes: vec![scheme], ..options(true) }).await;
+        let session = windows.session().await;
+        run(&*session, sh("true")).await;
+        for number in 0..3 {
+            let before = windows.server.counters().unauthorized;
+            windows.server.forget_logins();
+            let script = format!("echo anew {number}");
+            assert_eq!(run(&*session, sh(&script)).await.stdout, format!("anew {number}\n").as_bytes());
+            let counters = windows.server.counters();
+            assert_eq!(counters.runs_with(&script), 1);
+            assert!(counters.unauthorized > before, "nobody was asked to log in");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_session_outlives_a_change_of_its_passwords() {
+async fn over_http_a_forgotten_login_is_made_anew_before_anything_is_asked() {
     let windows = http().await;
+    let session = windows.session().await;
+    run(&*session, sh("true")).await;
+    windows.server.forget_logins();
+    // So long a login is taken to be known; pauses are what this is about.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(run(&*session, sh("echo anew")).await.stdout, b"anew\n");
+    assert_eq!(windows.server.counters().runs_with("echo anew"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_outlives_a_change_of_its_passwords() {
+    let windows = with(options(true)).await;
     let password = windows.target().credentials.remove(0);
     let wrong = |text: &str| Credential::Password(text.into());
     let login = |credentials| Ok(Login { user: None, credentials });
@@ -138,7 +148,7 @@ async fn somebody_between_cannot_answer_for_the_guest() {
     let mut windows = http().await;
     windows.options.keepalive_interval = Duration::from_millis(500);
     let session = windows.session().await;
-    let unsealed = |action, times| Answered { action, times, carried_out: false, with: Instead::Nothing };
+    let unsealed = |action, times| Answered { action, times, carried_out: false, with: Instead::Status(200) };
     let argv = ["sh", "-c", "cat; exit 0"].map(str::to_owned).to_vec();
     let mut process = session.exec(Command { argv, stdin: Stdin::Piped }).await.unwrap();
     windows.server.faults().answer(unsealed(Action::Send, 1));
@@ -148,6 +158,38 @@ async fn somebody_between_cannot_answer_for_the_guest() {
     windows.server.faults().answer(unsealed(Action::Identify, usize::MAX));
     let over = timeout(PATIENCE, session.closed()).await.expect("that is no sign of life");
     assert!(matches!(&over, Error::Lost(why) if why.contains("not sealed")), "{over:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn somebody_between_cannot_have_a_command_run_twice() {
+    let windows = http().await;
+    let session = windows.session().await;
+    run(&*session, sh("true")).await;
+    windows.server.faults().answer(Answered {
+        action: Action::Command,
+        times: 1,
+        carried_out: true,
+        with: Instead::Status(401),
+    });
+    let error = session.exec(sh("sleep 1000")).await.unwrap_err();
+    assert!(matches!(&error, Error::Lost(why) if why.contains("not sealed")), "{error:?}");
+    drop(session);
+    timeout(PATIENCE, windows.server.until(|now| now.processes == 0)).await.expect("it is ended");
+    assert_eq!(windows.server.counters().runs_with("sleep 1000"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_answer_is_stands_in_what_is_sealed() {
+    let windows = http().await;
+    let session = windows.session().await;
+    let under =
+        |action, status| Answered { action, times: 1, carried_out: true, with: Instead::Under(status) };
+    windows.server.faults().answer(under(Action::Command, 200));
+    assert_eq!(run(&*session, command(&["no-such-program"])).await.exit, Exit::Code(127));
+    for action in [Action::Command, Action::Receive] {
+        windows.server.faults().answer(under(action, 500));
+        assert_eq!(run(&*session, sh("echo on; exit 3")).await.exit, Exit::Code(3), "{action:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

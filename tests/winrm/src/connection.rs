@@ -49,6 +49,16 @@ impl std::fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
+/// What is told of a request.
+enum Told {
+    /// What came of it.
+    Result(Result<Answer, Fault>),
+    /// Nothing but a status, which nobody has sealed.
+    Status(StatusCode),
+    /// What came of it, under a status that is not its own.
+    Under(StatusCode, Result<Answer, Fault>),
+}
+
 /// A connection.
 struct Connection {
     shared: Arc<Shared>,
@@ -164,24 +174,27 @@ impl Connection {
             return Ok(Reply::status(StatusCode::INTERNAL_SERVER_ERROR));
         };
         tokio::time::sleep(self.shared.faults.latency()).await;
-        let (result, relates_to) = self.carry_out(user, body, anonymous, moment).await?;
-        Ok(match result {
-            Some(result) => self.write(result, relates_to.as_deref(), sealed),
-            None => Reply::status(StatusCode::OK),
+        let (told, relates_to) = self.carry_out(user, body, anonymous, moment).await?;
+        Ok(match told {
+            Told::Result(result) => self.write(result, relates_to.as_deref(), sealed),
+            Told::Status(status) => Reply::status(status),
+            Told::Under(status, result) => {
+                Reply { status, ..self.write(result, relates_to.as_deref(), sealed) }
+            }
         })
     }
 
-    /// Carries out what an envelope asks for. No result where the test wants none to be told.
+    /// Carries out what an envelope asks for.
     async fn carry_out(
         &self,
         user: String,
         body: &[u8],
         anonymous: bool,
         moment: &mut Option<Moment>,
-    ) -> Result<(Option<Result<Answer, Fault>>, Option<String>), Cut> {
+    ) -> Result<(Told, Option<String>), Cut> {
         let limit = self.shared.options.limits.envelope_bytes;
         if body.len() > limit {
-            return Ok((Some(Err(Fault::envelope_too_long(limit))), None));
+            return Ok((Told::Result(Err(Fault::envelope_too_long(limit))), None));
         }
         let text =
             std::str::from_utf8(body).map_err(|error| Fault::schema(format!("It is not UTF-8: {error}.")));
@@ -191,16 +204,16 @@ impl Connection {
         });
         let document = match document {
             Ok(document) => document,
-            Err(fault) => return Ok((Some(Err(fault)), None)),
+            Err(fault) => return Ok((Told::Result(Err(fault)), None)),
         };
         let request = match Request::read(&document) {
             Ok(request) => request,
-            Err(fault) => return Ok((Some(Err(fault)), None)),
+            Err(fault) => return Ok((Told::Result(Err(fault)), None)),
         };
         let action = match Action::of(&request) {
             Ok(Action::Identify) | Err(_) if anonymous => Action::Identify,
             Ok(action) => action,
-            Err(fault) => return Ok((Some(Err(fault)), request.message_id)),
+            Err(fault) => return Ok((Told::Result(Err(fault)), request.message_id)),
         };
         self.shared.counting.change(|counters| *counters.actions.entry(action).or_default() += 1);
         *moment = moment.or_else(|| self.shared.faults.meet(Some(action)));
@@ -210,18 +223,21 @@ impl Connection {
         tokio::time::sleep(self.shared.faults.latency_of(action)).await;
         let context = Context { shared: Arc::clone(&self.shared), user, client: self.peer.ip() };
         let Some(instead) = self.shared.faults.instead(action) else {
-            return Ok((Some(action.perform(&request, &context).await), request.message_id));
+            return Ok((Told::Result(action.perform(&request, &context).await), request.message_id));
         };
-        if instead.carried_out {
-            // Whatever came of it.
-            let _ = action.perform(&request, &context).await;
-        }
-        let result = match instead.with {
-            Instead::Fault(kind, code) => Some(Err(Fault::asked_for(kind, code))),
-            Instead::Body(body) => Some(Ok(Answer::new(format!("{SHELL}/{action:?}Response"), body))),
-            Instead::Nothing => None,
+        let carried_out =
+            if instead.carried_out { Some(action.perform(&request, &context).await) } else { None };
+        let status = |status| StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let told = match instead.with {
+            Instead::Fault(kind, code) => Told::Result(Err(Fault::asked_for(kind, code))),
+            Instead::Body(body) => Told::Result(Ok(Answer::new(format!("{SHELL}/{action:?}Response"), body))),
+            Instead::Status(code) => Told::Status(status(code)),
+            Instead::Under(code) => {
+                let nothing = || Err(Fault::asked_for("w:InternalError", 0x8000_4005));
+                Told::Under(status(code), carried_out.unwrap_or_else(nothing))
+            }
         };
-        Ok((result, request.message_id))
+        Ok((told, request.message_id))
     }
 
     /// Writes an envelope, or a fault in one, sealed where the request was.

@@ -55,8 +55,10 @@ pub enum Instead {
     Fault(&'static str, u32),
     /// An envelope with this body.
     Body(&'static str),
-    /// Success without a word, which nobody has sealed.
-    Nothing,
+    /// This status without a word, which nobody has sealed.
+    Status(u16),
+    /// What it would be answered with, under this status of HTTP, which is not sealed with it.
+    Under(u16),
 }
 
 /// How replies come in pieces.

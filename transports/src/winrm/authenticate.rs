@@ -204,7 +204,7 @@ impl Login<'_> {
         }
         exchange(dialled, request, ANSWER_BYTES).await.map_err(|failure| match failure {
             Failure::Lost(why) => self.failed(&format!("{why} during authentication")),
-            Failure::Unsent | Failure::NotLetIn => {
+            Failure::Unsent | Failure::NotLetIn | Failure::Denied => {
                 self.failed("the guest closed the connection during authentication")
             }
         })

@@ -8,7 +8,9 @@
 //! - A login belongs to its connection, as do the numbers of sealed messages, so one message is on its way at a time.
 //! - [`Failure::Unsent`] and [`Failure::NotLetIn`]: the guest has not carried out the request, which may go elsewhere.
 //! - [`Failure::Lost`]: it may have been carried out or not. It is never sent again.
-//! - Where messages are sealed, nothing counts as an answer that is not, but for a refusal of the login.
+//! - Where messages are sealed, only what is sealed counts: nobody has sealed HTTP's status, so whether an answer is a
+//!   fault stands in it, and a refusal of the login ([`Failure::Denied`]) proves nothing, for somebody between may have
+//!   written it over the answer.
 //! - A connection whose answer was malformed, or was not read to its end, is not used again.
 
 use std::sync::atomic::Ordering;
@@ -20,7 +22,7 @@ use hyper::{Request, StatusCode};
 
 use super::authenticate::Context;
 use super::dial::Dialled;
-use super::{encrypted, words};
+use super::{encrypted, reply, words};
 
 /// The content type of a message that is not sealed.
 const SOAP: &str = "application/soap+xml;charset=UTF-8";
@@ -31,6 +33,7 @@ const AROUND_BYTES: usize = 64 * 1024;
 /// An answer of the guest.
 #[derive(Debug)]
 pub(super) struct Reply {
+    /// That of HTTP, or what the sealed answer is by HTTP's rules.
     pub(super) status: StatusCode,
     pub(super) body: String,
 }
@@ -42,6 +45,8 @@ pub(super) enum Failure {
     Unsent,
     /// The guest refused the request unread, for it does not take the connection's login (any more).
     NotLetIn,
+    /// The same, said by nobody knows whom: it may have been carried out.
+    Denied,
     /// The connection was lost, or its answer makes no sense.
     Lost(String),
 }
@@ -64,6 +69,11 @@ impl Connection {
     /// The fingerprint of the certificate that was shown.
     pub(super) fn certificate(&self) -> Option<&str> {
         self.dialled.certificate.as_ref().map(|(fingerprint, _)| fingerprint.as_str())
+    }
+
+    /// Whether each message is sealed, and nothing else proves who has written it.
+    pub(super) fn is_sealed(&self) -> bool {
+        matches!(self.context, Context::Sealed(_))
     }
 
     /// Whether the password goes along with each message, so that a message shows whether it is right.
@@ -93,22 +103,25 @@ impl Connection {
         };
         let answer = exchange(&mut self.dialled, request, self.most_bytes).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
-            return Err(Failure::NotLetIn);
+            return Err(if self.is_sealed() { Failure::Denied } else { Failure::NotLetIn });
         }
+        let mut status = answer.status;
         let body = match &mut self.context {
             // An empty one, too: it would count as done, and anybody can write it.
             Context::Sealed(sealer) => {
-                let status = answer.status.as_u16();
-                let opened = encrypted::unwrap(sealer, &answer.body);
-                opened.ok_or_else(|| {
+                let opened = encrypted::unwrap(sealer, &answer.body).ok_or_else(|| {
+                    let status = status.as_u16();
                     Failure::Lost(format!("its answer (HTTP {status}) is not sealed by the guest"))
-                })?
+                })?;
+                let fault = reply::is_fault(&opened);
+                status = if fault { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+                opened
             }
             Context::Plain | Context::Basic(_) => String::from_utf8(answer.body.into())
                 .map_err(|_| Failure::Lost("its answer is no text".into()))?,
         };
         self.usable = !answer.last;
-        Ok(Reply { status: answer.status, body })
+        Ok(Reply { status, body })
     }
 }
 

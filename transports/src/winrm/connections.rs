@@ -17,6 +17,8 @@
 //!   [`Connections::send`]). A login that was refused is not tried on by all of them ([`refusal`]). One that may have
 //!   been carried out is never sent again by itself: the session is over, and says why ([`Connections::gone`]). Only
 //!   what can be repeated without harm, the end of commands and shells, is ([`Connections::deliver`]).
+//! - Over HTTP anybody can write that a login was forgotten, also over the answer of what was carried out. So what must not
+//!   be carried out twice goes over a connection whose login the guest has proved to know a moment before.
 
 mod connect;
 mod refusal;
@@ -45,6 +47,9 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long it is tried to deliver what has to be.
 const DELIVERY: Duration = Duration::from_secs(30);
 
+/// How long after an answer a login is taken to be known yet, where only what is sealed proves that.
+const PROVED: Duration = Duration::from_secs(2);
+
 /// The least that a guest can be set to take in a message.
 pub(super) const LEAST_BYTES: usize = 32 * 1024;
 
@@ -71,6 +76,8 @@ enum Loss {
     Ends,
     /// It is told to who asked, and may be looked into.
     Told,
+    /// The same, and the request may be carried out twice.
+    Harmless,
 }
 
 /// Why a request was not carried out.
@@ -193,7 +200,7 @@ impl Connections {
     pub(super) async fn learn_limit(&self) {
         let ask = async {
             // Who is no administrator is not told.
-            let told = self.once(Takes::Brief, &self.envelopes().configuration(), Loss::Told).await.ok();
+            let told = self.once(Takes::Brief, &self.envelopes().configuration(), Loss::Harmless).await.ok();
             if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
                 self.most_bytes.fetch_min(most.max(LEAST_BYTES), Ordering::Relaxed);
             }
@@ -243,7 +250,7 @@ impl Connections {
 
     /// Asks for a sign of life. The end of the session is the caller's to decide.
     pub(super) async fn probe(&self) -> Result<()> {
-        match self.request(Takes::Nothing, envelope::IDENTIFY, Loss::Told).await {
+        match self.request(Takes::Nothing, envelope::IDENTIFY, Loss::Harmless).await {
             Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
             Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
         }
@@ -255,7 +262,7 @@ impl Connections {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let until = Instant::now() + DELIVERY;
         loop {
-            let error = match self.request(Takes::Brief, message, Loss::Told).await {
+            let error = match self.request(Takes::Brief, message, Loss::Harmless).await {
                 Ok(_) => return Ok(()),
                 // What is not there any more needs no end.
                 Err(Trouble::Fault(fault)) if fault.not_there() => return Ok(()),
@@ -303,7 +310,14 @@ impl Connections {
         let mut forgotten = false;
         loop {
             let (mut connection, fresh) = match (!forgotten).then(|| self.take()).flatten() {
-                Some(connection) => (connection, false),
+                Some((mut connection, heard)) => {
+                    let proved = !connection.is_sealed() || heard.elapsed() < PROVED;
+                    if loss != Loss::Harmless && !proved && !self.proves(&mut connection).await {
+                        forgotten = true;
+                        continue;
+                    }
+                    (connection, false)
+                }
                 // Boxed: most requests need none.
                 None => (Box::pin(self.connect(false)).await.map_err(Trouble::Unsent)?, true),
             };
@@ -320,6 +334,13 @@ impl Connections {
                 Ok(Err(Failure::Unsent)) if !fresh => {}
                 // The login of this connection is not known any more: another one, with another login.
                 Ok(Err(Failure::NotLetIn)) if !fresh => forgotten = true,
+                Ok(Err(Failure::Denied)) if !fresh && loss == Loss::Harmless => forgotten = true,
+                Ok(Err(Failure::Denied)) => {
+                    let address = self.target.address;
+                    let why =
+                        format!("{address}: its answer is that it knows the login no more, and not sealed");
+                    return Err(self.lost(Error::Lost(why), loss));
+                }
                 Ok(Err(Failure::NotLetIn)) => {
                     let why = format!(
                         "{}: the guest refuses what it has let in a moment before",
@@ -367,11 +388,17 @@ impl Connections {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was idle last.
-    fn take(&self) -> Option<Connection> {
+    /// The connection that was idle last, and since when.
+    fn take(&self) -> Option<(Connection, Instant)> {
         let mut idle = self.idle();
         idle.retain(|(connection, since)| connection.usable() && since.elapsed() < IDLE);
-        idle.pop().map(|(connection, _)| connection)
+        idle.pop()
+    }
+
+    /// Whether the guest shows that it knows the login of a connection.
+    async fn proves(&self, connection: &mut Connection) -> bool {
+        let asked = timeout(self.options.answer_timeout, connection.post(envelope::IDENTIFY)).await;
+        matches!(asked, Ok(Ok(_)))
     }
 
     fn keep(&self, connection: Connection) {

@@ -117,6 +117,17 @@ pub(super) fn most_bytes(body: &str) -> Option<usize> {
     text(&document, "MaxEnvelopeSizekb")?.parse::<usize>().ok()?.checked_mul(1024)
 }
 
+/// Whether the answer is a fault, by nothing but itself.
+pub(super) fn is_fault(body: &str) -> bool {
+    // Output is long, and chance seldom writes this word into it: nearly no answer is read twice.
+    body.contains("Fault")
+        && parse(body).is_ok_and(|document| {
+            let named = |node: &Node<'_, '_>, name| node.tag_name().name() == name;
+            let body = document.root_element().children().find(|node| named(node, "Body"));
+            body.is_some_and(|body| body.children().any(|node| named(&node, "Fault")))
+        })
+}
+
 /// What went wrong, by the guest's own words.
 pub(super) fn fault(body: &str) -> Result<Fault, Malformed> {
     let document = parse(body)?;

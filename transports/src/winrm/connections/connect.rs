@@ -127,6 +127,9 @@ impl Connections {
                 Err(failed(format!("what answers there is no WinRM (HTTP {})", status.as_u16())))
             }
             Err(Failure::NotLetIn) => Err(None),
+            Err(Failure::Denied) => {
+                Err(failed("the guest refuses what it has let in a moment before".into()))
+            }
             Err(Failure::Unsent) => Err(failed("the guest closed the connection".into())),
             Err(Failure::Lost(why)) => Err(failed(why)),
         }
