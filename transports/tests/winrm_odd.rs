@@ -66,6 +66,49 @@ async fn a_reader_may_pause_for_longer_than_a_shell_may_be_idle() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_takes_its_time_gets_all_of_its_input_and_none_of_it_twice() {
+    let mut windows = http().await;
+    windows.options.poll_timeout = Duration::from_secs(1);
+    let session = windows.session().await;
+    let lines = (0..200_000).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat();
+    let argv = ["sh", "-c", "sleep 3; cat"].map(str::to_owned).to_vec();
+    let stdin = Stdin::Bytes(Bytes::from(lines.clone()));
+    let captured = timeout(PATIENCE, run(&*session, Command { argv, stdin })).await.expect("in time");
+    assert_eq!(captured.exit, Exit::Code(0));
+    assert!(captured.stdout == lines.as_bytes(), "{} bytes came back", captured.stdout.len());
+    // The first one was not taken in time, and until it was the next one was refused.
+    let pieces = lines.len().div_ceil(windows.options.envelope_bytes * 3 / 4);
+    let sent = windows.server.counters().action(Action::Send);
+    assert!(sent > u64::try_from(pieces).unwrap() + 1, "{sent} messages for {pieces} pieces");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_in_small_parts_goes_together() {
+    let windows = http().await;
+    let session = windows.session().await;
+    let argv = ["sh", "-c", "cat"].map(str::to_owned).to_vec();
+    let mut process = session.exec(Command { argv, stdin: Stdin::Piped }).await.unwrap();
+    let stdin = process.stdin.take().unwrap();
+    let typed = async move {
+        for number in 0..2_000 {
+            stdin.send(format!("{number}\n").into()).await.unwrap();
+        }
+    };
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(output) = process.output.recv().await {
+            bytes.extend_from_slice(&output.data);
+        }
+        bytes
+    };
+    let ((), bytes) = timeout(PATIENCE, async { tokio::join!(typed, read) }).await.expect("in time");
+    let lines = (0..2_000).map(|n| format!("{n}\n")).collect::<Vec<_>>().concat();
+    assert!(bytes == lines.as_bytes(), "{} bytes came back", bytes.len());
+    let sent = windows.server.counters().action(Action::Send);
+    assert!(sent < 1_000, "{sent} messages for 2000 parts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shell_that_was_lost_meanwhile_costs_no_command() {
     let windows = http().await;
     let session = windows.session().await;

@@ -119,6 +119,11 @@ impl Fault {
         Self::receiver("w:InternalError", HRESULT + 232, "The pipe is being closed.")
     }
 
+    /// `ERROR_BUSY`: what was sent before is not written yet.
+    pub(crate) fn busy() -> Self {
+        Self::receiver("w:InternalError", 170, "The requested resource is in use.")
+    }
+
     /// `ERROR_WSMAN_MAX_ENVELOPE_SIZE_EXCEEDED`.
     pub(crate) fn envelope_too_long(most: usize) -> Self {
         Self::sender(

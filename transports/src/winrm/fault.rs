@@ -30,6 +30,8 @@ const REFUSED: [&str; 6] = [
 ];
 /// Windows' own errors for a command that is not there, bare or as an `HRESULT`.
 const NO_COMMAND: [u32; 4] = [87, 1168, 0x8007_0057, 0x8007_0490];
+/// Windows' own error for what still has to do with the request before, bare or as an `HRESULT`.
+const BUSY: [u32; 2] = [170, 0x8007_00aa];
 /// The user may not do this.
 const DENIED: [u32; 2] = [5, 0x8007_0005];
 /// An envelope above the guest's limit.
@@ -75,6 +77,11 @@ impl Fault {
     /// The operation was broken off in the guest, for a reason that the next one will learn.
     pub(super) fn aborted(&self) -> bool {
         self.is(&ABORTED)
+    }
+
+    /// The request was not looked at, for the one before is still being carried out.
+    pub(super) fn busy(&self) -> bool {
+        self.is(&BUSY)
     }
 
     /// There is no such program.

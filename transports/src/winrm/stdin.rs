@@ -1,8 +1,17 @@
 //! Feeds a command's standard input, on a connection beside the one that waits for its output.
 //!
-//! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so.
-//! - A program that takes its time makes the piece wait, and nothing else. One that takes no more, or has ended, ends
-//!   this without a word, as a closed pipe does.
+//! ```text
+//!   what there is, as much as a message takes --Send--> taken -> the next
+//!                                               |  time is up: it is being taken, never sent again -> the next
+//!                                               `- busy with the one before: not looked at, sent again after a wait
+//! ```
+//!
+//! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so. What comes
+//!   in small parts while one is on its way goes together in the next.
+//! - A program that takes its time makes the piece wait, and nothing else. Windows goes on writing it to the program after
+//!   it has said that the time of the request is up, and refuses another piece until that is done (`ERROR_BUSY`): so
+//!   others have measured it (ansible/ansible#81538); no document tells.
+//! - One that takes no more, or has ended, ends this without a word, as a closed pipe does.
 //! - How long a piece may be is asked before the first long one.
 //! - A piece of which nobody knows whether it was taken: [`Feeding::failed`] tells, and the command is ended, since its
 //!   input would have a hole.
@@ -11,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::connections::{Connections, LEAST_BYTES, Takes, Trouble};
 use super::envelope::Envelopes;
 use super::process::Command;
+use crate::Backoff;
 
 /// Where standard input comes from.
 #[derive(Debug)]
@@ -26,6 +37,10 @@ pub(super) enum Source {
     /// What arrives here, then end of file.
     Piped(mpsc::Receiver<Bytes>),
 }
+
+/// The first wait before a piece is sent again that the guest was too busy to look at, and the longest.
+const FIRST_BUSY_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// How long a piece that is on its way may take when the input is wanted no more. Dropped, it would cost its connection.
 const LAST_PIECE: Duration = Duration::from_secs(5);
@@ -90,42 +105,53 @@ struct Input {
 
 impl Input {
     async fn feed(&self, source: Source, mut stopped: watch::Receiver<bool>) -> Result<(), End> {
-        match source {
-            Source::Bytes(bytes) => self.send(bytes, true, &stopped).await,
-            Source::Piped(mut pipe) => loop {
+        let (mut held, mut pipe) = match source {
+            Source::Bytes(bytes) => (bytes, None),
+            Source::Piped(pipe) => (Bytes::new(), Some(pipe)),
+        };
+        loop {
+            if let (true, Some(pipe)) = (held.is_empty(), &mut pipe) {
                 let next = tokio::select! {
                     next = pipe.recv() => next,
                     _ = stopped.wait_for(|stopped| *stopped) => return Err(End::Unwanted),
                 };
                 match next {
-                    Some(bytes) => self.send(bytes, false, &stopped).await?,
-                    None => return self.send(Bytes::new(), true, &stopped).await,
+                    Some(bytes) if bytes.is_empty() => continue,
+                    Some(bytes) => held = bytes,
+                    None => {}
                 }
-            },
+            }
+            let whole = fill(&mut held, pipe.as_mut(), self.most_bytes());
+            if held.len() > Envelopes::input_bytes(LEAST_BYTES) {
+                self.connections.learn_limit().await;
+            }
+            let piece = held.split_to(held.len().min(self.most_bytes()));
+            let last = whole && held.is_empty();
+            self.send(&piece, last, &mut stopped).await?;
+            if last {
+                return Ok(());
+            }
         }
     }
 
-    /// Sends these bytes, in pieces; the end of input with the last one.
-    async fn send(&self, mut rest: Bytes, last: bool, stopped: &watch::Receiver<bool>) -> Result<(), End> {
-        if rest.is_empty() && !last {
-            return Ok(());
-        }
-        if rest.len() > Envelopes::input_bytes(LEAST_BYTES) {
-            self.connections.learn_limit().await;
-        }
+    /// The most bytes of a piece.
+    fn most_bytes(&self) -> usize {
+        Envelopes::input_bytes(self.connections.envelopes().most_bytes)
+    }
+
+    /// Sends one piece, which is given to the program once.
+    async fn send(&self, piece: &[u8], last: bool, stopped: &mut watch::Receiver<bool>) -> Result<(), End> {
+        // Nothing but the end need wait for nobody.
+        let takes = if piece.is_empty() { Takes::Brief } else { Takes::Program };
+        let mut backoff = Backoff::new(FIRST_BUSY_WAIT, LONGEST_BUSY_WAIT);
         loop {
             if *stopped.borrow() {
                 return Err(End::Unwanted);
             }
             let envelopes = self.connections.envelopes();
-            let most = Envelopes::input_bytes(envelopes.most_bytes);
-            let piece = rest.slice(..rest.len().min(most));
-            let end = last && piece.len() == rest.len();
-            let request = envelopes.send(&self.shell, &self.command, &piece, end);
-            // Nothing but the end need wait for nobody.
-            let takes = if piece.is_empty() { Takes::Brief } else { Takes::Program };
+            let request = envelopes.send(&self.shell, &self.command, piece, last);
             match self.connections.send(takes, &request).await {
-                Ok(_) => {}
+                Ok(_) => return Ok(()),
                 Err(Trouble::Fault(fault)) if fault.too_long() => {
                     let (address, most) = (self.connections.address(), envelopes.most_bytes);
                     return Err(End::Lost(format!(
@@ -134,8 +160,11 @@ impl Input {
                     )));
                 }
                 Err(Trouble::Fault(fault)) if fault.timed_out() => {
-                    let address = self.connections.address();
-                    return Err(End::Lost(format!("{address}: the program did not take its input in time")));
+                    tracing::trace!("a command takes its time with its input");
+                    return Ok(());
+                }
+                Err(Trouble::Fault(fault)) if fault.busy() => {
+                    let _ = timeout(backoff.next_wait(), stopped.wait_for(|stopped| *stopped)).await;
                 }
                 Err(Trouble::Fault(fault)) => {
                     tracing::trace!(%fault, "a command takes no more input");
@@ -145,10 +174,47 @@ impl Input {
                     return Err(End::Lost(error.to_string()));
                 }
             }
-            rest = rest.slice(piece.len()..);
-            if rest.is_empty() {
-                return Ok(());
-            }
         }
+    }
+}
+
+/// Adds what has come meanwhile, as far as one piece takes it. Whether nothing more will come.
+fn fill(held: &mut Bytes, pipe: Option<&mut mpsc::Receiver<Bytes>>, most: usize) -> bool {
+    let Some(pipe) = pipe else { return true };
+    let mut more = Vec::new();
+    let whole = loop {
+        if held.len() + more.len() >= most {
+            break false;
+        }
+        match pipe.try_recv() {
+            Ok(bytes) => more.extend_from_slice(&bytes),
+            Err(TryRecvError::Empty) => break false,
+            Err(TryRecvError::Disconnected) => break true,
+        }
+    };
+    if !more.is_empty() {
+        *held = Bytes::from([&held[..], &more].concat());
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_meanwhile_goes_together() {
+        let (sender, mut pipe) = mpsc::channel(8);
+        let mut held = Bytes::from_static(b"a");
+        assert!(!fill(&mut held, Some(&mut pipe), 4), "more may come");
+        for part in ["b", "", "cde", "f"] {
+            sender.try_send(part.into()).unwrap();
+        }
+        drop(sender);
+        assert!(!fill(&mut held, Some(&mut pipe), 4), "a piece is full");
+        assert_eq!(held.split_to(4), "abcd");
+        assert!(fill(&mut held, Some(&mut pipe), 4));
+        assert_eq!(held, "ef");
+        assert!(fill(&mut held, None, 4), "there is nothing but these");
     }
 }

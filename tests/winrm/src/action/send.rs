@@ -1,6 +1,15 @@
 //! `Send`: standard input of a process.
 //!
-//! It is answered when the process has taken it, and refused when the process takes no more.
+//! ```text
+//!   the process takes it -------------> answered
+//!   it takes its time --OperationTimeout--> fault TimedOut; it is written on all the same
+//!                        `- more meanwhile > fault 170: busy, not looked at
+//!   it takes no more -----------------> fault
+//! ```
+//!
+//! That Windows writes on is what others have seen of it (ansible/ansible#81538), and no document tells.
+
+use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -18,13 +27,16 @@ pub(super) async fn perform(request: &Request<'_>, context: &Context) -> Result<
         if stream.attribute("Name") != Some("stdin") {
             return Err(Fault::schema("There is no input stream but stdin."));
         }
-        let text: String =
-            stream.text().unwrap_or_default().chars().filter(|c| !c.is_ascii_whitespace()).collect();
-        let data = BASE64_STANDARD.decode(text).map_err(|_| Fault::schema("A stream is not base64."))?;
+        let mut text = Cow::from(stream.text().unwrap_or_default());
+        if text.contains(|c: char| c.is_ascii_whitespace()) {
+            text.to_mut().retain(|c| !c.is_ascii_whitespace());
+        }
+        let data = BASE64_STANDARD.decode(&*text).map_err(|_| Fault::schema("A stream is not base64."))?;
         pieces.push((stream.attribute("CommandId").unwrap_or_default().to_owned(), data, stream.flag("End")));
     }
+    let within = request.timeout.unwrap_or(context.shared.options.limits.operation_timeout);
     for (command, data, end) in pieces {
-        shell.command(&command)?.write(&data, end).await?;
+        shell.command(&command)?.write(data, end, within).await?;
     }
     Ok(Answer::new(format!("{SHELL}/SendResponse"), "<rsp:SendResponse/>"))
 }

@@ -20,7 +20,7 @@ pub(crate) use launch::CommandLine;
 pub(crate) use output::{Told, Wanted};
 pub(crate) use wine::Wine;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{
@@ -31,7 +31,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::process::ChildStdin;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::counters::Counting;
 use crate::fault::Fault;
@@ -45,7 +45,9 @@ const INTERRUPTED: u32 = 0xC000_013A;
 #[derive(Debug)]
 pub(crate) struct Process {
     group: Pid,
-    input: Mutex<Option<ChildStdin>>,
+    input: Arc<Mutex<Option<ChildStdin>>>,
+    /// What is written to its input, though nobody may wait for that any longer.
+    writing: std::sync::Mutex<Option<AbortHandle>>,
     output: Arc<Output>,
     readers: Vec<AbortHandle>,
     /// Dropped when it is forgotten.
@@ -73,7 +75,7 @@ impl Process {
             tokio::spawn(output::read(stderr, Arc::clone(&output), |streams| &mut streams.stderr)),
         ];
         let aborts = readers.iter().map(tokio::task::JoinHandle::abort_handle).collect();
-        let input = Mutex::new(child.stdin.take());
+        let input = Arc::new(Mutex::new(child.stdin.take()));
         let (kept, forgotten) = oneshot::channel();
         let (ending, counting) = (Arc::clone(&output), counting.clone());
         tokio::spawn(async move {
@@ -88,32 +90,41 @@ impl Process {
             let _ = forgotten.await;
             let _ = child.wait().await;
         });
-        Ok(Self { group, input, output, readers: aborts, _kept: kept })
+        Ok(Self { group, input, writing: std::sync::Mutex::default(), output, readers: aborts, _kept: kept })
     }
 
-    /// Writes to its standard input; returns when the pipe has taken it.
-    pub(crate) async fn write(&self, data: &[u8], end: bool) -> Result<(), Fault> {
-        let mut input = self.input.lock().await;
-        let written = match input.as_mut() {
-            Some(pipe) => pipe.write_all(data).await,
-            None if data.is_empty() => Ok(()),
-            None => Err(std::io::ErrorKind::BrokenPipe.into()),
-        };
-        if end || written.is_err() {
-            *input = None;
+    /// Writes to its standard input; returns when the pipe has taken it. Where that takes too long it says so, goes on, and
+    /// is busy until it has ended.
+    pub(crate) async fn write(&self, data: Vec<u8>, end: bool, within: Duration) -> Result<(), Fault> {
+        let Ok(mut input) = Arc::clone(&self.input).try_lock_owned() else { return Err(Fault::busy()) };
+        let writing = tokio::spawn(async move {
+            let written = match input.as_mut() {
+                Some(pipe) => pipe.write_all(&data).await,
+                None if data.is_empty() => Ok(()),
+                None => Err(std::io::ErrorKind::BrokenPipe.into()),
+            };
+            if end || written.is_err() {
+                *input = None;
+            }
+            written
+        });
+        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(writing.abort_handle());
+        match timeout(within, writing).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(_) => Err(Fault::pipe_closed()),
+            Err(_) => Err(Fault::timed_out()),
         }
-        written.map_err(|_| Fault::pipe_closed())
     }
 
     /// Waits for something to tell.
     pub(crate) async fn receive(
         &self,
         wanted: Wanted,
-        timeout: Duration,
+        within: Duration,
         counting: &Counting,
     ) -> Result<Told, Fault> {
         let _waiting = Waiting::begin(counting);
-        let deadline = Instant::now() + timeout;
+        let deadline = Instant::now() + within;
         loop {
             let changed = self.output.changed();
             tokio::pin!(changed);
@@ -141,8 +152,9 @@ impl Process {
     pub(crate) fn terminate(&self) {
         self.signal(Signal::KILL);
         self.output.abort();
-        for reader in &self.readers {
-            reader.abort();
+        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        for task in self.readers.iter().chain(&*writing) {
+            task.abort();
         }
     }
 
