@@ -7,8 +7,8 @@
 //!
 //! - Happy path: what the program finds is `argv`, whatever characters it holds.
 //! - Failures: an empty `argv`, a NUL, a program whose name holds a quotation mark (its word knows no escape), a line
-//!   longer than Windows takes; for `cmd` also a line break, at which it stops reading. All are [`Error::Invalid`], before
-//!   anything is sent.
+//!   longer than Windows takes; for `cmd` also a line break, at which it stops reading, and a program whose name has to be
+//!   quoted and holds a percent sign. All are [`Error::Invalid`], before anything is sent.
 
 use crate::{Error, Result};
 
@@ -39,26 +39,52 @@ pub fn windows_command_line(argv: &[String]) -> Result<(String, String)> {
 /// The whole line for `cmd /c`, which takes it apart before the program does. The program may be one of cmd's own words.
 pub fn cmd_command_line(argv: &[String]) -> Result<String> {
     let (program, arguments) = windows_command_line(argv)?;
-    let line = if arguments.is_empty() { program } else { format!("{program} {arguments}") };
-    if line.contains(['\n', '\r']) {
+    if program.contains(is_line_break) || arguments.contains(is_line_break) {
         return Err(Error::Invalid(
             "cmd stops reading at a line break: pass the text on standard input".into(),
         ));
     }
-    let mut escaped = String::with_capacity(line.len() + 16);
+    let mut line = cmd_program(&argv[0])?;
+    if !arguments.is_empty() {
+        line.push(' ');
+        push_escaped(&mut line, &arguments);
+    }
+    bounded("", &line)?;
+    Ok(line)
+}
+
+/// The program, for cmd to find: it takes a name for ended at a space and a few other signs, escaped or not, unless that is
+/// quoted; its own words must not be. A line that begins with a quotation mark may lose that, hence the sign before it,
+/// which says that the line is not to be shown, as it never is.
+fn cmd_program(program: &str) -> Result<String> {
+    let ends_name = |c| is_space(c) || matches!(c, ',' | ';' | '=');
+    if !program.contains(ends_name) {
+        let mut name = String::with_capacity(program.len());
+        push_escaped(&mut name, program);
+        return Ok(name);
+    }
+    if program.contains('%') {
+        return Err(Error::Invalid(format!(
+            "cmd takes a percent sign within quotation marks for the name of a variable: run {program:?} without cmd, or by \
+             another name"
+        )));
+    }
+    Ok(format!("@\"{program}\""))
+}
+
+/// Appends words as cmd hands them on unchanged.
+fn push_escaped(line: &mut String, words: &str) {
     let mut in_name = false;
-    for c in line.chars() {
+    for c in words.chars() {
         // Quotation marks too, so that it never takes anything for quoted, where a caret would be kept. A percent sign
         // is taken before carets are: one at the beginning of the name makes it that of a variable which nobody has. At
         // its end it might belong to what is to be done with the variable (`%NAME:a=b%`).
         if in_name || matches!(c, '(' | ')' | '%' | '!' | '^' | '"' | '<' | '>' | '&' | '|') {
-            escaped.push('^');
+            line.push('^');
         }
-        escaped.push(c);
+        line.push(c);
         in_name = c == '%';
     }
-    bounded("", &escaped)?;
-    Ok(escaped)
 }
 
 fn bounded(program: &str, arguments: &str) -> Result<()> {
@@ -70,6 +96,10 @@ fn bounded(program: &str, arguments: &str) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+fn is_line_break(c: char) -> bool {
+    matches!(c, '\n' | '\r')
 }
 
 fn is_space(c: char) -> bool {

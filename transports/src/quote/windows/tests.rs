@@ -70,30 +70,42 @@ fn variable(after: &str) -> Option<&str> {
     (meant && !name.is_empty() && !name.contains('^')).then_some(name)
 }
 
-/// What `cmd /c` hands to a program: variables first, then carets and quotation marks. An error names what it would have
-/// done besides.
+/// The program that `cmd /c` looks for, and the line that it hands to it: variables first, then carets and quotation marks. An
+/// error names what it would have done besides.
 ///
 /// Wine's `cmd` cannot be asked: it takes carets away before it looks for variables.
-fn through_cmd(line: &str) -> Result<String, String> {
+fn through_cmd(line: &str) -> Result<(String, String), String> {
     for (at, _) in line.match_indices('%') {
         if let Some(name) = variable(&line[at + 1..]) {
             return Err(format!("the variable {name:?}"));
         }
     }
-    let (mut handed, mut quoted) = (String::new(), false);
-    let mut characters = line.chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '^' if !quoted => handed.extend(characters.next()),
-            '"' => {
-                quoted = !quoted;
-                handed.push(c);
-            }
-            '&' | '|' | '<' | '>' | '(' | ')' if !quoted => return Err(format!("the operator {c}")),
-            _ => handed.push(c),
-        }
+    if line.starts_with('"') {
+        return Err("the line without its first and its last quotation mark".into());
     }
-    Ok(handed)
+    let (mut handed, mut quoted, mut name_ends) = (String::new(), false, None);
+    let mut characters = line.strip_prefix('@').unwrap_or(line).chars();
+    while let Some(mut c) = characters.next() {
+        let escaped = c == '^' && !quoted;
+        if escaped {
+            let Some(next) = characters.next() else { break };
+            c = next;
+        }
+        // A caret makes an operator a plain sign. To a space it does nothing.
+        if !quoted && matches!(c, ' ' | '\t' | ',' | ';' | '=') {
+            name_ends = name_ends.or(Some(handed.len()));
+        }
+        match c {
+            '"' if !escaped => quoted = !quoted,
+            '&' | '|' | '<' | '>' | '(' | ')' if !quoted && !escaped => {
+                return Err(format!("the operator {c}"));
+            }
+            _ => {}
+        }
+        handed.push(c);
+    }
+    let program = handed[..name_ends.unwrap_or(handed.len())].replace('"', "");
+    Ok((program, handed))
 }
 
 fn strings(list: &[&str]) -> Vec<String> {
@@ -106,8 +118,8 @@ fn assert_survives(argv: &[String]) {
     assert_eq!(taken_apart(&line), argv, "{line}");
     if !argv.iter().any(|word| word.contains(['\n', '\r'])) {
         let line = cmd_command_line(argv).unwrap();
-        let handed = through_cmd(&line).unwrap_or_else(|what| panic!("{line}: {what}"));
-        assert_eq!(taken_apart(&handed), argv, "{line}");
+        let (program, handed) = through_cmd(&line).unwrap_or_else(|what| panic!("{line}: {what}"));
+        assert_eq!((&program, taken_apart(&handed)), (&argv[0], argv.to_vec()), "{line}");
     }
 }
 
@@ -123,8 +135,14 @@ fn the_published_examples_come_out() {
     ] {
         assert_eq!(taken_apart(line), words, "{line}");
     }
-    assert_eq!(through_cmd("echo ^%^PATH^% ^\"a^&b^\"").unwrap(), "echo %PATH% \"a&b\"");
-    assert_eq!(through_cmd("echo %a:b%").unwrap(), "echo %a:b%");
+    let echo = |handed: &str| Ok(("echo".to_owned(), handed.to_owned()));
+    assert_eq!(through_cmd("echo ^%^PATH^% ^\"a^&b^\""), echo("echo %PATH% \"a&b\""));
+    assert_eq!(through_cmd("echo %a:b%"), echo("echo %a:b%"));
+    for (line, program) in
+        [(r#"^"C:\a b^" x"#, r"C:\a"), (r#"@"C:\a b" x"#, r"C:\a b"), (r#"@"a,b""#, "a,b"), ("a^,b", "a")]
+    {
+        assert_eq!(through_cmd(line).unwrap().0, program, "{line}");
+    }
     for meant in [
         "echo %PATH%",
         "echo ^%PATH:a=b^%",
@@ -132,6 +150,7 @@ fn the_published_examples_come_out() {
         "echo ^%PATH:~-3^%",
         "echo a&b",
         "echo \"a\"|x",
+        "\"a b\" \"x\"",
     ] {
         assert!(through_cmd(meant).is_err(), "{meant}");
     }
@@ -183,7 +202,9 @@ fn random_words_survive() {
     let seed = rand::rng().random();
     let mut random = StdRng::seed_from_u64(seed);
     for _ in 0..20_000 {
-        let mut argv = strings(&["program name"]);
+        let program =
+            ["program", "a program's name", "C:\\x(86)&y", "a,b", "a;^b=!c"][random.random_range(0..5)];
+        let mut argv = strings(&[program]);
         argv.extend((0..random.random_range(0..6)).map(|_| {
             (0..random.random_range(0..12))
                 .map(|_| match random.random_range(0..4) {
@@ -210,5 +231,7 @@ fn what_cannot_be_carried_is_refused_with_the_reason() {
     assert!(windows_command_line(&strings(&["a", &"x".repeat(8190)])).is_err());
     let text = cmd_command_line(&strings(&["a", "b\nc"])).unwrap_err().to_string();
     assert!(text.contains("line break"), "{text}");
+    let text = cmd_command_line(&strings(&["100% sure.exe"])).unwrap_err().to_string();
+    assert!(text.contains("run \"100% sure.exe\" without cmd"), "{text}");
     assert!(cmd_command_line(&strings(&["a", &"&".repeat(5000)])).is_err(), "longer by its carets");
 }
