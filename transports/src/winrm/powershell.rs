@@ -20,6 +20,18 @@ use crate::{Command, Error, Result, Stdin};
 /// The most characters of an encoded script in a command line: Windows takes 8,191 of all.
 const MOST_CHARACTERS: usize = 7_900;
 
+/// What `PowerShell` is called with. Without the last two it reads its input by itself, for `$input`, beside the script.
+const WORDS: [&str; 8] = [
+    "powershell.exe",
+    "-NoLogo",
+    "-NoProfile",
+    "-NonInteractive",
+    "-ExecutionPolicy",
+    "Bypass",
+    "-InputFormat",
+    "None",
+];
+
 /// Reads all of standard input as UTF-8 and runs it.
 const READ: &str = "$r=New-Object IO.StreamReader([Console]::OpenStandardInput(),(New-Object Text.UTF8Encoding($false)));\
     $s=$r.ReadToEnd();&([ScriptBlock]::Create($s))";
@@ -43,8 +55,7 @@ pub fn powershell(script: &str, stdin: Stdin) -> Result<Command> {
 }
 
 fn argv(encoded: String) -> Vec<String> {
-    let words = ["powershell.exe", "-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass"];
-    let mut argv: Vec<String> = words.map(str::to_owned).to_vec();
+    let mut argv = WORDS.map(str::to_owned).to_vec();
     argv.extend(["-EncodedCommand".to_owned(), encoded]);
     argv
 }
@@ -70,7 +81,7 @@ mod tests {
         // As `[Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes('dir é'))` gives them.
         assert_eq!(encode("dir é"), "ZABpAHIAIADpAA==");
         let command = powershell("dir é", Stdin::Piped).unwrap();
-        assert_eq!(command.argv[6..], ["-EncodedCommand".to_owned(), encode(&format!("dir é{END}"))]);
+        assert_eq!(command.argv[8..], ["-EncodedCommand".to_owned(), encode(&format!("dir é{END}"))]);
         assert!(matches!(command.stdin, Stdin::Piped));
         assert!(is_powershell(&command.argv[0]));
         assert!(is_powershell("C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\PowerShell.EXE"));
