@@ -31,6 +31,10 @@ pub struct Facts {
     pub cloud_init: Option<bool>,
     /// The firmware.
     pub firmware: Option<String>,
+    /// What the machine's clock shows: `utc`, or `local` as Windows takes it.
+    pub clock: Option<String>,
+    /// Whether the guest is shown a Hyper-V, which Windows makes use of.
+    pub hyper_v: Option<bool>,
     /// The bus of the root disk.
     pub disk_bus: Option<String>,
     /// The model of the network card.

@@ -35,7 +35,7 @@ pub use qemu::{Accel, Qemu, QemuConfig};
 pub use error::{Error, Result};
 pub use resize::{Resize, Share};
 pub use spec::{
-    DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
+    Clock, DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
 };
 pub use usage::{GuestMemory, Usage};
 

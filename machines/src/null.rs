@@ -141,7 +141,7 @@ impl Resize for NullProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
 
     #[tokio::test]
     async fn states_change_at_once() {
@@ -154,6 +154,8 @@ mod tests {
             cpus: 1,
             memory_mib: 64,
             firmware: Firmware::Bios,
+            clock: Clock::Utc,
+            hyper_v: false,
             disk,
             nic: None,
             seed: None,

@@ -60,6 +60,12 @@ pub struct MachineSpec {
     pub memory_mib: u32,
     /// What starts the boot loader of the disk.
     pub firmware: Firmware,
+    /// What the machine's clock shows when it starts.
+    #[serde(default)]
+    pub clock: Clock,
+    /// Whether it shows itself as a Hyper-V to the guest where it runs by KVM: Windows is faster so.
+    #[serde(default)]
+    pub hyper_v: bool,
     /// The disk that the guest boots from.
     pub disk: RootDisk,
     /// Its one network card; none for a machine without a network.
@@ -82,6 +88,17 @@ pub enum Firmware {
     Bios,
     /// OVMF.
     Uefi,
+}
+
+/// What a machine's clock shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// UTC.
+    #[default]
+    Utc,
+    /// The node's local time, which Windows takes it for.
+    Local,
 }
 
 /// The root disk: a read-only base that many machines share; each writes to an overlay of its own.
@@ -146,6 +163,8 @@ pub enum NicModel {
     Virtio,
     /// Intel 82540EM, for guests without virtio.
     E1000,
+    /// Intel 82574L, for newer ones of these.
+    E1000e,
 }
 
 /// The files of a `NoCloud` seed (`cidata`). It may hold private host keys: it is kept from other users of the node.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use guests::Family;
 use guests::log::LogSource;
 use images::Facts;
-use machines::{DiskBus, Firmware, NicModel, OnReset};
+use machines::{Clock, DiskBus, Firmware, NicModel, OnReset};
 
 use super::{annotations, secret};
 pub use crate::config::family;
@@ -51,6 +51,10 @@ pub fn check(facts: &Facts) -> Result<(), String> {
 pub struct Hardware {
     /// The firmware.
     pub firmware: Firmware,
+    /// What the machine's clock shows.
+    pub clock: Clock,
+    /// Whether the guest is shown a Hyper-V.
+    pub hyper_v: bool,
     /// The bus of the root disk.
     pub disk_bus: DiskBus,
     /// The network card.
@@ -62,6 +66,8 @@ impl Hardware {
     pub fn of(facts: &Facts) -> Result<Self> {
         Ok(Self {
             firmware: word("firmware", facts.firmware.as_deref())?,
+            clock: word("clock", facts.clock.as_deref())?,
+            hyper_v: facts.hyper_v.unwrap_or_default(),
             disk_bus: word("disk-bus", facts.disk_bus.as_deref())?,
             nic: word("nic", facts.nic.as_deref())?,
         })

@@ -55,6 +55,8 @@ pub(super) async fn spec(
         cpus: size.cpus,
         memory_mib: size.memory_mib,
         firmware: hardware.firmware,
+        clock: hardware.clock,
+        hyper_v: hardware.hyper_v,
         disk: RootDisk {
             base: base.path,
             format,

@@ -34,7 +34,7 @@ pub(crate) async fn kvm_works(qemu: &Path, user: User) -> Result<(), String> {
         .args([&groups, "--no-new-privs", "--"])
         .arg(qemu)
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35", "-m", "64M"])
-        .args(Execution::Kvm.arguments())
+        .args(Execution::Kvm.arguments(false))
         .args(SANDBOX)
         .args(["-chardev", "stdio,id=log", "-device", "isa-debugcon,iobase=0x402,chardev=log"])
         .current_dir("/")

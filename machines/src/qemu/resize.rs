@@ -145,7 +145,7 @@ async fn memory(qmp: &Qmp) -> Result<u64, QmpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
 
     #[test]
     fn more_than_the_boot_gave_is_refused_with_the_remedy() {
@@ -154,6 +154,8 @@ mod tests {
             cpus: 2,
             memory_mib: 512,
             firmware: Firmware::Bios,
+            clock: Clock::Utc,
+            hyper_v: false,
             disk: RootDisk {
                 base: "/base".into(),
                 format: DiskFormat::Raw,

@@ -60,7 +60,7 @@ fn card(nic: &Nic) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DiskBus, DiskFormat, MachineId, NicModel, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, MachineId, NicModel, OnReset, RootDisk};
 
     fn refusal(change: impl FnOnce(&mut MachineSpec)) -> String {
         let mut spec = MachineSpec {
@@ -68,6 +68,8 @@ mod tests {
             cpus: 1,
             memory_mib: 64,
             firmware: Firmware::Bios,
+            clock: Clock::Utc,
+            hyper_v: false,
             disk: RootDisk {
                 base: "/base".into(),
                 format: DiskFormat::Raw,

@@ -1,6 +1,6 @@
 //! Every kind of machine boots from its own disk.
 
-use machines::{Accel, Cause, DiskBus, DiskFormat, Firmware, OnReset, Provider, Qemu, Seed};
+use machines::{Accel, Cause, Clock, DiskBus, DiskFormat, Firmware, OnReset, Provider, Qemu, Seed};
 
 use crate::sector::Sector;
 use crate::stage::{Stage, config};
@@ -65,6 +65,17 @@ async fn uefi_firmware_runs_with_variables_of_its_own() {
         assert!(stage.file("vars.fd").exists());
         stage.close().await;
     }
+}
+
+#[tokio::test]
+async fn what_windows_wants_boots() {
+    let stage = Stage::new();
+    let mut spec = stage.spec(&Sector::new().say("booted").power_off());
+    (spec.clock, spec.hyper_v, spec.disk.bus) = (Clock::Local, true, DiskBus::Sata);
+    stage.start(&spec).await;
+    assert_eq!(stage.ended().await.cause, Cause::PoweredOff);
+    stage.console_says("booted").await;
+    stage.close().await;
 }
 
 #[tokio::test]

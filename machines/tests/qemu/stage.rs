@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use machines::{
-    Accel, DiskBus, DiskFormat, Ended, Firmware, MachineId, MachineSpec, MachineState, OnReset, Provider,
-    Qemu, QemuConfig, RootDisk, StopMode,
+    Accel, Clock, DiskBus, DiskFormat, Ended, Firmware, MachineId, MachineSpec, MachineState, OnReset,
+    Provider, Qemu, QemuConfig, RootDisk, StopMode,
 };
 
 use crate::sector::Sector;
@@ -45,6 +45,8 @@ impl Stage {
             cpus: 1,
             memory_mib: 64,
             firmware: Firmware::Bios,
+            clock: Clock::Utc,
+            hyper_v: false,
             disk: RootDisk {
                 base: self.base(),
                 format: DiskFormat::Raw,
