@@ -15,8 +15,10 @@
 //! - A shared connection ends by itself: the session is over ([`Pool::gone`]); commands on other connections run on
 //!   until the session is dropped.
 
+mod slot;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -26,6 +28,8 @@ use super::shell::LoginShell;
 use super::spare::{Spare, Spares};
 use super::{SshOptions, client};
 use crate::{Error, Result, Target};
+
+pub(super) use slot::Slot;
 
 /// Whether a command shares its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +228,7 @@ impl Pool {
         load.generation += 1;
         load.own = share == Share::Own;
         drop(load);
-        Slot { pool: Arc::downgrade(self), connection: Arc::clone(connection), lagging: false }
+        Slot::new(self, connection)
     }
 
     /// The right to open another connection, if the bound allows one. Only one is opened at once for shared use.
@@ -312,108 +316,6 @@ impl Drop for Opening {
     fn drop(&mut self) {
         self.0.state().opening -= 1;
         self.0.changed.notify_waiters();
-    }
-}
-
-/// A place for one command on a connection; given back when dropped.
-pub(super) struct Slot {
-    pool: Weak<Pool>,
-    pub(super) connection: Arc<Connection>,
-    lagging: bool,
-}
-
-impl Slot {
-    /// Says whether the command's reader lags behind, so that no further commands come beside it.
-    pub(super) fn set_lagging(&mut self, lagging: bool) {
-        if self.lagging == lagging {
-            return;
-        }
-        self.lagging = lagging;
-        let mut load = self.connection.load();
-        if lagging {
-            load.lagging += 1;
-        } else {
-            load.lagging -= 1;
-            drop(load);
-            self.changed();
-        }
-    }
-
-    /// A place for a further command on the same connection, where one is free for shared use.
-    pub(super) fn beside(&self) -> Option<Slot> {
-        let pool = self.pool.upgrade()?;
-        {
-            let load = self.connection.load();
-            if load.own || load.lagging > 0 || load.commands >= load.limit {
-                return None;
-            }
-        }
-        Some(pool.occupy(&self.connection, Share::Shared))
-    }
-
-    /// Whether the connection is there and takes commands.
-    pub(super) fn usable(&self) -> bool {
-        self.connection.alive() && self.connection.load().lagging == 0
-    }
-
-    /// Whether the connection is this command's alone.
-    pub(super) fn is_own(&self) -> bool {
-        self.connection.load().own
-    }
-
-    /// Whether other commands are on the connection.
-    pub(super) fn has_neighbours(&self) -> bool {
-        self.connection.load().commands > 1
-    }
-
-    /// The server refused a channel: it allows fewer than we thought. Whether it allows any on this connection.
-    pub(super) fn refused(&self) -> bool {
-        let limit = {
-            let mut load = self.connection.load();
-            load.limit = load.limit.min(load.commands.saturating_sub(1));
-            load.limit
-        };
-        if let (Some(pool), true) = (self.pool.upgrade(), limit > 0) {
-            let mut state = pool.state();
-            state.limit = state.limit.min(limit);
-        }
-        limit > 0
-    }
-
-    fn changed(&self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.changed.notify_waiters();
-        }
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        self.set_lagging(false);
-        let mut load = self.connection.load();
-        load.commands -= 1;
-        let idle = load.commands == 0;
-        if idle {
-            load.own = false;
-        }
-        let generation = load.generation;
-        drop(load);
-        self.changed();
-        let Some(pool) = self.pool.upgrade() else { return };
-        let first =
-            pool.state().connections.first().is_some_and(|first| Arc::ptr_eq(first, &self.connection));
-        if idle && !first {
-            // Without a runtime the whole process is ending.
-            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-            let idle_timeout = pool.options.idle_timeout;
-            let (pool, connection) = (self.pool.clone(), Arc::downgrade(&self.connection));
-            runtime.spawn(async move {
-                tokio::time::sleep(idle_timeout).await;
-                if let (Some(pool), Some(connection)) = (pool.upgrade(), connection.upgrade()) {
-                    pool.dismiss_idle(&connection, generation);
-                }
-            });
-        }
     }
 }
 
