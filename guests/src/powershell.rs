@@ -128,3 +128,56 @@ impl Said {
 pub(crate) fn decoded(word: &str) -> Option<Vec<u8>> {
     STANDARD.decode(word).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that a command's standard input begins with.
+    fn lines(input: &[u8]) -> Vec<String> {
+        let text = std::str::from_utf8(input).unwrap();
+        assert!(text.is_ascii() && text.ends_with('\n'));
+        text.lines().map(|line| String::from_utf8(decoded(line).unwrap()).unwrap()).collect()
+    }
+
+    fn captured(stdout: &str, exit: Exit) -> Captured {
+        Captured { stdout: stdout.into(), stderr: b"it said\r\nwhy".to_vec(), exit, discarded: 0 }
+    }
+
+    #[test]
+    fn everything_travels_on_standard_input() {
+        let odd = "a'b\n$(x) \"& \u{fc}";
+        let input = input("# why\n  say 'D'\n", &[odd, ""], &[b"secret"]);
+        let told = lines(&input);
+        let script = told[0].as_str();
+        assert!(script.ends_with("say 'D'\n") && script.contains("function refuse($why)"), "{script}");
+        assert!(!script.contains("# why"), "comments stay here");
+        assert_eq!(told[1..], ["2", odd, "", "secret"]);
+        let (command, first) = piped("say 'D'\n", &["hunter2"]).unwrap();
+        assert!(lines(&first).contains(&"hunter2".to_owned()));
+        assert_eq!(command.argv, transports::powershell(READER, Stdin::Piped).unwrap().argv);
+        assert!(!command.argv.concat().contains("hunter2"));
+    }
+
+    #[test]
+    fn what_a_script_says_is_read() {
+        let told = |stdout: &str, exit| read(captured(stdout, exit)).and_then(|said| said.done());
+        assert_eq!(told("a b\nD\n", Exit::Code(0)).unwrap(), ["a b"]);
+        // As `Console.Out` of an older .NET ends a line that is not ours.
+        assert_eq!(told("D\r\n", Exit::Code(0)).unwrap(), [""; 0]);
+        let why = told("x\nU no \u{7}such\n", Exit::Code(0)).unwrap_err();
+        assert!(matches!(&why, Error::Unsupported(text) if text == "no  such"), "{why:?}");
+        let why = told("", Exit::Code(0)).unwrap_err();
+        assert!(matches!(&why, Error::Unsupported(text) if text.contains("runs no scripts")), "{why:?}");
+        let why = told("", Exit::Code(127)).unwrap_err();
+        assert!(!why.retryable() && why.to_string().contains("no PowerShell: it said  why"), "{why}");
+        let why = told("D\n", Exit::Code(1)).unwrap_err();
+        assert!(why.retryable() && why.to_string().contains("it said  why"), "{why}");
+        assert!(matches!(told("a\n", Exit::Code(0)).unwrap_err(), Error::Malformed(_)));
+        assert!(matches!(told("", Exit::Lost("x".into())).unwrap_err(), Error::Session(_)));
+        assert!(matches!(
+            read(Captured { discarded: 1, ..captured("D\n", Exit::Code(0)) }),
+            Err(Error::Malformed(_))
+        ));
+    }
+}

@@ -25,7 +25,7 @@ const COMMANDS: [(&str, &[&str]); 7] = [
 const OPERATORS: [&str; 10] =
     ["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-replace", "-split", "-join", "-match"];
 /// Words that 2.0 does not have as it is meant, whatever they stand in: later variables, methods of collections, constructors, types.
-const LATER: [&str; 12] = [
+const LATER: [&str; 11] = [
     "$psitem",
     "$psscriptroot",
     "$pscommandpath",
@@ -35,7 +35,6 @@ const LATER: [&str; 12] = [
     ".where(",
     "[pscustomobject]",
     "[ordered]",
-    "-inputformat none",
     "convertto-json",
     "get-ciminstance",
 ];

@@ -12,7 +12,7 @@ function base64($text) { [Convert]::ToBase64String([Text.Encoding]::UTF8.GetByte
 function only_administrators($what) {
   $me = New-Object Security.Principal.WindowsPrincipal([Security.Principal.WindowsIdentity]::GetCurrent())
   if (-not $me.IsInRole([Security.Principal.WindowsBuiltInRole]::Administrator)) {
-    refuse "$what an administrator: log in as one"
+    refuse "$what an administrator: log in as one to whom Windows leaves that over the network (LocalAccountTokenFilterPolicy)"
   }
 }
 # Makes directory $path, which nobody else can look into, with those above it.

@@ -43,7 +43,7 @@ put_file "$d\pid" "$number $ticks $(now)"
 
 # A stream of its output: where it ends, the segment that it goes to and where that begins, the reading that is under way.
 function open_stream($letter, $from) {
-  $stream = @{ letter = $letter; from = $from; at = [long]0; begins = [long]0; file = $null; buffer = (New-Object byte[] 65536); reading = $null; ended = $false }
+  $stream = @{ letter = $letter; from = $from; at = [long]0; begins = [long]0; file = $null; buffer = (New-Object byte[] 65536); reading = $null; room = $false; ended = $false }
   next_segment $stream
   $stream
 }
@@ -62,24 +62,32 @@ function has_room($stream) {
   }
   $stream.at - $oldest -lt 4194304
 }
-function pump($stream) {
+# Begins to read, but where there is no room, which is looked for once a segment.
+function begin_reading($stream) {
   if ($stream.ended) { return }
-  if (-not $stream.reading) {
-    if (-not (has_room $stream)) { return }
-    $stream.reading = $stream.from.BeginRead($stream.buffer, 0, 65536, $null, $null)
+  if (-not $stream.room) { $stream.room = has_room $stream }
+  if ($stream.room) { $stream.reading = $stream.from.BeginRead($stream.buffer, 0, 65536, $null, $null) }
+}
+# Takes what came; some of it, so that the other stream has its turn.
+function pump($stream) {
+  if (-not $stream.reading) { begin_reading $stream }
+  for ($turn = 0; $turn -lt 64 -and $stream.reading -and $stream.reading.IsCompleted; $turn++) {
+    $n = 0
+    try { $n = $stream.from.EndRead($stream.reading) } catch { }
+    $stream.reading = $null
+    if ($n -eq 0) {
+      $stream.ended = $true
+      return
+    }
+    $stream.file.Write($stream.buffer, 0, $n)
+    $stream.file.Flush()
+    $stream.at += $n
+    if ($stream.at - $stream.begins -ge 262144) {
+      next_segment $stream
+      $stream.room = $false
+    }
+    begin_reading $stream
   }
-  if (-not $stream.reading.IsCompleted) { return }
-  $n = 0
-  try { $n = $stream.from.EndRead($stream.reading) } catch { }
-  $stream.reading = $null
-  if ($n -eq 0) {
-    $stream.ended = $true
-    return
-  }
-  $stream.file.Write($stream.buffer, 0, $n)
-  $stream.file.Flush()
-  $stream.at += $n
-  if ($stream.at - $stream.begins -ge 262144) { next_segment $stream }
 }
 
 # Its input, as far as it was written for it: file `in`, of which `in.at` bytes were taken.
