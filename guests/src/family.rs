@@ -28,6 +28,14 @@ impl Family {
         }
     }
 
+    /// Whether its images have cloud-init as a rule.
+    pub fn has_cloud_init(self) -> bool {
+        match self {
+            Self::Unix => true,
+            Self::Windows => false,
+        }
+    }
+
     /// How a line ends for a program that reads a pipe.
     pub fn line_end(self) -> &'static [u8] {
         match self {

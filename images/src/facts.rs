@@ -29,6 +29,8 @@ pub struct Facts {
     pub legacy_algorithms: Vec<String>,
     /// Whether the guest reads a `NoCloud` seed. Absent: yes, unless a credential is given.
     pub cloud_init: Option<bool>,
+    /// Whether the guest is given an `OpenStack` `ConfigDrive`, which cloudbase-init reads.
+    pub config_drive: Option<bool>,
     /// The firmware.
     pub firmware: Option<String>,
     /// What the machine's clock shows: `utc`, or `local` as Windows takes it.

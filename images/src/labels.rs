@@ -56,6 +56,7 @@ impl Facts {
                 self.legacy_algorithms = names.map(str::to_owned).collect();
             }
             "cloud-init" => self.cloud_init = Some(one_of(value, &["true", "false"])? == "true"),
+            "config-drive" => self.config_drive = Some(one_of(value, &["true", "false"])? == "true"),
             "firmware" => self.firmware = Some(one_of(value, &["bios", "uefi"])?),
             "clock" => self.clock = Some(one_of(value, &["utc", "local"])?),
             "hyper-v" => self.hyper_v = Some(one_of(value, &["true", "false"])? == "true"),
@@ -91,6 +92,7 @@ impl Facts {
             port,
             legacy_algorithms,
             cloud_init,
+            config_drive,
             firmware,
             clock,
             hyper_v,
@@ -116,6 +118,7 @@ impl Facts {
                 legacy_algorithms
             },
             cloud_init: cloud_init.or(base.cloud_init),
+            config_drive: config_drive.or(base.config_drive),
             firmware: firmware.or(base.firmware),
             clock: clock.or(base.clock),
             hyper_v: hyper_v.or(base.hyper_v),
@@ -220,6 +223,7 @@ mod tests {
             ("io.infranetes.port", "2222"),
             ("io.infranetes.legacy-algorithms", "ssh-rsa, diffie-hellman-group1-sha1"),
             ("io.infranetes.cloud-init", "false"),
+            ("io.infranetes.config-drive", "true"),
             ("io.infranetes.firmware", "uefi"),
             ("io.infranetes.clock", "local"),
             ("io.infranetes.hyper-v", "true"),
@@ -242,6 +246,7 @@ mod tests {
             port: Some(2222),
             legacy_algorithms: vec!["ssh-rsa".into(), "diffie-hellman-group1-sha1".into()],
             cloud_init: Some(false),
+            config_drive: Some(true),
             firmware: Some("uefi".into()),
             clock: Some("local".into()),
             hyper_v: Some(true),

@@ -36,6 +36,7 @@ pub use error::{Error, Result};
 pub use resize::{Resize, Share};
 pub use spec::{
     Clock, DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
+    SeedForm,
 };
 pub use usage::{GuestMemory, Usage};
 

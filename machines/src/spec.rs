@@ -70,7 +70,7 @@ pub struct MachineSpec {
     pub disk: RootDisk,
     /// Its one network card; none for a machine without a network.
     pub nic: Option<Nic>,
-    /// A `NoCloud` seed, for guests that read one.
+    /// A seed, for guests that read one.
     #[serde(skip)]
     pub seed: Option<Seed>,
     /// The cgroup, relative to the root of each hierarchy (`/kubepods/...`), that the machine's process joins.
@@ -167,15 +167,27 @@ pub enum NicModel {
     E1000e,
 }
 
-/// The files of a `NoCloud` seed (`cidata`). It may hold private host keys: it is kept from other users of the node.
+/// The files of a seed. It may hold private host keys: it is kept from other users of the node.
 #[derive(Clone)]
 pub struct Seed {
-    /// `user-data`.
+    /// Who reads it.
+    pub form: SeedForm,
+    /// What shall be done: `user-data`.
     pub user_data: String,
-    /// `meta-data`.
+    /// Who it is: `meta-data`.
     pub meta_data: String,
     /// `network-config`.
     pub network_config: String,
+}
+
+/// The layout of a seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SeedForm {
+    /// cloud-init's `NoCloud`: a volume `cidata`.
+    #[default]
+    NoCloud,
+    /// `OpenStack`'s `ConfigDrive`, which cloudbase-init reads: a volume `config-2`. What is empty is left out.
+    ConfigDrive,
 }
 
 impl fmt::Debug for Seed {

@@ -81,9 +81,10 @@ fn word<T: Default + serde::de::DeserializeOwned>(fact: &str, value: Option<&str
         .map_err(|source| Error::invalid(format!("the image's {fact} {value:?} is not known: {source}")))
 }
 
-/// Whether the guest of such a pod is given a seed: where it says so, or where there is no other way in.
+/// Whether the guest of such a pod is given a seed: where it says so, or where there is no other way in and its family reads one.
 pub fn seeded(facts: &Facts, pod: &BTreeMap<String, String>) -> bool {
-    facts.cloud_init.unwrap_or(facts.credential.is_none() && secret::named(pod).is_none())
+    let no_other_way = || facts.credential.is_none() && secret::named(pod).is_none();
+    facts.cloud_init.unwrap_or_else(|| no_other_way() && family(facts).has_cloud_init())
 }
 
 /// The user to log in as.
@@ -139,6 +140,17 @@ fn seconds(pod: &BTreeMap<String, String>, annotation: &str, default: u64) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_seed_is_for_whom_reads_it() {
+        let pod = BTreeMap::new();
+        let mut facts = Facts::default();
+        assert!(seeded(&facts, &pod));
+        facts.os = Some(serde_json::from_str("\"windows\"").unwrap());
+        assert!(!seeded(&facts, &pod));
+        facts.cloud_init = Some(true);
+        assert!(seeded(&facts, &pod));
+    }
 
     #[test]
     fn hardware_is_read_by_name() {

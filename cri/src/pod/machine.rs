@@ -49,7 +49,11 @@ pub(super) async fn spec(
             )));
         }
     };
-    let seeded = facts::seeded(&container.facts, &pod.annotations);
+    let seed = if facts::seeded(&container.facts, &pod.annotations) {
+        Some(seed::seed(pod, &container.id, facts::user(&container.facts), attachment))
+    } else {
+        (container.facts.config_drive == Some(true)).then(|| seed::config_drive(pod, &container.id))
+    };
     Ok(MachineSpec {
         id: container.machine.clone(),
         cpus: size.cpus,
@@ -70,7 +74,7 @@ pub(super) async fn spec(
             mtu: attachment.mtu,
             model: hardware.nic,
         }),
-        seed: seeded.then(|| seed::seed(pod, &container.id, facts::user(&container.facts), attachment)),
+        seed,
         cgroup_parent: (!pod.cgroup_parent.is_empty()).then(|| pod.cgroup_parent.clone()),
         on_reset: facts::on_reset(&pod.annotations)?,
     })

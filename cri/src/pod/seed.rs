@@ -3,7 +3,7 @@
 //! The pod's own host key is in it, so the first connection is already authenticated; and the public half of the key
 //! that the daemon logs in with. Cloud-init reads JSON as the YAML that it is, so nothing here quotes by hand.
 
-use machines::Seed;
+use machines::{Seed, SeedForm};
 use serde_json::json;
 
 use crate::network::Attachment;
@@ -40,8 +40,26 @@ pub(super) fn seed(pod: &PodRecord, container_id: &str, user: &str, attachment: 
         "local-hostname": pod.hostname,
     });
     Seed {
+        form: SeedForm::NoCloud,
         user_data: format!("#cloud-config\n{config}\n"),
         meta_data: format!("{meta}\n"),
         network_config: crate::network::cloud_init_network(attachment, &super::guest_identity(pod)),
+    }
+}
+
+/// The `ConfigDrive` of one container's machine, for cloudbase-init: what it is called, and who may log in by a key. It has no
+/// password, for what is on a disk is no secret in the guest; addresses are the answerer's of DHCP.
+pub(super) fn config_drive(pod: &PodRecord, container_id: &str) -> Seed {
+    let meta = json!({
+        "uuid": container_id,
+        "name": pod.name,
+        "hostname": pod.hostname,
+        "public_keys": { "infranetes": pod.keys.client_public },
+    });
+    Seed {
+        form: SeedForm::ConfigDrive,
+        user_data: String::new(),
+        meta_data: format!("{meta}\n"),
+        network_config: String::new(),
     }
 }

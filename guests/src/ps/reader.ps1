@@ -1,4 +1,5 @@
 $ErrorActionPreference='Stop'
+$ProgressPreference='SilentlyContinue'
 $in=New-Object IO.StreamReader([Console]::OpenStandardInput(),[Text.Encoding]::ASCII)
 function bytes{$l=$in.ReadLine();if($l -eq $null){exit 70};,[Convert]::FromBase64String($l)}
 function text{[Text.Encoding]::UTF8.GetString((bytes))}

@@ -1,6 +1,6 @@
 //! Every kind of machine boots from its own disk.
 
-use machines::{Accel, Cause, Clock, DiskBus, DiskFormat, Firmware, OnReset, Provider, Qemu, Seed};
+use machines::{Accel, Cause, Clock, DiskBus, DiskFormat, Firmware, OnReset, Provider, Qemu, Seed, SeedForm};
 
 use crate::sector::Sector;
 use crate::stage::{Stage, config};
@@ -13,7 +13,12 @@ async fn every_disk_bus_boots() {
         spec.disk.bus = bus;
         spec.cpus = 2;
         // A second disk must not be booted from, nor disturb the first.
-        spec.seed = Some(Seed { user_data: "u".into(), meta_data: "m".into(), network_config: "n".into() });
+        spec.seed = Some(Seed {
+            form: SeedForm::NoCloud,
+            user_data: "u".into(),
+            meta_data: "m".into(),
+            network_config: "n".into(),
+        });
         stage.start(&spec).await;
         assert_eq!(stage.ended().await.cause, Cause::PoweredOff, "{bus:?}");
         stage.console_says("booted").await;
@@ -83,6 +88,7 @@ async fn the_seed_is_a_cidata_volume() {
     let stage = Stage::new();
     let mut spec = stage.spec(&Sector::new().halt());
     spec.seed = Some(Seed {
+        form: SeedForm::NoCloud,
         user_data: "#cloud-config\n".into(),
         meta_data: "instance-id: m\n".into(),
         network_config: "version: 2\n".into(),

@@ -105,6 +105,7 @@ async fn nothing_of_a_machine_is_open_to_its_own_user() {
     let stage = Stage::new();
     let mut spec = stage.spec(&Sector::new().halt());
     spec.seed = Some(machines::Seed {
+        form: machines::SeedForm::NoCloud,
         user_data: "secret".into(),
         meta_data: String::new(),
         network_config: String::new(),

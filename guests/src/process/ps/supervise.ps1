@@ -94,7 +94,8 @@ function pump($stream) {
 $typed = @{ to = $program.StandardInput.BaseStream; taken = [long]0; writing = $null; open = $true }
 function end_input {
   $typed.open = $false
-  try { $program.StandardInput.Close() } catch { }
+  # The writer above it would put the mark of its encoding there.
+  try { $typed.to.Close() } catch { }
 }
 function feed {
   if (-not $typed.open) { return }

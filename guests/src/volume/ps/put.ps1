@@ -19,7 +19,7 @@ function put($volume, $stamp, $count) {
   $new = "$v\..$stamp"
   $mark = "$root\volumes\.stamps\$volume"
   $now = ''
-  if ([IO.File]::Exists($mark)) { $now = [IO.File]::ReadAllText($mark) }
+  if ([IO.File]::Exists($mark) -and (is_link "$v\..data")) { $now = [IO.File]::ReadAllText($mark) }
   if ($now -eq $stamp) {
     $left = $count
     while ($left -ne 'ask' -and [int]$left -gt 0) {
