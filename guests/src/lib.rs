@@ -8,6 +8,7 @@
 //! from the guest is bounded.
 
 pub mod boot;
+mod drive;
 mod error;
 mod family;
 pub mod figures;

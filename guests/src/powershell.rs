@@ -100,7 +100,8 @@ pub(crate) fn complaint(stderr: &[u8]) -> String {
     one_line(&String::from_utf8_lossy(&stderr[..stderr.len().min(COMPLAINT_LIMIT)]))
 }
 
-fn one_line(text: &str) -> String {
+/// A text in one line, bounded.
+pub(crate) fn one_line(text: &str) -> String {
     let clean = text.trim().replace(|c: char| c.is_control(), " ");
     clean.chars().take(COMPLAINT_LIMIT).collect()
 }

@@ -74,7 +74,10 @@ pub fn stop_signal(signal: i32) -> Result<Option<String>> {
 }
 
 fn absolute(path: String, field: &str) -> Result<String> {
-    if path.starts_with('/') && !path.contains('\0') {
+    // A guest whose paths begin with a drive has others refused when the process is started, and the other way round.
+    let on_a_drive =
+        matches!(path.as_bytes(), [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic());
+    if (path.starts_with('/') || on_a_drive) && !path.contains('\0') {
         return Ok(path);
     }
     Err(Error::invalid(format!("{field} {path:?} is not an absolute path in the guest")))
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(env(variables(&[("my.var-1", b"line\n'\"$x"), ("E", b"")])).unwrap(), odd);
         assert_eq!(argv(vec!["sh".into(), String::new()]).unwrap(), ["sh", ""]);
         assert_eq!(working_dir(String::new()).unwrap(), None);
+        assert_eq!(working_dir(r"C:\app".into()).unwrap().as_deref(), Some(r"C:\app"));
         assert_eq!(stdin(true, true), ProcessStdin::Once);
         assert_eq!(stdin(false, true), ProcessStdin::Closed);
         assert_eq!(stop_signal(Signal::RuntimeDefault.into()).unwrap(), None);

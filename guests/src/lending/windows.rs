@@ -18,7 +18,7 @@ use transports::{Captured, Command, Exit, Session, Stdin, capture};
 
 use super::{Holder, Lent};
 use crate::names::{self, Names};
-use crate::powershell::{bounds, complaint, decoded, run};
+use crate::powershell::{bounds, complaint, decoded, one_line, run};
 use crate::{Error, Result, process, volume};
 
 /// How long a script may take.
@@ -49,9 +49,9 @@ pub(super) async fn lend(session: &dyn Session, holder: &Holder) -> Result<Lent>
     if noted == text {
         return Ok(Lent::Done);
     }
-    match decoded(&noted).filter(|other| !other.is_empty()).and_then(|other| String::from_utf8(other).ok()) {
-        Some(other) => Ok(Lent::Another(other)),
-        None => Err(Error::Unsupported(format!(
+    match decoded(&noted).map(|other| one_line(&String::from_utf8_lossy(&other))) {
+        Some(other) if !other.is_empty() => Ok(Lent::Another(other)),
+        _ => Err(Error::Unsupported(format!(
             "a machine can only be lent by an administrator; nothing can be noted in its C:\\Windows\\Infranetes ({exit:?}): {}",
             complaint(&stderr)
         ))),

@@ -23,8 +23,8 @@ use transports::{Command, Session, Stdin, quote};
 use super::control;
 use super::spec::{Limits, ProcessId, ProcessSpec, StdinMode};
 use super::{Capabilities, Guest, Offset, OutputStream, ProcessState, stream};
+use crate::drive::path;
 use crate::powershell::{bounds, piped, run};
-use crate::volume::windows::path;
 use crate::{Family, Result, script};
 
 /// How long a script may take: a start waits for a minute, a removal for what does not end.

@@ -20,6 +20,7 @@ use transports::Session;
 
 use super::tree::{Kind, Tree};
 use super::{Answer, Medium, Mount, Name};
+use crate::drive::{is_name, path};
 use crate::powershell::{bounds, run};
 use crate::{Error, Family, Result};
 
@@ -119,7 +120,8 @@ async fn give(
     rest: &[&[u8]],
 ) -> Result<Answer> {
     let Some(mount) = mount else { return say(session, text, arguments, rest).await };
-    let path = path(mount.path)?;
+    // The guest knows where it has that.
+    let path = if mount.path == HOSTS { String::new() } else { path(mount.path)? };
     let part = mount.part.unwrap_or_default();
     let open = tree.and_then(|tree| tree.get(part)).is_some_and(|entry| entry.mode & OTHERS_READ != 0);
     let part = part.replace('/', "\\");
@@ -136,47 +138,6 @@ async fn say(session: &dyn Session, text: &str, arguments: &[&str], rest: &[&[u8
     let said = run(session, &text, arguments, rest, bounds(DEADLINE, ANSWER_BYTES)).await?;
     let lines = said.done()?;
     Ok(if lines.iter().any(|line| line == "L") { Answer::Lost } else { Answer::Done })
-}
-
-/// A path of a mount as Windows has it: `/x`, `/C:\x` and `C:\x` are `C:\x`. Nothing is the file of hosts, whose place the guest knows.
-pub(crate) fn path(text: &str) -> Result<String> {
-    if text == HOSTS {
-        return Ok(String::new());
-    }
-    let bad =
-        |why: &str| Error::Unsupported(format!("{text:?} is no path that a volume can be mounted at: {why}"));
-    let named = text.trim_start_matches('/');
-    let (drive, rest) = match named.as_bytes() {
-        [letter, b':', b'\\' | b'/', ..] if letter.is_ascii_alphabetic() => named.split_at(2),
-        _ if text.starts_with('/') => ("C:", named),
-        _ => return Err(bad("it begins with no drive")),
-    };
-    let parts: Vec<&str> = rest.split(['/', '\\']).filter(|part| !part.is_empty()).collect();
-    if parts.is_empty() {
-        return Err(bad("a whole drive is mounted over by nothing"));
-    }
-    for part in &parts {
-        is_name(part).map_err(bad)?;
-    }
-    Ok(format!("{}\\{}", drive.to_ascii_uppercase(), parts.join("\\")))
-}
-
-/// Why Windows has no file of this name.
-fn is_name(name: &str) -> Result<(), &'static str> {
-    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
-    let numbered =
-        |word: &str| stem.strip_prefix(word).is_some_and(|rest| matches!(rest.as_bytes(), [b'0'..=b'9']));
-    if name == "." || name == ".." {
-        Err("it leads elsewhere")
-    } else if name.chars().any(|c| c.is_control() || "<>:\"/\\|?*".contains(c)) {
-        Err("a name has a character that none has in Windows")
-    } else if name.ends_with(['.', ' ']) {
-        Err("Windows drops a dot or a space at the end of a name")
-    } else if matches!(&stem[..], "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT") {
-        Err("a name is that of a device in Windows")
-    } else {
-        Ok(())
-    }
 }
 
 /// The entries of a volume, as `ps/put.ps1` reads them.
@@ -211,39 +172,6 @@ mod tests {
 
     use super::*;
     use crate::volume::Entry;
-
-    #[test]
-    fn paths_are_of_a_drive() {
-        for (text, wanted) in [
-            ("/x", r"C:\x"),
-            (r"/C:\x", r"C:\x"),
-            (r"C:\x\y", r"C:\x\y"),
-            ("/d:/data", r"D:\data"),
-            ("/var/run//secrets/", r"C:\var\run\secrets"),
-            ("/etc/hosts", ""),
-            ("/a&b%c%/it's $(x)", r"C:\a&b%c%\it's $(x)"),
-        ] {
-            assert_eq!(path(text).unwrap(), wanted, "{text}");
-        }
-        for bad in [
-            "",
-            "x",
-            "/",
-            r"C:\",
-            "C:",
-            "/a/../b",
-            "/a:b",
-            "/nul",
-            "/com1.txt",
-            "/a.",
-            "/a /b",
-            "/a\nb",
-            "/a|b",
-        ] {
-            let error = path(bad).unwrap_err();
-            assert!(!error.retryable() && error.to_string().contains("no path"), "{bad:?}: {error}");
-        }
-    }
 
     #[test]
     fn entries_are_told_with_who_may_read_them() {
