@@ -1,6 +1,9 @@
 //! Which boot of a guest this is.
 //!
 //! Happy path: Linux names each of its boots by a random id, and Windows counts them in its registry; both tell it to everybody.
+//! Windows' number is kept by its prefetcher: it may change a while after the boot, which costs a second giving of what is there
+//! already; or, where its service `SysMain` is off, not at all, and what was given is on Windows' disk still.
+//!
 //! Failure paths: a guest that has no such thing, or says something else, is [`None`]: it may have booted anew at any time.
 
 use std::time::Duration;
