@@ -117,7 +117,7 @@ impl From<guests::Error> for Error {
         match error {
             guests::Error::Session(error) => error.into(),
             guests::Error::Unsupported(why) => Self::Invalid(why),
-            guests::Error::Ended(why) => Self::Failed { what: why, source: None },
+            guests::Error::Ended(why) | guests::Error::File(why) => Self::Failed { what: why, source: None },
             error @ guests::Error::Malformed(_) => Self::Failed { what: error.to_string(), source: None },
         }
     }

@@ -15,6 +15,9 @@ pub enum Error {
     /// The program in the guest ended, or refused; the text holds what it said.
     #[error("{0}")]
     Ended(String),
+    /// A file of this machine could not be read or written; the text names it.
+    #[error("{0}")]
+    File(String),
     /// The guest sent what its program never sends.
     #[error("the guest sent a malformed log: {0}")]
     Malformed(String),
@@ -26,7 +29,7 @@ impl Error {
         match self {
             Self::Session(error) => error.retryable(),
             Self::Ended(_) | Self::Malformed(_) => true,
-            Self::Unsupported(_) => false,
+            Self::Unsupported(_) | Self::File(_) => false,
         }
     }
 }
