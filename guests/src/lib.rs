@@ -16,6 +16,7 @@ mod family;
 pub mod figures;
 pub mod lending;
 pub mod log;
+pub mod missing;
 pub mod names;
 mod powershell;
 pub mod process;

@@ -14,6 +14,7 @@ use super::status::End;
 use crate::container::{begun, exit_code, inside, session};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::pod::ContainerView;
 
 /// How long a guest that has answered before may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,7 +44,8 @@ async fn speak(
     wanted: Wanted,
     io: &mut Io,
 ) -> Result<End> {
-    let (mut process, size) = start(node, container, command, wanted).await?;
+    let container = begun(&node.pods, container, Some(PATIENCE)).await?;
+    let (mut process, size) = start(&container, command.clone(), wanted).await?;
     let stdin = process.stdin.take();
     let Io { stdin: typed, stdout, stderr, resize: sizes } = io;
     let output = async {
@@ -65,19 +67,22 @@ async fn speak(
         () = feed(typed, stdin) => return Err(Error::Unavailable("the input has ended".into())),
         () = resize(sizes, size.as_ref()) => return Err(Error::Unavailable("the terminal has ended".into())),
     };
-    exit_code(exit).map(End::Code)
+    let code = exit_code(exit)?;
+    // `kubectl cp` is such a command, and its user has chosen no program.
+    if let Some(remedy) = guests::missing::remedy(container.family(), &command, code) {
+        let _ = show(stderr.as_ref(), format!("infranetes: {remedy}\n").into()).await;
+    }
+    Ok(End::Code(code))
 }
 
 async fn start(
-    node: &Arc<Node>,
-    container: &str,
+    container: &ContainerView,
     argv: Vec<String>,
     wanted: Wanted,
 ) -> Result<(Process, Option<watch::Sender<Size>>)> {
-    let container = begun(&node.pods, container, Some(PATIENCE)).await?;
-    let session = session(&container, Some(PATIENCE)).await?;
+    let session = session(container, Some(PATIENCE)).await?;
     let stdin = if wanted.stdin { Stdin::Piped } else { Stdin::Closed };
-    let command = inside(&container, argv, stdin)?;
+    let command = inside(container, argv, stdin)?;
     if !wanted.tty {
         return Ok((session.stream(command).await?, None));
     }
