@@ -1,7 +1,8 @@
 //! The daemon from its start to its end.
 //!
 //! ```text
-//!  configuration -> directories, lock, store -> providers, network, images -> recover pods -> socket -> serve -> drain
+//!  configuration -> directories, lock, store -> providers, network, images -> recover pods -> a look at the delegate
+//!                -> socket -> serve -> drain
 //! ```
 //!
 //! The socket exists only once every pod of the store is back, so the kubelet never sees a half of them. On SIGTERM or
@@ -23,9 +24,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use tower::util::option_layer;
 use transports::{Ssh, Transport};
 
 use crate::config::{Config, ProviderConfig};
+use crate::delegate::{Delegate, RouterLayer};
 use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::node::Node;
@@ -48,6 +51,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let (streaming, streams) = streaming::open(&context.config.streaming).await?;
     let pods = Arc::new(recover(Arc::clone(&context)).await?);
     pay_debts(&context);
+    let delegate = delegate(&context.config).await?;
     let node = Arc::new(Node {
         stats: Collector::start(Arc::clone(&pods)),
         pods,
@@ -64,6 +68,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let server = tonic::transport::Server::builder()
         .trace_fn(telemetry::traces::rpc_span)
+        .layer(option_layer(delegate.map(|delegate| RouterLayer::new(node.clone(), delegate))))
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
             asked_to_stop().await;
@@ -125,6 +130,14 @@ async fn context(config: Config, store: Store) -> Result<Context> {
         Watcher::open().map_err(|source| Error::failed("cannot watch the volumes of pods", source))?;
     let changes = Changes::default();
     Ok(Context { config, store, images, network, providers, transports, watcher: Arc::new(watcher), changes })
+}
+
+/// The runtime beside ours, once it was asked what it runs.
+async fn delegate(config: &Config) -> Result<Option<Arc<Delegate>>> {
+    let Some(section) = &config.delegate else { return Ok(None) };
+    let delegate = Delegate::open(section, &config.run_dir)?;
+    delegate.first_look().await;
+    Ok(Some(delegate))
 }
 
 /// Has every provider find out what the node can do, before the first pod waits for that.

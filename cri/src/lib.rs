@@ -10,6 +10,7 @@ pub mod config;
 pub mod container;
 pub mod convert;
 pub mod daemon;
+pub mod delegate;
 pub mod error;
 pub mod fault;
 pub mod fleet;

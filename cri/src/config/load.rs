@@ -21,7 +21,7 @@ impl Config {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
-        let config: Self = toml::from_str(text).map_err(|source| {
+        let mut config: Self = toml::from_str(text).map_err(|source| {
             let line = source.span().map_or(1, |span| line_of(text, span.start));
             let found = text.lines().nth(line - 1).unwrap_or_default().trim();
             Error::invalid(format!(
@@ -31,7 +31,27 @@ impl Config {
             ))
         })?;
         config.check(text, path)?;
+        config.leave_to_delegate(text, path)?;
         Ok(config)
+    }
+
+    /// Takes the delegate's handlers from ours, which have some by default. One that the file gives to both is refused.
+    fn leave_to_delegate(&mut self, text: &str, path: &Path) -> Result<()> {
+        let Some(delegate) = &self.delegate else { return Ok(()) };
+        let written: toml::Table = toml::from_str(text).unwrap_or_default();
+        let ours = |name: &str| written.get("handlers").is_some_and(|handlers| handlers.get(name).is_some());
+        for name in &delegate.handlers {
+            if ours(name) {
+                let line =
+                    text.lines().position(|line| line.starts_with("[delegate]")).map_or(1, |index| index + 1);
+                return Err(Error::invalid(format!(
+                    "{}:{line}: handler {name:?} is in delegate.handlers and in [handlers]; leave it in one of them",
+                    path.display()
+                )));
+            }
+            self.handlers.remove(name);
+        }
+        Ok(())
     }
 
     /// What the types cannot say.
@@ -78,6 +98,9 @@ impl Config {
             return refuse("-gib", format!("a limit of [images] is above {LARGEST_GIB} GiB"));
         }
         if let Some((key, why)) = self.streaming.wrong() {
+            return refuse(key, why);
+        }
+        if let Some((key, why)) = self.delegate.as_ref().and_then(|delegate| delegate.wrong(&self.socket)) {
             return refuse(key, why);
         }
         let known = crate::pod::annotations::ALL;
@@ -147,6 +170,28 @@ mod tests {
         let message =
             refused("[streaming]\naddress = \"0.0.0.0:1\"\ntls-key = \"/k\"\ntls-certificate = \"/c\"\n");
         assert!(message.contains("names no host"), "{message}");
+    }
+
+    #[test]
+    fn a_handler_is_ours_or_the_delegates() {
+        let with = |more: &str| format!("[delegate]\nendpoint = \"unix:///run/c.sock\"\n{more}");
+        let config = Config::parse(&with(""), Path::new("x")).unwrap();
+        assert_eq!(
+            config.handlers.keys().collect::<Vec<_>>(),
+            ["vm"],
+            "the default handler is the delegate's"
+        );
+        let message = refused(&with("[handlers.\"\"]\nprovider = \"qemu\"\n"));
+        assert!(
+            message.contains("toml:1: handler \"\" is in delegate.handlers and in [handlers]"),
+            "{message}"
+        );
+        let config = Config::parse(&with("handlers = [\"runc\"]\n"), Path::new("x")).unwrap();
+        assert!(config.handlers.contains_key("") && config.handlers.contains_key("vm"));
+        assert!(refused(&with("handlers = []\n")).contains("toml:3: delegate.handlers is empty"));
+        assert!(refused("[delegate]\nendpoint = \"/run/c.sock\"\n").contains("unix:///PATH"));
+        let own = "socket = \"/run/c.sock\"\n[delegate]\nendpoint = \"unix:///run/c.sock\"\n";
+        assert!(refused(own).contains("own socket"));
     }
 
     #[test]

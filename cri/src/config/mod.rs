@@ -3,6 +3,7 @@
 //! What a key means stands at its field here; `docs/configuration.md` shows the same as a table. A key that does not
 //! exist is an error and not a surprise.
 
+mod delegate;
 mod derived;
 mod image;
 mod load;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use delegate::DelegateSection;
 pub use image::{ImageRule, ImagesConfig, family};
 pub use metrics::MetricsSection;
 pub use network::{NetworkMode, NetworkSection};
@@ -48,6 +50,8 @@ pub struct Config {
     /// The providers by name.
     #[serde(default = "provider::default_providers")]
     pub providers: BTreeMap<String, ProviderConfig>,
+    /// A runtime beside ours; absent: there is none, and every pod is a machine.
+    pub delegate: Option<DelegateSection>,
     /// How pods get their address.
     #[serde(default)]
     pub network: NetworkSection,

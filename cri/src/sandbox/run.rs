@@ -12,7 +12,9 @@ pub async fn run(node: &Node, request: RunPodSandboxRequest) -> Result<RunPodSan
     let RunPodSandboxRequest { config, runtime_handler } = request;
     let settings = &node.context().config;
     let handler = settings.handlers.get(&runtime_handler).ok_or_else(|| {
-        let known: Vec<_> = settings.handlers.keys().map(|name| format!("{name:?}")).collect();
+        let delegated = settings.delegate.iter().flat_map(|delegate| &delegate.handlers);
+        let known: Vec<_> =
+            settings.handlers.keys().chain(delegated).map(|name| format!("{name:?}")).collect();
         Error::invalid(format!(
             "runtime handler {runtime_handler:?} is not configured; known: {}; add [handlers.{runtime_handler}]",
             known.join(", ")

@@ -1,0 +1,210 @@
+//! Lists: ours, then theirs in the order of their ids, as unary answers and as streams.
+//!
+//! Each list is field 1 of its answer, whatever the message is called, also in the answers of the streams. So lists are joined
+//! without taking their items apart: nothing of an item is lost that we do not know.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hyper::Response;
+use tonic::body::Body;
+use tonic::{Code, Status};
+
+use super::frame::{self, Call};
+use super::router::Router;
+use super::{Delegate, select, wire};
+
+/// The field of the items in an answer.
+pub(super) const ITEMS: u32 = 1;
+/// The most bytes of a part of a stream, unless one item alone is larger.
+const PART: usize = 1 << 20;
+
+/// A list that both sides have.
+#[derive(Debug)]
+pub(super) struct List {
+    /// The unary call.
+    pub(super) path: &'static str,
+    /// The name of the call that answers it in parts, where there is one.
+    pub(super) stream: Option<&'static str>,
+    /// Where in an item its id stands; nowhere where items have none.
+    pub(super) id: &'static [u32],
+}
+
+pub(super) const PODS: List =
+    List { path: "/runtime.v1.RuntimeService/ListPodSandbox", stream: Some("StreamPodSandboxes"), id: &[1] };
+pub(super) const CONTAINERS: List =
+    List { path: "/runtime.v1.RuntimeService/ListContainers", stream: Some("StreamContainers"), id: &[1] };
+pub(super) const IMAGES: List =
+    List { path: "/runtime.v1.ImageService/ListImages", stream: Some("StreamImages"), id: &[1] };
+
+/// All lists.
+pub(super) static ALL: [List; 8] = [
+    PODS,
+    CONTAINERS,
+    IMAGES,
+    List {
+        path: "/runtime.v1.RuntimeService/ListContainerStats",
+        stream: Some("StreamContainerStats"),
+        id: &[1, 1],
+    },
+    List {
+        path: "/runtime.v1.RuntimeService/ListPodSandboxStats",
+        stream: Some("StreamPodSandboxStats"),
+        id: &[1, 1],
+    },
+    List {
+        path: "/runtime.v1.RuntimeService/ListPodSandboxMetrics",
+        stream: Some("StreamPodSandboxMetrics"),
+        id: &[1],
+    },
+    List { path: "/runtime.v1.RuntimeService/ListMetricDescriptors", stream: None, id: &[1] },
+    List { path: "/runtime.v1.ImageService/ImageFsInfo", stream: None, id: &[] },
+];
+
+/// Serves the unary call.
+pub(super) async fn list(router: &Router, list: &'static List, call: Call) -> Result<Response<Body>, Status> {
+    let message = call.message();
+    let (ours, theirs) = tokio::join!(router.ours(call.request()), router.delegate().listed(list, &message));
+    let ours = frame::answered(ours).await?;
+    Ok(frame::response(frame::framed(&joined(list, &ours, &theirs))))
+}
+
+/// Serves the call that answers in parts: ours as they are, then theirs.
+pub(super) async fn stream(
+    router: &Router,
+    list: &'static List,
+    call: Call,
+) -> Result<Response<Body>, Status> {
+    let message = call.message();
+    let (ours, theirs) = tokio::join!(router.ours(call.request()), router.delegate().listed(list, &message));
+    let mut framed = BytesMut::from(&frame::answer(ours).await?[..]);
+    for part in parts(&theirs) {
+        framed.put(frame::framed(&part));
+    }
+    Ok(frame::response(framed.freeze()))
+}
+
+impl Delegate {
+    /// Its list, or what of that is known where it is late or away.
+    async fn listed(self: &Arc<Self>, list: &'static List, message: &Bytes) -> Bytes {
+        match self.ask(list.path, message.clone()).await {
+            Ok(answer) => answer,
+            // What it does not know how to tell, it has none of.
+            Err(status) if status.code() == Code::Unimplemented => Bytes::new(),
+            Err(_) => select::matching(list, message, &self.heard.last(list.path)),
+        }
+    }
+}
+
+/// The answer to a call in the order of its items' ids, where it is a list of such.
+pub(super) fn ordered(path: &str, answer: &Bytes) -> Bytes {
+    let Some(list) = ALL.iter().find(|list| list.path == path && !list.id.is_empty()) else {
+        return answer.clone();
+    };
+    let (mut items, mut rest) = (Vec::new(), BytesMut::new());
+    for field in wire::fields(answer).flatten() {
+        match field.content {
+            Some(item) if field.number == ITEMS => items.push((id(list, &item), field.whole)),
+            _ => rest.put(field.whole),
+        }
+    }
+    items.sort();
+    for (_, whole) in items {
+        rest.put(whole);
+    }
+    rest.freeze()
+}
+
+/// Both lists in one: what of theirs has the id of one of ours is ours.
+fn joined(list: &List, ours: &Bytes, theirs: &Bytes) -> BytesMut {
+    let mut joined = BytesMut::from(&ours[..]);
+    let known: BTreeSet<String> = items(ours).map(|item| id(list, &item)).collect();
+    for field in wire::fields(theirs).flatten() {
+        let again = field.number == ITEMS
+            && !list.id.is_empty()
+            && field.content.is_some_and(|item| known.contains(&id(list, &item)));
+        if !again {
+            joined.put(field.whole);
+        }
+    }
+    joined
+}
+
+/// The items of a list.
+pub(super) fn items(answer: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
+    wire::fields(answer).flatten().filter(|field| field.number == ITEMS).filter_map(|field| field.content)
+}
+
+/// An item's id; empty where it has none.
+fn id(list: &List, item: &Bytes) -> String {
+    wire::text(item, list.id).unwrap_or_default()
+}
+
+/// A list in parts, none of which outgrows a message, and none of which is empty.
+fn parts(answer: &Bytes) -> Vec<BytesMut> {
+    let mut parts: Vec<BytesMut> = Vec::new();
+    for field in wire::fields(answer).flatten() {
+        match parts.last_mut() {
+            Some(part) if part.len() + field.whole.len() <= PART => part.put(field.whole),
+            _ => parts.push(BytesMut::from(&field.whole[..])),
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use proto::runtime::v1::{ListPodSandboxResponse, PodSandbox};
+
+    use super::*;
+
+    fn pods(ids: &[&str]) -> Bytes {
+        let items =
+            ids.iter().map(|id| PodSandbox { id: (*id).to_owned(), created_at: 7, ..Default::default() });
+        ListPodSandboxResponse { items: items.collect() }.encode_to_vec().into()
+    }
+
+    fn ids(answer: &[u8]) -> Vec<String> {
+        ListPodSandboxResponse::decode(answer).unwrap().items.into_iter().map(|pod| pod.id).collect()
+    }
+
+    #[test]
+    fn theirs_follow_ours_in_their_order() {
+        let theirs = ordered(PODS.path, &pods(&["t3", "t1", "t2"]));
+        let both = joined(&PODS, &pods(&["o2", "o1"]), &theirs);
+        assert_eq!(ids(&both), ["o2", "o1", "t1", "t2", "t3"]);
+        assert_eq!(ids(&joined(&PODS, &Bytes::new(), &theirs)), ["t1", "t2", "t3"]);
+    }
+
+    #[test]
+    fn nothing_is_listed_twice() {
+        assert_eq!(ids(&joined(&PODS, &pods(&["a", "b"]), &pods(&["b", "c"]))), ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn what_nobody_knows_of_an_item_or_a_list_is_kept() {
+        let mut item = PodSandbox { id: "t".into(), ..Default::default() }.encode_to_vec();
+        // A number of field 200.
+        item.extend([0xc0, 0x0c, 5]);
+        let mut theirs = vec![0x0a, u8::try_from(item.len()).unwrap()];
+        theirs.extend(&item);
+        theirs.extend([0xc0, 0x0c, 6]);
+        let theirs = Bytes::from(theirs);
+        let both = joined(&PODS, &pods(&["o"]), &ordered(PODS.path, &theirs)).freeze();
+        assert_eq!(items(&both).last().unwrap(), item);
+        assert!(wire::fields(&both).flatten().any(|field| field.whole[..] == [0xc0, 0x0c, 6]));
+    }
+
+    #[test]
+    fn parts_are_bounded_and_complete() {
+        let names: Vec<String> = (0..3000).map(|number| format!("{number:01000}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let all = pods(&names);
+        let parts = parts(&all);
+        assert!(parts.len() == 3 && parts.iter().all(|part| part.len() <= PART));
+        assert_eq!(parts.concat(), all);
+        assert_eq!(self::parts(&Bytes::new()).len(), 0);
+    }
+}

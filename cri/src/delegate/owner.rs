@@ -1,0 +1,91 @@
+//! Whose a call is, by what is known of it. Nothing here asks anybody.
+
+use std::collections::BTreeSet;
+
+/// One of both runtimes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// This daemon.
+    Ours,
+    /// The delegate.
+    Theirs,
+}
+
+/// What a call says of an image.
+#[derive(Debug, Default)]
+pub(super) struct Image<'a> {
+    /// The runtime handler; a kubelet names none unless a feature of it is on.
+    pub(super) handler: &'a str,
+    /// Whether the name can only mean an image of ours.
+    pub(super) named_ours: bool,
+}
+
+/// Whose the pods of a handler are.
+pub(super) fn of_handler(delegated: &BTreeSet<String>, handler: &str) -> Side {
+    if delegated.contains(handler) { Side::Theirs } else { Side::Ours }
+}
+
+/// Whose the image is that is to be pulled: the pod's that it is for, where the call names one.
+pub(super) fn of_pull(delegated: &BTreeSet<String>, image: &Image, pod_is_ours: Option<bool>) -> Side {
+    match pod_is_ours {
+        _ if image.named_ours => Side::Ours,
+        _ if !image.handler.is_empty() => of_handler(delegated, image.handler),
+        Some(true) => Side::Ours,
+        Some(false) => Side::Theirs,
+        None => of_handler(delegated, ""),
+    }
+}
+
+/// Whose the image is that may be there: ours if we have it.
+pub(super) fn of_present(delegated: &BTreeSet<String>, image: &Image, here: bool) -> Side {
+    if image.named_ours {
+        Side::Ours
+    } else if !image.handler.is_empty() {
+        of_handler(delegated, image.handler)
+    } else if here {
+        Side::Ours
+    } else {
+        Side::Theirs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Side::{Ours, Theirs};
+    use super::*;
+
+    fn delegated() -> BTreeSet<String> {
+        ["", "runc"].map(str::to_owned).into()
+    }
+
+    #[test]
+    fn handlers_are_told_apart_by_the_configuration() {
+        for (handler, side) in [("", Theirs), ("runc", Theirs), ("vm", Ours), ("not configured", Ours)] {
+            assert_eq!(of_handler(&delegated(), handler), side, "{handler:?}");
+        }
+    }
+
+    #[test]
+    fn a_pull_is_whose_the_pod_is_unless_it_names_a_handler() {
+        let pull = |handler, named_ours, pod| of_pull(&delegated(), &Image { handler, named_ours }, pod);
+        assert_eq!(pull("", false, Some(true)), Ours);
+        assert_eq!(pull("", false, Some(false)), Theirs);
+        assert_eq!(pull("vm", false, Some(false)), Ours);
+        assert_eq!(pull("runc", false, Some(true)), Theirs);
+        assert_eq!(pull("runc", true, Some(false)), Ours);
+        assert_eq!(pull("", false, None), Theirs);
+        assert_eq!(of_pull(&["runc".to_owned()].into(), &Image::default(), None), Ours);
+    }
+
+    #[test]
+    fn a_question_is_theirs_unless_we_have_the_image() {
+        let present =
+            |handler, named_ours, here| of_present(&delegated(), &Image { handler, named_ours }, here);
+        assert_eq!(present("", false, true), Ours);
+        assert_eq!(present("", false, false), Theirs);
+        assert_eq!(present("", true, false), Ours);
+        assert_eq!(present("runc", false, true), Theirs);
+        assert_eq!(present("vm", false, false), Ours);
+        assert_eq!(of_present(&["runc".to_owned()].into(), &Image::default(), false), Theirs);
+    }
+}
