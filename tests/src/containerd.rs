@@ -1,9 +1,12 @@
-//! containerd as the peer: what is said of a runtime is held against it.
+//! containerd: as the peer, which what is said of a runtime is held against, and as the delegate of a node of ours.
 //!
 //! ```text
 //!  start: place -> folders of its own where it knows no others -> configuration -> containerd -> socket answers
 //!  drop:  containerd ends -> containers that are left -> their shims -> empty control groups -> place
 //! ```
+//!
+//! The peer has a place for itself. A delegate is in the place of its node, in a folder of it, with a registry of its own beside
+//! the node's.
 //!
 //! Happy path: whoever used it has removed all pods, and nothing is left to be ended. Failure paths: what is left is found by
 //! what runc and the command lines of the shims say of *this* containerd, never by a name alone. All mounts are in the place's
@@ -12,6 +15,8 @@
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -23,6 +28,7 @@ use crate::namespace::run;
 use crate::node::from_env;
 use crate::place::Place;
 use crate::process::{Process, pause};
+use crate::registry::Registry;
 
 /// How long it may take from its start to its socket.
 const START: Duration = Duration::from_secs(60);
@@ -33,6 +39,15 @@ const FIXED: [&str; 2] = ["/run/containerd", "/var/lib/cni"];
 /// The namespace of the CRI's containers in it, and what their control groups are below.
 const CRI: &str = "k8s.io";
 
+/// The folder of a delegate in that of its node.
+const HOME: &str = "containerd";
+/// Its socket in its folder.
+const SOCKET: &str = "s";
+/// The port of the registry of a delegate.
+const REGISTRY_PORT: u16 = 5001;
+/// What a pod's first container is made from.
+const SANDBOX_IMAGE: &str = "registry.k8s.io/pause:3.10.2";
+
 /// A running containerd.
 #[derive(Debug)]
 pub struct Containerd {
@@ -40,7 +55,11 @@ pub struct Containerd {
     /// The control groups of its containers that the machine had before.
     groups: Vec<PathBuf>,
     _hidden: Vec<Hidden>,
-    place: Place,
+    programs: PathBuf,
+    /// Where it keeps everything.
+    home: PathBuf,
+    _registry: Option<Registry>,
+    place: Arc<Place>,
 }
 
 impl Containerd {
@@ -54,23 +73,76 @@ impl Containerd {
     /// Starts the containerd of the folder `programs` and waits until it serves. A registry with the content `registry` stands
     /// in for these hosts.
     pub fn start(programs: &Path, registry: &Path, stands_for: &[String]) -> Result<Self> {
-        let place = Place::make(Some(registry), stands_for)?;
+        let place = Arc::new(Place::make(Some(registry), stands_for)?);
+        let home = place.dir().to_owned();
+        let host = place.registry().to_owned();
+        Self::run(place, home, programs, &host, None)
+    }
+
+    /// Starts the containerd of the folder `programs` in the place of a node, whose delegate it is. A registry with the content
+    /// `registry` stands in for all others.
+    pub(crate) fn join(place: &Arc<Place>, programs: &Path, registry: &Path) -> Result<Self> {
+        let home = place.dir().join(HOME);
+        fs::create_dir_all(&home)?;
+        let registry = Registry::start(place.namespace(), REGISTRY_PORT, registry, &home)?;
+        let host = registry.host().to_owned();
+        Self::run(place.clone(), home, programs, &host, Some(registry))
+    }
+
+    /// The socket of the delegate of a node with this directory.
+    pub(crate) fn socket_of(node: &Path) -> PathBuf {
+        node.join(HOME).join(SOCKET)
+    }
+
+    fn run(
+        place: Arc<Place>,
+        home: PathBuf,
+        programs: &Path,
+        registry: &str,
+        own: Option<Registry>,
+    ) -> Result<Self> {
         let groups = groups();
         let hidden = FIXED.map(|folder| Hidden::hide(folder, place.namespace()));
         let hidden = hidden.into_iter().collect::<Result<Vec<_>>>()?;
-        configure(&place)?;
-        let mut command = place.namespace().command(programs.join("containerd"));
-        command.arg("-c").arg(place.dir().join("containerd.toml"));
-        // Its shim is the one beside it, whatever the machine has.
-        let mut path = programs.as_os_str().to_owned();
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        command.env("PATH", path);
-        let process = Process::start(command, "containerd", &place.dir().join("containerd.log"))?;
-        let mut containerd = Self { process, groups, _hidden: hidden, place };
-        let socket = containerd.place.socket();
-        containerd.process.wait_for("socket", START, || UnixStream::connect(&socket).is_ok())?;
+        let version = run(Command::new(programs.join("containerd")).arg("--version"))?;
+        configure(&place, &home, registry, &version)?;
+        let process = launch(&place, &home, programs)?;
+        let programs = programs.to_owned();
+        let mut containerd = Self { process, groups, _hidden: hidden, programs, home, _registry: own, place };
+        containerd.wait()?;
         Ok(containerd)
+    }
+
+    /// Ends it as `kill -9` does. Its containers go on.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after a kill, and waits until it serves.
+    pub fn start_again(&mut self) -> Result<()> {
+        let _ = fs::remove_file(self.socket());
+        self.process = launch(&self.place, &self.home, &self.programs)?;
+        self.wait()
+    }
+
+    /// Stops it from doing anything, as one that hangs, until [`Containerd::thaw`].
+    pub fn freeze(&mut self) -> Result<()> {
+        self.process.suspend(END)
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    fn wait(&mut self) -> Result<()> {
+        let socket = self.socket();
+        self.process.wait_for("socket", START, || UnixStream::connect(&socket).is_ok())
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.home.join(SOCKET)
     }
 
     /// Where it runs.
@@ -80,7 +152,7 @@ impl Containerd {
 
     /// Its own log.
     pub fn log(&self) -> PathBuf {
-        self.place.dir().join("containerd.log")
+        self.home.join("containerd.log")
     }
 
     /// What pods have left, each as a line a person can read.
@@ -97,14 +169,14 @@ impl Containerd {
 
     /// Where runc keeps what it knows.
     fn runc(&self) -> PathBuf {
-        self.place.dir().join("runc").join(CRI)
+        self.home.join("runc").join(CRI)
     }
 
     /// The shims whose command line says that they belong to this containerd.
     fn shims(&self) -> Vec<i32> {
         let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let address = self.place.socket();
+        let address = self.socket();
         let ours = |pid: &i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line);
@@ -118,6 +190,7 @@ impl Containerd {
 
 impl Drop for Containerd {
     fn drop(&mut self) {
+        self.thaw();
         if self.process.terminate(END).is_err() {
             self.process.kill();
         }
@@ -151,51 +224,30 @@ fn groups() -> Vec<PathBuf> {
     places.into_iter().map(|place| place.join(CRI)).filter(|group| group.is_dir()).collect()
 }
 
+/// Starts it in its place.
+fn launch(place: &Place, home: &Path, programs: &Path) -> Result<Process> {
+    let mut command = place.namespace().command(programs.join("containerd"));
+    command.arg("-c").arg(home.join("containerd.toml"));
+    // Its shim is the one beside it, whatever the machine has.
+    let mut path = programs.as_os_str().to_owned();
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command.env("PATH", path);
+    Process::start(command, "containerd", &home.join("containerd.log"))
+}
+
 /// Writes what it and the plugins of the CNI read.
-fn configure(place: &Place) -> Result<()> {
-    let dir = place.dir().display();
+fn configure(place: &Place, home: &Path, registry: &str, version: &str) -> Result<()> {
     let write = |name: &str, text: String| {
-        let path = place.dir().join(name);
+        let path = home.join(name);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    write(
-        "containerd.toml",
-        format!(
-            r#"version = 3
-root = "{dir}/root"
-state = "{dir}/state"
-temp = "{dir}/temp"
-disabled_plugins = ["io.containerd.internal.v1.opt"]
-
-[grpc]
-address = "{socket}"
-
-[plugins."io.containerd.nri.v1.nri"]
-disable = true
-
-[plugins."io.containerd.cri.v1.images".registry]
-config_path = "{dir}/registries"
-
-[plugins."io.containerd.cri.v1.runtime"]
-restrict_oom_score_adj = true
-
-[plugins."io.containerd.cri.v1.runtime".cni]
-bin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
-conf_dir = "{dir}/cni"
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-runtime_type = "io.containerd.runc.v2"
-
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
-Root = "{dir}/runc"
-"#,
-            socket = place.socket().display()
-        ),
-    )?;
-    let registry = format!("http://{}", place.registry());
+    let is_old = version.split_whitespace().any(|word| word.starts_with("1.") || word.starts_with("v1."));
+    write("containerd.toml", if is_old { configuration_1(home) } else { configuration_2(home) })?;
+    let registry = format!("http://{registry}");
     write(
         "registries/_default/hosts.toml",
         format!("server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
@@ -220,4 +272,69 @@ Root = "{dir}/runc"
         ],
     });
     write("cni/10-pods.conflist", network.to_string())
+}
+
+/// Where it keeps its things.
+fn places(home: &Path) -> String {
+    let dir = home.display();
+    format!(
+        "root = \"{dir}/root\"\nstate = \"{dir}/state\"\ntemp = \"{dir}/temp\"\n\
+         disabled_plugins = [\"io.containerd.internal.v1.opt\"]\n[grpc]\naddress = \"{dir}/{SOCKET}\"\n"
+    )
+}
+
+/// What containerd 2 reads.
+fn configuration_2(home: &Path) -> String {
+    let dir = home.display();
+    format!(
+        r#"version = 3
+{}
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
+
+[plugins."io.containerd.cri.v1.images".registry]
+config_path = "{dir}/registries"
+
+[plugins."io.containerd.cri.v1.runtime"]
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/usr/lib/cni", "/opt/cni/bin"]
+conf_dir = "{dir}/cni"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
+Root = "{dir}/runc"
+"#,
+        places(home)
+    )
+}
+
+/// What containerd 1 reads.
+fn configuration_1(home: &Path) -> String {
+    let dir = home.display();
+    format!(
+        r#"version = 2
+{}
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{SANDBOX_IMAGE}"
+restrict_oom_score_adj = true
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{dir}/registries"
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "{dir}/cni"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+Root = "{dir}/runc"
+"#,
+        places(home)
+    )
 }

@@ -32,7 +32,7 @@ pub use daemon::Daemon;
 pub use hidden::Hidden;
 pub use inventory::Inventory;
 pub use namespace::Namespace;
-pub use node::{Node, Options};
+pub use node::{Delegated, Node, Options};
 pub use place::Place;
 pub use process::Process;
 pub use registry::Registry;

@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::containerd::Containerd;
 use crate::critest::REGISTRIES;
 use crate::daemon::Daemon;
 use crate::interrupt;
@@ -22,6 +24,23 @@ const MONITOR: Duration = Duration::from_secs(30);
 /// How long a daemon that must not start may take to say so.
 const SECOND_DAEMON: Duration = Duration::from_secs(30);
 
+/// A containerd beside the daemon, which runs ordinary containers.
+#[derive(Debug, Clone)]
+pub struct Delegated {
+    /// The folder of its programs.
+    pub programs: PathBuf,
+    /// The content of a registry that stands in for all others.
+    pub registry: PathBuf,
+}
+
+impl Delegated {
+    /// The one whose folder is in this variable of the environment that `cargo xtask test` sets; `None` without it.
+    pub fn from_env(variable: &str) -> Result<Option<Self>> {
+        let Some(programs) = std::env::var_os(variable).map(PathBuf::from) else { return Ok(None) };
+        Ok(Some(Self { programs, registry: from_env("INFRANETES_CONTAINERD_REGISTRY")? }))
+    }
+}
+
 /// What a node is made of.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -35,6 +54,8 @@ pub struct Options {
     pub config: String,
     /// Whether the node has QEMU and the built-in bridge; otherwise nothing runs and nothing is wired.
     pub machines: bool,
+    /// Its delegate, if it has one: for the default handler, and by the name `runc`.
+    pub delegate: Option<Delegated>,
 }
 
 impl Options {
@@ -46,7 +67,21 @@ impl Options {
             stands_for: vec![],
             config: String::new(),
             machines: true,
+            delegate: None,
         })
+    }
+
+    /// A node without machines whose delegate does the work, from the same environment; `None` where there is no containerd.
+    pub fn behind_ours() -> Result<Option<Self>> {
+        let Some(delegate) = Delegated::from_env("INFRANETES_CONTAINERD")? else { return Ok(None) };
+        Ok(Some(Self {
+            binary: from_env("INFRANETES_BIN")?,
+            registry: None,
+            stands_for: vec![],
+            config: String::new(),
+            machines: false,
+            delegate: Some(delegate),
+        }))
     }
 
     /// A node that critest runs on, from the same environment.
@@ -58,6 +93,7 @@ impl Options {
             // A boot beside another one may take its time.
             config: "[timeouts]\nstart-wait-seconds = 110\n".to_owned(),
             machines: true,
+            delegate: None,
         })
     }
 }
@@ -74,8 +110,9 @@ pub(crate) fn from_env(name: &str) -> Result<PathBuf> {
 #[derive(Debug)]
 pub struct Node {
     daemon: Option<Daemon>,
+    containerd: Option<Containerd>,
     options: Options,
-    place: Place,
+    place: Arc<Place>,
 }
 
 impl Node {
@@ -90,9 +127,12 @@ impl Node {
     pub fn prepare(options: Options) -> Result<Self> {
         interrupt::listen()?;
         interrupt::check()?;
-        let place = Place::make(options.registry.as_deref(), &options.stands_for)?;
-        let node = Self { daemon: None, options, place };
+        let place = Arc::new(Place::make(options.registry.as_deref(), &options.stands_for)?);
+        let mut node = Self { daemon: None, containerd: None, options, place };
         std::fs::write(node.config_path(), node.configuration())?;
+        if let Some(Delegated { programs, registry }) = &node.options.delegate {
+            node.containerd = Some(Containerd::join(&node.place, programs, registry)?);
+        }
         Ok(node)
     }
 
@@ -103,6 +143,14 @@ impl Node {
         let mut parts = format!("[providers.qemu]\nkind = \"{kind}\"\n");
         if !self.options.config.contains("[network]") {
             let _ = write!(parts, "[network]\nmode = \"{mode}\"\n");
+        }
+        if self.options.delegate.is_some() {
+            let socket = Containerd::socket_of(self.dir());
+            let _ = write!(
+                parts,
+                "[delegate]\nendpoint = \"unix://{}\"\nhandlers = [\"\", \"runc\"]\n",
+                socket.display()
+            );
         }
         let own = format!("127.0.0.1:{REGISTRY_PORT}");
         let plain: Vec<&String> = self.options.stands_for.iter().chain([&own]).collect();
@@ -170,8 +218,21 @@ impl Node {
         self.daemon.as_mut().expect("the daemon was started")
     }
 
+    /// Whether it has a delegate.
+    pub fn has_delegate(&self) -> bool {
+        self.containerd.is_some()
+    }
+
+    /// The delegate.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub fn delegate(&mut self) -> &mut Containerd {
+        self.containerd.as_mut().expect("the node has a delegate")
+    }
+
     /// Where it runs.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &Arc<Place> {
         &self.place
     }
 
@@ -260,6 +321,7 @@ impl Drop for Node {
             );
         }
         self.daemon = None;
+        self.containerd = None;
         inventory::clear(self);
     }
 }

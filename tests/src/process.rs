@@ -123,7 +123,22 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: Signal) {
+    /// Stops all of its threads, and waits until they stand still.
+    pub(crate) fn suspend(&mut self, patience: Duration) -> Result<()> {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.id());
+        let stands = |thread: std::fs::DirEntry| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // The name before it may have any characters, also brackets.
+            stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        };
+        self.wait_for("standstill", patience, || {
+            std::fs::read_dir(&threads).is_ok_and(|mut all| all.all(|thread| thread.is_ok_and(stands)))
+        })
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
             let _ = kill_process(pid, signal);

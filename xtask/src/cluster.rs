@@ -44,8 +44,14 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     )?;
     demo::build()?;
     let store = registry::store(&guests)?;
-    let options =
-        Options { binary: tree::daemon(), registry: Some(store), stands_for: vec![], config, machines: true };
+    let options = Options {
+        binary: tree::daemon(),
+        registry: Some(store),
+        stands_for: vec![],
+        config,
+        machines: true,
+        delegate: None,
+    };
     let began = Instant::now();
     let mut step: Option<Step> = None;
     let mut cluster = Cluster::start(options, &programs, &mut |title| {

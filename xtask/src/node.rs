@@ -57,6 +57,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         stands_for: vec![],
         config,
         machines: true,
+        delegate: None,
     })?;
     step.end("it serves");
     let before = node.inventory()?;

@@ -11,8 +11,10 @@
 //! programs do. With a filter (`cargo xtask test --tier critest Streaming`) only the specs whose names contain it run, and
 //! then also those in the list: one that passes has to leave it.
 //!
-//! The same harness runs the same specs on containerd, to prove itself: a spec that fails there too says nothing of us.
+//! The same harness runs the same specs on containerd, to prove itself: a spec that fails there too says nothing of us. For
+//! containerd behind us it runs all of them on both, and compares.
 
+mod compare;
 mod runtime;
 
 use std::io::Write;
@@ -21,7 +23,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use runtime::Runtime;
+use runtime::{Kind, Runtime};
 use tests::critest::Critest;
 use tests::interrupt;
 use tests::specs::{List, Verdict, judge};
@@ -46,7 +48,11 @@ fn main() -> ExitCode {
 /// Runs the specs; says whether all is well.
 fn run(critest: &Critest, filter: Option<&str>) -> Result<bool> {
     let list = List::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/critest/left-out.toml"))?;
-    let runtime = Runtime::start()?;
+    let kind = Kind::asked();
+    if kind == Kind::Delegate {
+        return compare::run(critest, &list, filter);
+    }
+    let mut runtime = Runtime::start(kind)?;
     let began = Instant::now();
     // The list tells of ours: that the peer passes what is in it is no news.
     let left_out = filter.is_none() || runtime.is_peer();
@@ -71,13 +77,7 @@ fn run(critest: &Critest, filter: Option<&str>) -> Result<bool> {
             }
         }
     }
-    if let Some(folder) = std::env::var_os("INFRANETES_CRITEST_LOG").filter(|_| failed > 0) {
-        let to = PathBuf::from(folder);
-        let report = runtime.place().dir().join("critest/report.json");
-        for (file, name) in [(runtime.log(), "daemon.log"), (report, "report.json")] {
-            std::fs::copy(&file, to.join(name)).with_context(|| format!("cannot keep {}", file.display()))?;
-        }
-    }
+    keep(&runtime, failed)?;
     let left = runtime.left()?;
     if !left.is_empty() {
         failed += 1;
@@ -89,6 +89,18 @@ fn run(critest: &Critest, filter: Option<&str>) -> Result<bool> {
         "test result: {word}. {passed} passed; {failed} failed; {listed} ignored; finished in {time} s"
     ));
     Ok(failed == 0)
+}
+
+/// Keeps the logs of a run in which something failed.
+fn keep(runtime: &Runtime, failed: u32) -> Result<()> {
+    if let Some(folder) = std::env::var_os("INFRANETES_CRITEST_LOG").filter(|_| failed > 0) {
+        let to = PathBuf::from(folder);
+        let report = runtime.place().dir().join("critest/report.json");
+        for (file, name) in [(runtime.log(), "daemon.log"), (report, "report.json")] {
+            std::fs::copy(&file, to.join(name)).with_context(|| format!("cannot keep {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Says a line to whoever reads the results.

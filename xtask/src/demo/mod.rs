@@ -51,6 +51,7 @@ pub(crate) fn command(_: &Arguments) -> Result<ExitCode> {
         // A slow machine boots within the step that starts it, too.
         config: "[timeouts]\nstart-wait-seconds = 110\n".to_owned(),
         machines: true,
+        delegate: None,
     })?;
     step.end("it serves");
 

@@ -58,7 +58,7 @@ const PACKAGES: &[Package] = &[
     package("python3-venv", &[Test], "independent clients of WinRM run in it"),
     package("wine", &[Test], "its cmd stands for Windows' own"),
     package("sudo", &[Test], "a guest's user that may become root"),
-    package("runc", &[Peer], "runs the containers of containerd"),
+    package("runc", &[Test, Peer], "runs the containers of containerd"),
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),
 ];
 

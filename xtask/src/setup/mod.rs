@@ -5,6 +5,7 @@
 //! machine without apt, ends in an error that lists what to install by hand.
 
 mod apt;
+mod containerd;
 mod deny;
 mod go;
 mod python;
@@ -102,6 +103,11 @@ pub(crate) fn critest() -> Result<Option<PathBuf>> {
 /// The folder with the program `containerd` and its shim, built once; `None` where there is no Go.
 pub(crate) fn containerd() -> Result<Option<PathBuf>> {
     go::containerd()
+}
+
+/// The folder with the programs of the distribution's own containerd, fetched once; `None` where it has none.
+pub(crate) fn distributions_containerd() -> Result<Option<PathBuf>> {
+    containerd::of_distribution()
 }
 
 /// The folder with the programs of a cluster, from etcd to kubectl, built once; `None` where there is no Go.

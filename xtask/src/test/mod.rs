@@ -12,9 +12,10 @@
 //! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
 //! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
-//! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where critest is to be run on that; `INFRANETES_KUBERNETES` the
-//! folder with Kubernetes' programs where there are any; `INFRANETES_WINRM_CLIENTS` the Python that has pypsrp and pywinrm,
-//! `INFRANETES_WINE_PREFIX` a prefix of wine.
+//! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where it is the peer or the delegate,
+//! `INFRANETES_CONTAINERD_OLD` the folder with the distribution's; `INFRANETES_CRITEST_RUNTIME` on what critest is to be run;
+//! `INFRANETES_KUBERNETES` the folder with Kubernetes' programs where there are any; `INFRANETES_WINRM_CLIENTS` the Python
+//! that has pypsrp and pywinrm, `INFRANETES_WINE_PREFIX` a prefix of wine.
 
 mod excuse;
 mod lint;
@@ -49,14 +50,15 @@ Examples:
   cargo xtask test                        everything, as CI runs it
   cargo xtask test --tier unit            one tier
   cargo xtask test --tier contract quot   the contract tests whose names contain `quot`
-  cargo xtask test --runtime containerd   critest's same specs on containerd, which proves the harness")]
+  cargo xtask test --runtime containerd   critest's same specs on containerd, which proves the harness
+  cargo xtask test --runtime delegate     every spec on containerd, and on containerd behind Infranetes: each ends alike")]
 pub(crate) struct Arguments {
     /// Run only this tier; may be given several times.
     #[arg(long = "tier", value_enum)]
     tiers: Vec<Tier>,
     /// Run only tests whose names contain this.
     filter: Option<String>,
-    /// Test this runtime; for containerd there is the tier critest alone.
+    /// Test this runtime; for containerd, by itself or as the delegate, there is the tier critest alone.
     #[arg(long, value_enum, default_value_t)]
     runtime: Runtime,
     /// Run as CI does: every tier, whole.
@@ -102,8 +104,16 @@ struct Environment {
     registry: Option<PathBuf>,
     crictl: Option<PathBuf>,
     critest: Option<Critest>,
+    delegates: Option<Delegates>,
     kubernetes: Option<PathBuf>,
     winrm: Option<Winrm>,
+}
+
+/// The containerds that can stand behind the daemon, and a registry for them.
+struct Delegates {
+    newest: Option<PathBuf>,
+    distributions: Option<PathBuf>,
+    registry: PathBuf,
 }
 
 /// What the tests of `WinRM` need: clients, and a `cmd`.
@@ -135,8 +145,15 @@ impl Environment {
         if matches!(tier, Tier::E2e | Tier::Faults) && self.crictl.is_none() {
             self.crictl = setup::crictl()?;
         }
+        if matches!(tier, Tier::E2e | Tier::Cluster) && self.delegates.is_none() {
+            self.delegates = Some(Delegates {
+                newest: setup::containerd()?,
+                distributions: setup::distributions_containerd()?,
+                registry: registry::store(&[guest::CONTAINERS])?,
+            });
+        }
         if tier == Tier::Critest && self.critest.is_none() {
-            let peer = self.runtime == Runtime::Containerd;
+            let peer = self.runtime != Runtime::Infranetes;
             self.critest = Critest::build(!peer, peer)?;
         }
         Ok(())
@@ -152,6 +169,19 @@ impl Environment {
         }
         if let Some(critest) = &self.critest {
             critest.apply(command);
+            command.env("INFRANETES_CRITEST_RUNTIME", self.runtime.name());
+        }
+        if let Some(delegates) = &self.delegates {
+            command.env("INFRANETES_CONTAINERD_REGISTRY", &delegates.registry);
+            let programs = [
+                ("INFRANETES_CONTAINERD", &delegates.newest),
+                ("INFRANETES_CONTAINERD_OLD", &delegates.distributions),
+            ];
+            for (name, folder) in
+                programs.into_iter().filter_map(|(name, folder)| Some((name, folder.as_ref()?)))
+            {
+                command.env(name, folder);
+            }
         }
         if let Some(kubernetes) = &self.kubernetes {
             command.env("INFRANETES_KUBERNETES", kubernetes);

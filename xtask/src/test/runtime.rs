@@ -1,4 +1,4 @@
-//! The runtime that is tested: ours by every tier, containerd by the conformance program alone.
+//! The runtime that is tested: ours by every tier; containerd, by itself or behind ours, by the conformance program alone.
 
 use anyhow::{Result, bail};
 
@@ -13,6 +13,8 @@ pub(super) enum Runtime {
     Infranetes,
     /// The peer, to prove the harness.
     Containerd,
+    /// Ours, with the peer as its delegate.
+    Delegate,
 }
 
 impl Runtime {
@@ -21,14 +23,23 @@ impl Runtime {
         match self {
             Self::Infranetes if asked.is_empty() => Ok(Tier::all()),
             Self::Infranetes => Ok(asked.to_vec()),
-            Self::Containerd if asked.iter().all(|tier| *tier == Tier::Critest) => Ok(vec![Tier::Critest]),
-            Self::Containerd => bail!("containerd is tested by critest alone: name no other tier"),
+            _ if asked.iter().all(|tier| *tier == Tier::Critest) => Ok(vec![Tier::Critest]),
+            _ => bail!("containerd is tested by critest alone: name no other tier"),
+        }
+    }
+
+    /// Its name, by which tests are told of it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Infranetes => "infranetes",
+            Self::Containerd => "containerd",
+            Self::Delegate => "delegate",
         }
     }
 
     /// What it needs beyond what all tests need.
     pub(super) fn groups(self) -> Option<setup::Group> {
-        (self == Self::Containerd).then_some(setup::Group::Peer)
+        (self != Self::Infranetes).then_some(setup::Group::Peer)
     }
 }
 
@@ -40,6 +51,7 @@ mod tests {
     fn containerd_is_tested_by_critest_alone() {
         assert_eq!(Runtime::Containerd.tiers(&[]).ok(), Some(vec![Tier::Critest]));
         assert!(Runtime::Containerd.tiers(&[Tier::Critest, Tier::E2e]).is_err());
+        assert_eq!(Runtime::Delegate.tiers(&[]).ok(), Some(vec![Tier::Critest]));
         assert_eq!(Runtime::Infranetes.tiers(&[Tier::E2e]).ok(), Some(vec![Tier::E2e]));
     }
 }
