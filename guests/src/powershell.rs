@@ -75,12 +75,7 @@ fn read(captured: Captured) -> Result<Said> {
     match captured.exit {
         Exit::Lost(why) => Err(transports::Error::Lost(why).into()),
         Exit::Code(127) => Err(Error::Unsupported(format!("the guest has no PowerShell: {complaint}"))),
-        Exit::Code(0) if captured.stdout.is_empty() => {
-            let complaint = complaint.trim();
-            Err(Error::Unsupported(format!(
-                "the guest's PowerShell runs no scripts; let it run them for this user: {complaint}"
-            )))
-        }
+        Exit::Code(0) if captured.stdout.is_empty() => Err(runs_nothing(&complaint)),
         Exit::Code(0) => {
             let refused = text().lines().find_map(|line| line.strip_prefix("U ").map(str::to_owned));
             match refused {
@@ -93,6 +88,13 @@ fn read(captured: Captured) -> Result<Said> {
         }
         exit => Err(Error::Ended(format!("the guest's PowerShell ended with {exit:?}: {complaint}"))),
     }
+}
+
+/// A script has said nothing, and has not failed.
+pub(crate) fn runs_nothing(complaint: &str) -> Error {
+    Error::Unsupported(format!(
+        "the guest's PowerShell runs no scripts; let it run them for this user: {complaint}"
+    ))
 }
 
 /// What a command complained of, in one line.

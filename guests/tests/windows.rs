@@ -9,8 +9,10 @@ mod support;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 
 use guests::lending::{self, Holder, Lent};
+use guests::log::{self, LogSource};
 use guests::volume::{self, Entry, Kind, Name, Tree};
 use guests::{Error, Family, boot, figures};
 use support::LocalSession;
@@ -121,7 +123,11 @@ async fn a_powershell_that_runs_no_scripts_is_told_as_such() {
     let name = Name::new("config").unwrap();
     let put = volume::put(&wine.session, Family::Windows, &name, &tree, None, None).await;
     let told = figures::figures(&wine.session, Family::Windows).await.map(drop);
-    for refusal in [put, told] {
+    let source = LogSource::parse("eventlog:System", Family::Windows).unwrap();
+    let session = Arc::new(wine.session.clone());
+    let mut stream = log::follow(session, Family::Windows, source, None).await.unwrap();
+    let followed = stream.next().await.unwrap().map(drop);
+    for refusal in [put, told, followed] {
         let refusal = refusal.unwrap_err();
         assert!(matches!(&refusal, Error::Unsupported(why) if why.contains("runs no scripts")), "{refusal}");
     }

@@ -129,7 +129,7 @@ pub async fn follow(
     }
     let (sender, records) = mpsc::channel(QUEUE);
     let task = tokio::spawn(async move {
-        let error = read(process, decoder, &sender).await;
+        let error = read(process, family, decoder, &sender).await;
         drop(session);
         if let Some(error) = error {
             // Nobody may be left to hear it.
@@ -147,10 +147,11 @@ fn windows(script: &str, arguments: &[&str]) -> Result<(Command, Bytes)> {
 /// Reads until the follower ends or nobody listens any more (`None`).
 async fn read(
     mut process: Process,
+    family: Family,
     mut decoder: Box<dyn Decoder>,
     records: &mpsc::Sender<Result<Record>>,
 ) -> Option<Error> {
-    let mut complaint = Vec::new();
+    let (mut complaint, mut heard) = (Vec::new(), false);
     loop {
         let output = match tokio::time::timeout(UNFINISHED, process.output.recv()).await {
             Ok(Some(output)) => output,
@@ -163,7 +164,10 @@ async fn read(
             }
         };
         match output.stream {
-            Stream::Stdout => decoder.feed(&output.data),
+            Stream::Stdout => {
+                heard = true;
+                decoder.feed(&output.data);
+            }
             Stream::Stderr => {
                 let room = COMPLAINT_LIMIT - complaint.len();
                 complaint.extend_from_slice(&output.data[..output.data.len().min(room)]);
@@ -180,12 +184,11 @@ async fn read(
     let complaint = String::from_utf8_lossy(&complaint).trim().replace(|c: char| c.is_control(), " ");
     Some(match process.exit.await {
         Ok(Exit::Lost(why)) => transports::Error::Lost(why).into(),
-        Ok(Exit::Code(EXIT_UNSUPPORTED)) if complaint.is_empty() => Error::Unsupported(
-            "the guest has no journal: choose a file or the console as its log source".into(),
-        ),
-        Ok(Exit::Code(EXIT_UNSUPPORTED)) => {
-            Error::Unsupported(format!("{complaint}: choose a file or the console as its log source"))
-        }
+        Ok(Exit::Code(EXIT_UNSUPPORTED)) => Error::Unsupported(match family {
+            Family::Unix => "the guest has no journal: choose a file or the console as its log source".into(),
+            Family::Windows => format!("{complaint}: choose a file or the console as its log source"),
+        }),
+        Ok(Exit::Code(0)) if family == Family::Windows && !heard => powershell::runs_nothing(&complaint),
         Ok(Exit::Code(code)) => {
             Error::Ended(format!("following the log ended with code {code}: {complaint}"))
         }
