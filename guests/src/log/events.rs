@@ -14,6 +14,8 @@ use crate::{Error, Result};
 
 /// The longest line in bytes: the follower cuts a text after 40,000 characters.
 const MAX_LINE: usize = 256 * 1024;
+/// The most lines of one record; the rest of a longer one is left out and said to be.
+const MAX_LINES: usize = 4096;
 /// The latest time that is taken from a guest, in 100 ns since 1970.
 const MAX_TIME: u64 = 1 << 58;
 
@@ -71,7 +73,9 @@ impl EventDecoder {
         let at =
             SystemTime::UNIX_EPOCH.checked_add(since).filter(|_| time > 0).unwrap_or_else(SystemTime::now);
         let mut index = 0;
-        for line in text.trim_ascii_end().split(|byte| *byte == b'\n') {
+        let lines = text.trim_ascii_end().split(|byte| *byte == b'\n');
+        for (place, line) in lines.take(MAX_LINES + 1).enumerate() {
+            let line = if place < MAX_LINES { line } else { b"[more lines cut]" };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
             let mut parts = line.chunks(MAX_TEXT_BYTES).peekable();
             loop {
@@ -159,6 +163,14 @@ mod tests {
         // Resumed within the record, the lines that were told are left out.
         let text = text.replace("fresh", "found");
         assert_eq!(told(Some("w1:2:7"), &text, 1000).unwrap(), wanted[2..]);
+    }
+
+    #[test]
+    fn a_record_of_too_many_lines_is_cut() {
+        let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, "x\n".repeat(9_000));
+        let told = told(None, &format!("S fresh\nV 7 0 {text}\n"), 1000).unwrap();
+        assert_eq!(told.len(), MAX_LINES + 1);
+        assert_eq!(told[MAX_LINES].0, "[more lines cut]");
     }
 
     #[test]

@@ -67,7 +67,9 @@ fn status(pid: i32, field: &str) -> String {
 #[tokio::test]
 async fn the_process_has_no_rights_and_lives_in_the_namespace() {
     use std::os::unix::fs::MetadataExt;
-    for (name, model) in [("virtio", NicModel::Virtio), ("e1000", NicModel::E1000)] {
+    for (name, model) in
+        [("virtio", NicModel::Virtio), ("e1000", NicModel::E1000), ("e1000e", NicModel::E1000e)]
+    {
         let namespace = Namespace::new(name);
         let stage = Stage::new();
         let mut spec = stage.spec(&Sector::new().say("hello").halt());
