@@ -93,7 +93,7 @@ while (-not $shared.over) {
   }
   # Windows tells of a file that grows only when it is closed.
   $looks++
-  if ($looks % 25 -eq 0) { [void](supervised $d) }
+  if ($looks % 25 -eq 0 -and [IO.File]::Exists("$d\pid")) { [void](supervised $d) }
   Start-Sleep -Milliseconds 200
 }
 exit 0

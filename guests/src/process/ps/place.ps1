@@ -82,7 +82,8 @@ function report($d) {
   }
   if ([IO.File]::Exists("$d\refused")) {
     $why = content "$d\refused"
-    delete $d
+    # What is left says the same to who comes next.
+    try { delete $d } catch { }
     refuse $why
   }
   if (-not [IO.File]::Exists("$d\exit") -and (supervised $d)) {

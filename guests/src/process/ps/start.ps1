@@ -18,7 +18,8 @@ if ($claim) {
   $run = "& ([ScriptBlock]::Create([IO.File]::ReadAllText('$d\supervise.ps1'))) '$d'"
   $line = 'powershell.exe -NoLogo -NoProfile -NonInteractive -EncodedCommand ' +
     [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($run))
-  $made = ([wmiclass]'Win32_Process').Create($line, $d, $null)
+  # Not in the directory of the process: nobody could remove that.
+  $made = ([wmiclass]'Win32_Process').Create($line, $env:SystemRoot, $null)
   if ($made.ReturnValue -ne 0) {
     delete $d
     refuse "Windows does not make the process that supervises it: Win32_Process.Create says $($made.ReturnValue)"

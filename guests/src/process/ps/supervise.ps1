@@ -23,6 +23,8 @@ $start.UseShellExecute = $false
 $start.RedirectStandardInput = $true
 $start.RedirectStandardOutput = $true
 $start.RedirectStandardError = $true
+# Given up by who waited for too long.
+if ([IO.File]::Exists("$d\exit")) { exit }
 try {
   if ($message) {
     [void][IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($message))
