@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use contract::{Changing, command, run, sh};
 use tokio::time::timeout;
+use transports::winrm::Method;
 use transports::{Command, Credential, Error, Exit, Identity, Login, Stdin, Target, Transport as _};
 use windows::{http, https, options, with};
 use winrm_peer::{Action, Answered, Instead, Options, Scheme};
@@ -133,6 +134,37 @@ async fn each_way_to_log_in_is_taken() {
         let error = windows.transport().connect(&none).await.unwrap_err();
         assert!(matches!(&error, Error::Refused(why) if why.contains("needs a password")), "{error:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_ways_to_log_in_that_may_be_used_are() {
+    for (tls, methods, offered, said) in [
+        (true, vec![Method::Negotiate, Method::Ntlm], Scheme::Basic, "none of Negotiate, NTLM"),
+        (true, vec![Method::Basic], Scheme::Negotiate, "none of Basic"),
+        (false, vec![Method::Basic], Scheme::Negotiate, "over HTTPS only"),
+    ] {
+        let mut windows = with(Options { schemes: vec![offered], ..options(tls) }).await;
+        windows.options.methods = methods;
+        let error = windows.transport().connect(&windows.target()).await.unwrap_err();
+        assert!(matches!(&error, Error::Forbidden(why) if why.contains(said)), "{error:?}");
+        assert_eq!(windows.server.counters().actions.len(), 0);
+    }
+    // The best of what both sides take.
+    let mut windows =
+        with(Options { schemes: vec![Scheme::Negotiate, Scheme::Basic], ..options(true) }).await;
+    windows.options.methods = vec![Method::Basic];
+    run(&*windows.session().await, sh("true")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_not_expected_is_told_to_be_pinned() {
+    let windows = https().await;
+    let nobodys = Identity::Pinned(vec![format!("SHA256:{}", "0".repeat(64))]);
+    let target = Target { identity: nobodys, ..windows.target() };
+    let error = windows.transport().connect(&target).await.unwrap_err();
+    let Identity::Pinned(pins) = windows.target().identity else { panic!("its certificate is pinned") };
+    assert!(matches!(&error, Error::WrongIdentity(why) if why.contains(&pins[0])), "{error:?}");
+    assert_eq!(windows.server.counters().requests, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -39,16 +39,20 @@ pub(super) enum Context {
     Basic(HeaderValue),
 }
 
-/// What a guest may offer.
+/// A way to log in that a guest may offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub enum Method {
+    /// Negotiated, which comes to NTLM here.
     Negotiate,
+    /// NTLM by its name.
     Ntlm,
+    /// The password as it is, over HTTPS only.
     Basic,
 }
 
 impl Method {
-    const ALL: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Basic];
+    /// All of them, the best first.
+    pub const ALL: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Basic];
 
     fn name(self) -> &'static str {
         match self {
@@ -74,6 +78,8 @@ pub(super) struct Login<'a> {
     /// Whether the user's name may be told.
     pub(super) told: bool,
     pub(super) security: Security,
+    /// The ways to log in that may be used, the best first.
+    pub(super) methods: &'a [Method],
     pub(super) host: &'a HeaderValue,
     /// What the guest was seen to offer.
     pub(super) method: &'a OnceLock<Method>,
@@ -126,21 +132,24 @@ impl Login<'_> {
 
     /// The best of what the guest offers.
     fn choose(&self, offered: &[String]) -> Result<Method, Stop> {
-        let best = Method::ALL.into_iter().find(|&method| {
-            offered.iter().any(|offer| offer.eq_ignore_ascii_case(method.name()))
-                && (method != Method::Basic || self.security == Security::Tls)
-        });
-        let Some(best) = best else {
-            let least = match self.security {
-                Security::Tls => "Negotiate, NTLM or Basic",
-                Security::SealedMessages => "Negotiate or NTLM",
-            };
+        let basic = self.security == Security::Tls;
+        let mut taken = self.methods.iter().copied().filter(|&method| method != Method::Basic || basic);
+        let is_offered =
+            |method: &Method| offered.iter().any(|offer| offer.eq_ignore_ascii_case(method.name()));
+        let Some(best) = taken.clone().find(is_offered) else {
             let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-            return Err(Stop::Failed(Error::Forbidden(format!(
-                "{}: the guest offers none of {least} for logging in, only {offered}: enable one (winrm set \
-                 winrm/config/service/auth)",
-                self.target.address
-            ))));
+            let address = self.target.address;
+            let why = match taken.next() {
+                None => format!("{address}: Basic shows the password, so it is used over HTTPS only"),
+                Some(first) => {
+                    let taken = taken.fold(first.name().to_owned(), |names, next| names + ", " + next.name());
+                    format!(
+                        "{address}: the guest offers none of {taken} for logging in, only {offered}: enable one (winrm set \
+                         winrm/config/service/auth)"
+                    )
+                }
+            };
+            return Err(Stop::Failed(Error::Forbidden(why)));
         };
         Ok(*self.method.get_or_init(|| best))
     }

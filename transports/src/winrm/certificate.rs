@@ -5,7 +5,7 @@
 //! PowerShell's `GetCertHashString` print them), or the certificate itself in PEM form. A pinned certificate may be
 //! self-signed, expired or made for another name: the pin says all of it. With an authority, the usual rules hold.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -27,6 +27,8 @@ pub(super) struct Expected {
     rule: Rule,
     /// The name by which the guest's certificate is to be made, where that matters.
     pub(super) name: Option<ServerName<'static>>,
+    /// The fingerprint of the certificate that was shown.
+    pub(super) shown: OnceLock<String>,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,21 @@ impl Expected {
                 Rule::By(authorities(authority, &provider)?)
             }
         };
-        Ok(Self { provider, rule, name })
+        Ok(Self { provider, rule, name, shown: OnceLock::new() })
+    }
+
+    /// What a person is told of a certificate that was refused.
+    pub(super) fn refusal(&self, why: &CertificateError) -> String {
+        let shown = self.shown.get().map_or("none that can be read", String::as_str);
+        match &self.rule {
+            Rule::OneOf(_) => format!("it shows the certificate {shown}, which is none of the pinned"),
+            Rule::By(_) => {
+                format!(
+                    "it shows the certificate {shown}, which is not by the authority, or not for its name ({why:?})"
+                )
+            }
+            Rule::Any => format!("it shows the certificate {shown}, whose key it has not ({why:?})"),
+        }
     }
 }
 
@@ -102,9 +118,10 @@ impl ServerCertVerifier for Expected {
         status: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
+        let fingerprint = self.shown.get_or_init(|| fingerprint(shown));
         match &self.rule {
             Rule::Any => Ok(ServerCertVerified::assertion()),
-            Rule::OneOf(pins) if pins.contains(&fingerprint(shown)) => Ok(ServerCertVerified::assertion()),
+            Rule::OneOf(pins) if pins.contains(fingerprint) => Ok(ServerCertVerified::assertion()),
             Rule::OneOf(_) => {
                 Err(TlsError::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }

@@ -90,33 +90,33 @@ pub(super) async fn dial(
     let _ = stream.set_nodelay(true);
     let socket = rustix::io::dup(&stream);
     let socket = socket.map_err(|error| Error::Unreachable(format!("{address}: {}", words(&error))))?;
-    let Some(expected) = tls else { return http(address, stream, socket, None, ended).await };
+    let Some(expected) = tls.map(Arc::new) else { return http(address, stream, socket, None, ended).await };
     let name = expected.name.clone().unwrap_or_else(|| ServerName::IpAddress(address.ip().into()));
-    let Ok(shaken) = timeout_at(deadline, connector(expected)?.connect(name, stream)).await else {
+    let shaking = connector(Arc::clone(&expected))?.connect(name, stream);
+    let Ok(shaken) = timeout_at(deadline, shaking).await else {
         return Err(Error::Unreachable(format!("{address}: TLS handshake not finished in time")));
     };
-    let stream = shaken.map_err(|error| refused(address, &error))?;
+    let stream = shaken.map_err(|error| refused(address, &error, &expected))?;
     let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let certificate = shown.map(|shown| (fingerprint(shown), binding::to_certificate(shown)));
     http(address, stream, socket, certificate, ended).await
 }
 
-fn connector(expected: Expected) -> Result<TlsConnector> {
+fn connector(expected: Arc<Expected>) -> Result<TlsConnector> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Invalid(format!("TLS cannot be used: {error}")))?;
-    let config =
-        config.dangerous().with_custom_certificate_verifier(Arc::new(expected)).with_no_client_auth();
+    let config = config.dangerous().with_custom_certificate_verifier(expected).with_no_client_auth();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Why there is no TLS connection.
-fn refused(address: SocketAddr, error: &io::Error) -> Error {
+fn refused(address: SocketAddr, error: &io::Error, expected: &Expected) -> Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(why)) => Error::WrongIdentity(format!(
-            "the guest at {address} is not the expected one: its certificate is none of the pinned, or not by the \
-             authority ({why:?}); nothing secret was sent to it"
+            "the guest at {address} is not the expected one: {}; nothing secret was sent to it",
+            expected.refusal(why)
         )),
         Some(
             rustls::Error::AlertReceived(

@@ -56,6 +56,7 @@ mod xml;
 
 use async_trait::async_trait;
 
+pub use authenticate::Method;
 pub use options::{Security, WinrmOptions};
 pub use powershell::powershell;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::authenticate::Method;
+
 /// How messages are kept from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Security {
@@ -18,6 +20,8 @@ pub enum Security {
 pub struct WinrmOptions {
     /// How messages are kept from others.
     pub security: Security,
+    /// The ways to log in that may be used, the best first; one of them has to be offered.
+    pub methods: Vec<Method>,
     /// How long one TCP connection attempt may take while nobody knows whether the guest is there; later ones have a few
     /// seconds.
     pub tcp_timeout: Duration,
@@ -58,6 +62,7 @@ impl Default for WinrmOptions {
     fn default() -> Self {
         Self {
             security: Security::default(),
+            methods: Method::ALL.into(),
             tcp_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(30),

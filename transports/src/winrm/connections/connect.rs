@@ -74,7 +74,8 @@ impl Connections {
             // A name that is kept with the credentials is as little to be shown as they are.
             let told = now.user == self.target.user;
             let (host, method) = (&self.host, &self.method);
-            let login = Login { target: &now, told, security: self.options.security, host, method };
+            let (security, methods) = (self.options.security, &self.options.methods);
+            let login = Login { target: &now, told, security, methods, host, method };
             let passwords = login.passwords();
             if attempt >= passwords {
                 let nothing = "tried nothing: WinRM needs a password";
