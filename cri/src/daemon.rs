@@ -11,7 +11,7 @@
 //! Failure paths: a second daemon on the same state directory is refused by the store's lock before anything is
 //! touched. A socket left by a daemon that was killed is replaced; one that answers is another daemon's, and refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +25,6 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tower::util::option_layer;
-use transports::{Ssh, Transport};
 
 use crate::config::{Config, ProviderConfig};
 use crate::delegate::{Delegate, RouterLayer};
@@ -107,18 +106,17 @@ fn directories(config: &Config) -> Result<()> {
 async fn context(config: Config, store: Store) -> Result<Context> {
     let images = images::Store::open(&config.images_dir(), config.images.limits()).await?;
     let mut providers: BTreeMap<String, Arc<dyn Provider>> = BTreeMap::new();
-    let mut transports: BTreeMap<String, Arc<dyn Transport>> = BTreeMap::new();
-    let ssh: Arc<dyn Transport> = Arc::new(Ssh::default());
+    let mut answering = BTreeSet::new();
     for (name, provider) in &config.providers {
         match provider {
             ProviderConfig::Qemu(section) => {
                 providers.insert(name.clone(), Arc::new(Qemu::open(config.qemu(name, section))?));
-                transports.insert(name.clone(), ssh.clone());
+                answering.insert(name.clone());
             }
             ProviderConfig::Fleet(section) => {
                 let root = config.machines_dir().join(name);
                 providers.insert(name.clone(), Arc::new(Fleet::open(&root, &section.inventory)?));
-                transports.insert(name.clone(), ssh.clone());
+                answering.insert(name.clone());
             }
             ProviderConfig::Null {} => {
                 providers.insert(name.clone(), Arc::new(NullProvider::default()));
@@ -129,7 +127,7 @@ async fn context(config: Config, store: Store) -> Result<Context> {
     let watcher =
         Watcher::open().map_err(|source| Error::failed("cannot watch the volumes of pods", source))?;
     let changes = Changes::default();
-    Ok(Context { config, store, images, network, providers, transports, watcher: Arc::new(watcher), changes })
+    Ok(Context { config, store, images, network, providers, answering, watcher: Arc::new(watcher), changes })
 }
 
 /// The runtime beside ours, once it was asked what it runs.

@@ -13,11 +13,12 @@
 
 use std::time::SystemTime;
 
-use images::{Credential as Given, Facts, Image, Transport};
-use machines::fleet::{Credential, Entry, Inventory, Protocol};
+use images::{Credential as Given, Facts, Image};
+use machines::fleet::{Credential, Entry, Inventory};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::pod::protocol::{self, Protocol};
 use crate::pod::{Context, secret};
 use crate::store::PodRecord;
 
@@ -122,11 +123,17 @@ pub fn unknown(name: &str) -> Error {
 
 /// Whether a pod can have the machine.
 fn fit(entry: &Entry, pod: &PodRecord) -> Result<()> {
-    let name = &entry.name;
-    if entry.host_keys.is_empty() && !entry.trust_on_first_use {
+    let (name, facts) = (&entry.name, facts(entry));
+    let protocol = Protocol::of(&facts)?;
+    if !protocol.is_pinned(&facts) && !entry.trust_on_first_use {
+        let look = if protocol.shows_itself() {
+            format!("`infranetes fleet check {name}` shows the one that it has now")
+        } else {
+            "or trust whoever knows its password, by `trust-on-first-use = true`".to_owned()
+        };
         return Err(Error::invalid(format!(
-            "nothing is known that machine {name:?} of the fleet could prove itself by; give its `host-keys` in the inventory \
-             (`infranetes fleet check {name}` shows the one that it has now)"
+            "nothing is known that machine {name:?} of the fleet could prove itself by; {} in the inventory ({look})",
+            protocol.remedy()
         )));
     }
     if entry.credential.is_none() && secret::named(&pod.annotations).is_none() {
@@ -199,10 +206,17 @@ pub fn facts(entry: &Entry) -> Facts {
             Credential::PasswordFile(file) => Given::PasswordFile(file.clone()),
         }),
         host_keys: entry.host_keys.clone(),
+        certificates: entry.certificates.clone(),
+        certificate_authority: entry.certificate_authority.clone(),
+        certificate_name: entry
+            .certificate_authority
+            .as_ref()
+            .map(|_| entry.certificate_name.clone().unwrap_or_else(|| entry.host.clone())),
         trust_on_first_use: entry.trust_on_first_use.then_some(true),
-        transport: Some(match entry.transport {
-            Protocol::Ssh => Transport::Ssh,
-        }),
+        os: Some(protocol::os_of_entry(entry)),
+        transport: Some(protocol::of_entry(entry)),
+        scheme: entry.scheme.map(|scheme| scheme.word().to_owned()),
+        authentication: entry.authentication.map(|how| how.word().to_owned()),
         port: Some(entry.port),
         legacy_algorithms: entry.legacy_algorithms.clone(),
         // It has booted long ago.

@@ -17,12 +17,22 @@ pub struct Facts {
     pub credential: Option<Credential>,
     /// The public keys or fingerprints of the guest's host keys, where they are part of the image.
     pub host_keys: Vec<String>,
-    /// Whether the first host key shown is trusted. The configuration alone may say so, never a label.
+    /// The guest's certificates, or their fingerprints, where its protocol shows such.
+    pub certificates: Vec<String>,
+    /// A file on the node with the authorities one of which vouches for the guest's certificate.
+    pub certificate_authority: Option<PathBuf>,
+    /// The name that they vouch for. Absent: the address that the guest is reached at.
+    pub certificate_name: Option<String>,
+    /// Whether the first host key or certificate shown is trusted. The configuration alone may say so, never a label.
     pub trust_on_first_use: Option<bool>,
     /// The guest's operating system.
     pub os: Option<Os>,
     /// The protocol that the guest speaks.
     pub transport: Option<Transport>,
+    /// What that is carried by, where there is a choice: `https` or `http`. Absent: as the port says.
+    pub scheme: Option<String>,
+    /// How it takes a password, where only one way may be used: `negotiate`, `ntlm` or `basic`.
+    pub authentication: Option<String>,
     /// The port that it listens on.
     pub port: Option<u16>,
     /// Algorithms beyond the safe default that the guest needs.
@@ -107,4 +117,6 @@ pub enum Transport {
     /// SSH.
     #[default]
     Ssh,
+    /// `WinRM`.
+    Winrm,
 }

@@ -18,7 +18,7 @@ const LONGEST: usize = 16 << 10;
 impl Facts {
     /// Reads the labels that begin with [`LABEL_PREFIX`]; others are no business of ours.
     ///
-    /// `host-keys` has a key or fingerprint a line; `legacy-algorithms` is separated by commas or spaces; `password`
+    /// `host-keys` has a key or fingerprint a line, `certificates` a fingerprint; `legacy-algorithms` is separated by commas or spaces; `password`
     /// is the well-known password of a published image.
     pub fn from_labels(labels: &BTreeMap<String, String>) -> Result<Self> {
         let mut facts = Self::default();
@@ -49,7 +49,15 @@ impl Facts {
                 self.host_keys = lines.map(str::to_owned).collect();
             }
             "os" => self.os = Some(os(value)?),
+            "certificates" => {
+                let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+                self.certificates = lines.map(str::to_owned).collect();
+            }
             "transport" => self.transport = Some(transport(value)?),
+            "scheme" => self.scheme = Some(one_of(value, &["https", "http"])?),
+            "authentication" => {
+                self.authentication = Some(one_of(value, &["negotiate", "ntlm", "basic"])?);
+            }
             "port" => self.port = Some(number(value, 1, u16::MAX)?),
             "legacy-algorithms" => {
                 let names = value.split([',', ' ', '\n']).filter(|name| !name.is_empty());
@@ -67,10 +75,10 @@ impl Facts {
             "memory-mib" => self.memory_mib = Some(number(value, 1, 1 << 24)?),
             "disk-gib" => self.disk_gib = Some(number(value, 1, 1 << 20)?),
             "boot-deadline-seconds" => self.boot_deadline_seconds = Some(number(value, 1, 24 * 60 * 60)?),
-            "trust-on-first-use" => {
+            "trust-on-first-use" | "certificate-name" => {
                 return Err("only the node's configuration may say whom to trust".to_owned());
             }
-            "credential" | "key-file" | "password-file" => {
+            "credential" | "key-file" | "password-file" | "certificate-authority" => {
                 return Err("files of the node are named in its configuration alone".to_owned());
             }
             _ => return Err("there is no such fact".to_owned()),
@@ -86,9 +94,14 @@ impl Facts {
             user,
             credential,
             host_keys,
+            certificates,
+            certificate_authority,
+            certificate_name,
             trust_on_first_use,
             os,
             transport,
+            scheme,
+            authentication,
             port,
             legacy_algorithms,
             cloud_init,
@@ -107,16 +120,17 @@ impl Facts {
         Self {
             user: user.or(base.user),
             credential: credential.or(base.credential),
-            host_keys: if host_keys.is_empty() { base.host_keys } else { host_keys },
+            host_keys: unless_empty(host_keys, base.host_keys),
+            certificates: unless_empty(certificates, base.certificates),
+            certificate_authority: certificate_authority.or(base.certificate_authority),
+            certificate_name: certificate_name.or(base.certificate_name),
             trust_on_first_use: trust_on_first_use.or(base.trust_on_first_use),
             os: os.or(base.os),
             transport: transport.or(base.transport),
+            scheme: scheme.or(base.scheme),
+            authentication: authentication.or(base.authentication),
             port: port.or(base.port),
-            legacy_algorithms: if legacy_algorithms.is_empty() {
-                base.legacy_algorithms
-            } else {
-                legacy_algorithms
-            },
+            legacy_algorithms: unless_empty(legacy_algorithms, base.legacy_algorithms),
             cloud_init: cloud_init.or(base.cloud_init),
             config_drive: config_drive.or(base.config_drive),
             firmware: firmware.or(base.firmware),
@@ -131,6 +145,10 @@ impl Facts {
             boot_deadline_seconds: boot_deadline_seconds.or(base.boot_deadline_seconds),
         }
     }
+}
+
+fn unless_empty(list: Vec<String>, base: Vec<String>) -> Vec<String> {
+    if list.is_empty() { base } else { list }
 }
 
 fn user(value: &str) -> Result<String, String> {
@@ -158,7 +176,8 @@ fn os(value: &str) -> Result<Os, String> {
 fn transport(value: &str) -> Result<Transport, String> {
     match value {
         "ssh" => Ok(Transport::Ssh),
-        _ => Err(format!("{value:?} is none of: ssh")),
+        "winrm" => Ok(Transport::Winrm),
+        _ => Err(format!("{value:?} is none of: ssh, winrm")),
     }
 }
 
@@ -219,7 +238,10 @@ mod tests {
             ("io.infranetes.password", "calvin"),
             ("io.infranetes.host-keys", "ssh-ed25519 AAAA one\nSHA256:abc\n"),
             ("io.infranetes.os", "windows"),
-            ("io.infranetes.transport", "ssh"),
+            ("io.infranetes.certificates", "SHA256:abc\nSHA256:def"),
+            ("io.infranetes.transport", "winrm"),
+            ("io.infranetes.scheme", "https"),
+            ("io.infranetes.authentication", "ntlm"),
             ("io.infranetes.port", "2222"),
             ("io.infranetes.legacy-algorithms", "ssh-rsa, diffie-hellman-group1-sha1"),
             ("io.infranetes.cloud-init", "false"),
@@ -240,9 +262,14 @@ mod tests {
             user: Some("admin".into()),
             credential: Some(Credential::Password("calvin".into())),
             host_keys: vec!["ssh-ed25519 AAAA one".into(), "SHA256:abc".into()],
+            certificates: vec!["SHA256:abc".into(), "SHA256:def".into()],
+            certificate_authority: None,
+            certificate_name: None,
             trust_on_first_use: None,
             os: Some(Os::Windows),
-            transport: Some(Transport::Ssh),
+            transport: Some(Transport::Winrm),
+            scheme: Some("https".into()),
+            authentication: Some("ntlm".into()),
             port: Some(2222),
             legacy_algorithms: vec!["ssh-rsa".into(), "diffie-hellman-group1-sha1".into()],
             cloud_init: Some(false),
@@ -267,6 +294,10 @@ mod tests {
             ("io.infranetes.colour", "red", "no such fact"),
             ("io.infranetes.port", "0", "no whole number from 1 to 65535"),
             ("io.infranetes.firmware", "coreboot", "none of: bios, uefi"),
+            ("io.infranetes.transport", "telnet", "none of: ssh, winrm"),
+            ("io.infranetes.scheme", "ftp", "none of: https, http"),
+            ("io.infranetes.certificate-name", "x", "only the node's configuration"),
+            ("io.infranetes.certificate-authority", "/ca.pem", "configuration alone"),
             ("io.infranetes.log", "file:relative", "none of: journal"),
             ("io.infranetes.log", "file:c:relative", "none of: journal"),
             ("io.infranetes.os", "beos", "none of: linux, windows"),

@@ -100,7 +100,7 @@ pub(super) async fn run(client: &Client, global: &Global, args: ExecArgs) -> any
     Ok(ExitCode::from(exit_code(answer.exit_code)))
 }
 
-/// A code of ours for the command's: Windows has larger ones, which must not turn into success.
+/// A code of ours for the command's: some guests have larger ones, which must not turn into success.
 fn exit_code(code: i32) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }

@@ -19,9 +19,10 @@ use images::Facts;
 use machines::fleet::Entry;
 use machines::{MachineId, Owed, Provider};
 use tokio_util::task::AbortOnDropHandle;
-use transports::{Backoff, Identity, Target, Transport};
+use transports::{Backoff, Identity, Target};
 
 use super::loan::Loan;
+use super::protocol::Protocol;
 use super::{Context, facts, login};
 use crate::error::{Error, Result};
 
@@ -32,13 +33,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// Gives back what is owed, for as long as this program runs.
 pub fn pay_debts(context: &Arc<Context>) {
-    for (name, provider) in &context.providers {
-        if let (Some(_), Some(transport)) = (provider.adopting(), context.transports.get(name)) {
-            let payer = Payer {
-                context: Arc::clone(context),
-                provider: Arc::clone(provider),
-                transport: Arc::clone(transport),
-            };
+    for provider in context.providers.values() {
+        if provider.adopting().is_some() {
+            let payer = Payer { context: Arc::clone(context), provider: Arc::clone(provider) };
             tokio::spawn(payer.run());
         }
     }
@@ -48,7 +45,6 @@ pub fn pay_debts(context: &Arc<Context>) {
 struct Payer {
     context: Arc<Context>,
     provider: Arc<dyn Provider>,
-    transport: Arc<dyn Transport>,
 }
 
 impl Payer {
@@ -101,36 +97,36 @@ impl Payer {
             );
             return Ok(adopting.paid(&debt.id).await?);
         };
-        let facts = self.facts(entry);
+        let names = crate::fleet::references(&entry.name);
+        let facts = facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image);
+        let protocol = Protocol::of(&facts)?;
+        let target = target(entry, debt, &facts, protocol)?;
+        let session = protocol.transport().connect(&target).await?;
         let family = facts::family(&facts);
-        let target = Self::target(entry, &facts, debt)?;
-        let session = self.transport.connect(&target).await?;
         let Some(loan) = Loan::of(&self.provider, &debt.id, family)? else { return Ok(()) };
         loan.give_back(session.as_ref()).await.map(drop)
     }
+}
 
-    /// What holds for the machine, as its entry has it now.
-    fn facts(&self, entry: &Entry) -> Facts {
-        let names = crate::fleet::references(&entry.name);
-        facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image)
-    }
-
-    /// The way to the machine.
-    fn target(entry: &Entry, facts: &Facts, debt: &Owed) -> Result<Target> {
-        let Some(credential) = &facts.credential else {
+/// The way to the machine, as its entry has it now.
+fn target(entry: &Entry, debt: &Owed, facts: &Facts, protocol: Protocol) -> Result<Target> {
+    let name = &entry.name;
+    let Some(credential) = &facts.credential else {
+        return Err(Error::Unavailable(format!(
+            "only the Secret of a pod leads into machine {name:?}; whoever adopts it next takes that away, or a reboot does"
+        )));
+    };
+    // Never one that has not proven itself, where it can.
+    let identity = match protocol.pinned(facts, debt.address.ip())? {
+        Some(pinned) => pinned,
+        None if protocol.shows_itself() => Identity::Pinned(debt.keys.clone()),
+        None if facts.trust_on_first_use == Some(true) => Identity::TrustOnFirstUse,
+        None => {
             return Err(Error::Unavailable(format!(
-                "only the Secret of a pod leads into machine {:?}; whoever adopts it next takes that away, or a reboot does",
-                entry.name
+                "nothing is known that machine {name:?} could prove itself by; {}",
+                protocol.remedy()
             )));
-        };
-        // Never one that has not proven itself.
-        let keys = if facts.host_keys.is_empty() { debt.keys.clone() } else { facts.host_keys.clone() };
-        Ok(Target {
-            address: (debt.address.ip(), facts::port(facts)).into(),
-            user: facts::user(facts).to_owned(),
-            credentials: vec![login::read(credential)?],
-            identity: Identity::Pinned(keys),
-            legacy_algorithms: facts.legacy_algorithms.clone(),
-        })
-    }
+        }
+    };
+    Ok(login::towards(facts, protocol, debt.address.ip(), vec![login::read(credential)?], identity))
 }

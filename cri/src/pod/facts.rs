@@ -8,19 +8,16 @@ use guests::log::LogSource;
 use images::Facts;
 use machines::{Clock, DiskBus, Firmware, NicModel, OnReset};
 
+use super::protocol::Protocol;
 use super::{annotations, secret};
 pub use crate::config::family;
 use crate::config::{Config, ImageRule};
 use crate::error::{Error, Result};
 
-/// The name that a seeded guest lets us in by.
-const DEFAULT_USER: &str = "root";
 /// The longest that a guest may take to its first answer, in seconds.
 pub const LONGEST_BOOT_SECONDS: u64 = 24 * 60 * 60;
 /// How long a guest that boots anew may be silent where its pod does not say, in seconds.
 const REBOOT_GRACE_SECONDS: u64 = 120;
-/// The port of the default transport.
-const SSH_PORT: u16 = 22;
 
 /// The facts that hold for an image of these names: its labels, and over them each matching rule in order.
 pub fn merged(labels: Facts, names: &[String], rules: &[ImageRule]) -> Facts {
@@ -33,6 +30,7 @@ pub fn merged(labels: Facts, names: &[String], rules: &[ImageRule]) -> Facts {
 /// Whether every fact can be understood. The text says which cannot.
 pub fn check(facts: &Facts) -> Result<(), String> {
     Hardware::of(facts).map_err(|error| error.to_string())?;
+    Protocol::named(facts)?;
     if facts.boot_deadline_seconds.is_some_and(|seconds| seconds > LONGEST_BOOT_SECONDS) {
         return Err(format!("boot-deadline-seconds is above {LONGEST_BOOT_SECONDS}"));
     }
@@ -89,12 +87,7 @@ pub fn seeded(facts: &Facts, pod: &BTreeMap<String, String>) -> bool {
 
 /// The user to log in as.
 pub fn user(facts: &Facts) -> &str {
-    facts.user.as_deref().unwrap_or(DEFAULT_USER)
-}
-
-/// The port that the guest's transport listens on.
-pub fn port(facts: &Facts) -> u16 {
-    facts.port.unwrap_or(SSH_PORT)
+    facts.user.as_deref().unwrap_or(family(facts).administrator())
 }
 
 /// Where the machine container's log comes from.

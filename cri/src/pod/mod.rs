@@ -29,6 +29,7 @@ pub(crate) mod login;
 mod machine;
 mod owner;
 mod process;
+pub(crate) mod protocol;
 mod recover;
 mod registry;
 mod request;
@@ -39,7 +40,7 @@ mod size;
 mod stop;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use changes::{Change, Changes, Kind as ChangeKind};
@@ -68,8 +69,8 @@ pub struct Context {
     pub network: Network,
     /// The providers by name.
     pub providers: BTreeMap<String, Arc<dyn machines::Provider>>,
-    /// The protocol to the guests of a provider; none where nothing answers.
-    pub transports: BTreeMap<String, Arc<dyn transports::Transport>>,
+    /// The providers whose machines have guests that answer.
+    pub answering: BTreeSet<String>,
     /// Where changes of volumes on the node are noticed.
     pub watcher: Arc<Watcher>,
     /// Where what happens to pods is told.

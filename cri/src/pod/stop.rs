@@ -37,7 +37,7 @@ pub(super) const START_ERROR: &str = "StartError";
 pub(super) enum GaveUp {
     /// The boot deadline passed; the text says what was seen last.
     BootTimeout(String),
-    /// The guest is not the one that was expected; the text says how that was seen.
+    /// The guest is not the one that was expected; the text says how that was seen, and what to do.
     IdentityMismatch(String),
     /// The guest lets nobody in; the text says as whom and how that was tried.
     LoginRefused(String),
@@ -60,11 +60,9 @@ pub(super) fn exit(ended: &Ended, gave_up: Option<&GaveUp>, stop_by: Option<i64>
             "GuestBootTimeout",
             format!("the guest did not answer within its boot deadline; last seen: {seen}"),
         ),
-        (Some(GaveUp::IdentityMismatch(why)), ..) => (
-            126,
-            "GuestIdentityMismatch",
-            format!("the guest is not the one that was expected: {why}; correct the image's `host-keys`"),
-        ),
+        (Some(GaveUp::IdentityMismatch(why)), ..) => {
+            (126, "GuestIdentityMismatch", format!("the guest is not the one that was expected: {why}"))
+        }
         (Some(GaveUp::LoginRefused(why)), ..) => (
             126,
             "GuestLoginRefused",

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::parse;
+use super::reach::{Authentication, Os, Protocol, Scheme};
 use crate::{Error, Result};
 
 /// The machines that may be adopted, in the order of the file.
@@ -31,14 +32,26 @@ pub struct Entry {
     pub user: Option<String>,
     /// What proves that we may; absent where each pod names a Secret.
     pub credential: Option<Credential>,
-    /// The public keys or fingerprints by which it is known.
+    /// The public keys of SSH, or their fingerprints, by which it is known.
     pub host_keys: Vec<String>,
-    /// Whether the first key that it shows is trusted.
+    /// The certificates, or their fingerprints, by which it is known.
+    pub certificates: Vec<String>,
+    /// A file with the authorities one of which vouches for it.
+    pub certificate_authority: Option<PathBuf>,
+    /// The name that they vouch for; absent: its address, as it is written.
+    pub certificate_name: Option<String>,
+    /// Whether the first key or certificate that it shows is trusted.
     pub trust_on_first_use: bool,
     /// The protocol that it speaks.
     pub transport: Protocol,
+    /// What that is carried by, where there is a choice.
+    pub scheme: Option<Scheme>,
+    /// How it takes a password, where only one way may be used.
+    pub authentication: Option<Authentication>,
     /// Algorithms beyond the safe default that it needs.
     pub legacy_algorithms: Vec<String>,
+    /// Its operating system.
+    pub os: Os,
     /// What people sort machines by.
     pub labels: BTreeMap<String, String>,
     /// Where its log is, as the fact of an image.
@@ -66,24 +79,6 @@ impl fmt::Debug for Credential {
             Self::PasswordFile(path) => ("password-file", path),
         };
         write!(f, "{kind} {}", path.display())
-    }
-}
-
-/// A protocol that a machine of the fleet speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// SSH.
-    #[default]
-    Ssh,
-}
-
-impl Protocol {
-    /// The port where an address names none.
-    pub(super) fn port(self) -> u16 {
-        match self {
-            Self::Ssh => 22,
-        }
     }
 }
 

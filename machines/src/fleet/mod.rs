@@ -27,16 +27,19 @@
 //! - A daemon that dies anywhere finds its adoptions by their files, and `list` names them all.
 //! - An inventory that can no longer be read: the last one that could be stays in force, and the log says why.
 
+mod address;
 mod debt;
 mod inventory;
 mod parse;
 mod provider;
+mod reach;
 mod record;
 mod resolve;
 
 pub use debt::{Owed, owed};
-pub use inventory::{Credential, Entry, Inventory, InventoryFile, Protocol};
+pub use inventory::{Credential, Entry, Inventory, InventoryFile};
 pub use provider::Fleet;
+pub use reach::{Authentication, Os, Protocol, Scheme};
 pub use record::{Adoption, adoptions};
 
 use std::net::{IpAddr, SocketAddr};

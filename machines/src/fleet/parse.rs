@@ -1,13 +1,14 @@
 //! From the text of an inventory to its entries. Each error has the line, the key and the remedy.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::inventory::{Credential, Entry, Inventory, Protocol};
+use super::address::host_and_port;
+use super::inventory::{Credential, Entry, Inventory};
+use super::reach::{self, Authentication, Os, Protocol, Scheme};
 use crate::{Error, Result};
 
 /// How long a machine may be silent where its entry does not say, in seconds.
@@ -35,11 +36,19 @@ struct Written {
     #[serde(default)]
     host_keys: Vec<Spanned<String>>,
     #[serde(default)]
+    certificates: Vec<Spanned<String>>,
+    certificate_authority: Option<Spanned<PathBuf>>,
+    certificate_name: Option<Spanned<String>>,
+    #[serde(default)]
     trust_on_first_use: bool,
     #[serde(default)]
     transport: Protocol,
+    scheme: Option<Spanned<Scheme>>,
+    authentication: Option<Spanned<Authentication>>,
     #[serde(default)]
-    legacy_algorithms: Vec<String>,
+    legacy_algorithms: Vec<Spanned<String>>,
+    #[serde(default)]
+    os: Os,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     log: Option<String>,
@@ -107,14 +116,15 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
             ),
         ));
     }
-    let (host, port) = host_and_port(written.address.get_ref(), written.transport.port())
+    let (host, port) = host_and_port(written.address.get_ref())
         .map_err(|why| place.wrong(written.address.span().start, why))?;
     if let Some(credential) = &written.credential {
         let (Credential::KeyFile(file) | Credential::PasswordFile(file)) = credential.get_ref();
-        if !file.is_absolute() {
-            let why = format!("credential file {} is not an absolute path; write all of it", file.display());
-            return Err(place.wrong(credential.span().start, why));
-        }
+        whole("credential file", file).map_err(|why| place.wrong(credential.span().start, why))?;
+    }
+    if let Some(authority) = &written.certificate_authority {
+        whole("certificate-authority", authority.get_ref())
+            .map_err(|why| place.wrong(authority.span().start, why))?;
     }
     if let Some(key) = written.host_keys.iter().find(|key| !is_pin(key.get_ref())) {
         return Err(place.wrong(
@@ -126,6 +136,21 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
             ),
         ));
     }
+    if let Some(pin) = written.certificates.iter().find(|pin| !is_certificate(pin.get_ref())) {
+        return Err(place.wrong(
+            pin.span().start,
+            format!(
+                "certificate {:?} is neither a fingerprint (`SHA256:` and 64 hexadecimal digits) nor a certificate in PEM form; \
+                 `infranetes fleet check` shows the one that a machine has",
+                pin.get_ref()
+            ),
+        ));
+    }
+    let reached = written.reached(port);
+    if let Some((at, why)) = reached.fault() {
+        return Err(place.wrong(at, why));
+    }
+    let (scheme, port) = reached.scheme_and_port();
     let answer_within_seconds = match written.answer_within_seconds {
         Some(seconds) if !(1..=LONGEST_SILENCE).contains(seconds.get_ref()) => {
             let why = format!("answer-within-seconds takes 1 to {LONGEST_SILENCE}");
@@ -141,14 +166,45 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
         user: written.user,
         credential: written.credential.map(Spanned::into_inner),
         host_keys: written.host_keys.into_iter().map(Spanned::into_inner).collect(),
+        certificates: written.certificates.into_iter().map(Spanned::into_inner).collect(),
+        certificate_authority: written.certificate_authority.map(Spanned::into_inner),
+        certificate_name: written.certificate_name.map(Spanned::into_inner),
         trust_on_first_use: written.trust_on_first_use,
         transport: written.transport,
-        legacy_algorithms: written.legacy_algorithms,
+        scheme,
+        authentication: written.authentication.map(Spanned::into_inner),
+        legacy_algorithms: written.legacy_algorithms.into_iter().map(Spanned::into_inner).collect(),
+        os: written.os,
         labels: written.labels,
         log: written.log,
         answer_within_seconds,
         power_off: written.power_off,
     })
+}
+
+impl Written {
+    /// What it says of how the machine is reached.
+    fn reached(&self, port: Option<u16>) -> reach::Written<'_> {
+        reach::Written {
+            transport: self.transport,
+            port,
+            scheme: self.scheme.as_ref(),
+            authentication: self.authentication.as_ref(),
+            credential: self.credential.as_ref(),
+            host_keys: &self.host_keys,
+            certificates: &self.certificates,
+            certificate_authority: self.certificate_authority.as_ref(),
+            certificate_name: self.certificate_name.as_ref(),
+            legacy_algorithms: &self.legacy_algorithms,
+        }
+    }
+}
+
+fn whole(what: &str, file: &Path) -> Result<(), String> {
+    if file.is_absolute() {
+        return Ok(());
+    }
+    Err(format!("{what} {} is not an absolute path; write all of it", file.display()))
 }
 
 /// Whether a name can be a component of an image's repository.
@@ -169,142 +225,15 @@ fn is_pin(pin: &str) -> bool {
         || words().count() >= 2 && words().nth(1).is_some_and(|key| key.starts_with("AAAA"))
 }
 
-/// Takes `host`, `host:port`, `[v6]:port` or an address of IPv6 apart.
-fn host_and_port(text: &str, default: u16) -> Result<(String, u16), String> {
-    let wrong = || {
-        format!(
-            "address {text:?} is none; write an IP address or a host's name, and `:PORT` behind it if need be"
-        )
-    };
-    if let Ok(address) = text.parse::<IpAddr>() {
-        return numbers(address, text).map(|host| (host, default));
+fn is_certificate(pin: &str) -> bool {
+    match pin.trim().strip_prefix("SHA256:") {
+        Some(hex) => {
+            let digits = hex.bytes().filter(|b| *b != b':');
+            digits.clone().count() == 64 && digits.clone().all(|b| b.is_ascii_hexdigit())
+        }
+        None => pin.trim_start().starts_with("-----BEGIN CERTIFICATE-----"),
     }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?),
-        None => (text, default),
-    };
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return numbers(address, text).map(|host| (host, port));
-    }
-    let label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
-    // A number as the last label is meant as an address.
-    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
-    if host.len() > 253 || numeric || !host.split('.').all(label) {
-        return Err(wrong());
-    }
-    if host.eq_ignore_ascii_case("localhost") {
-        return Err(format!("address {text:?} is this node itself, whose packets cannot be forwarded to it"));
-    }
-    Ok((host.to_ascii_lowercase(), port))
-}
-
-/// An address, written in the one way by which two of them are known to be the same.
-fn numbers(address: IpAddr, text: &str) -> Result<String, String> {
-    let address = address.to_canonical();
-    checked(address, text).map(|()| address.to_string())
-}
-
-/// Refuses an address that is no other machine's.
-pub(super) fn checked(address: IpAddr, text: &str) -> Result<(), String> {
-    if address.is_loopback() || address.is_unspecified() || address.is_multicast() {
-        return Err(format!(
-            "address {text:?} is no address of another machine; a pod's packets are forwarded to it"
-        ));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Result<Inventory, String> {
-        inventory(text, Path::new("fleet.toml")).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn an_entry_is_read_whole() {
-        let text = "
-[[machine]]
-name = \"web-1\"
-address = \"[2001:db8::7]:2222\"
-user = \"admin\"
-credential = { key-file = \"/etc/infranetes/fleet.key\" }
-host-keys = [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIC6ns0QRd47sJZ1tlpOmXZCPRoqXGfPDlABSpMxgK2Nc\"]
-labels = { rack = \"b2\" }
-power-off = true
-[[machine]]
-name = \"db.example\"
-address = \"db.example\"
-";
-        let inventory = read(text).unwrap();
-        let [web, db] = &inventory.entries[..] else { panic!("{inventory:?}") };
-        assert_eq!((web.host.as_str(), web.port, web.power_off), ("2001:db8::7", 2222, true));
-        assert_eq!(web.address(), "[2001:db8::7]:2222");
-        assert_eq!(web.credential, Some(Credential::KeyFile("/etc/infranetes/fleet.key".into())));
-        assert_eq!((db.address().as_str(), db.power_off), ("db.example:22", false));
-        assert_eq!(db.answer_within_seconds, 120);
-        assert_eq!(read("").unwrap().entries, []);
-    }
-
-    #[test]
-    fn each_error_names_line_and_remedy() {
-        let with = |line: &str| {
-            let more = if line.starts_with("address") { "" } else { "address = \"192.0.2.1\"\n" };
-            read(&format!("[[machine]]\nname = \"a\"\n{more}{line}\n")).unwrap_err()
-        };
-        for (line, at, part) in [
-            ("pasword = \"x\"", 4, "docs/fleet.md"),
-            ("transport = \"telnet\"", 4, "docs/fleet.md"),
-            ("credential = { password = \"x\" }", 4, "password-file"),
-            ("credential = { key-file = \"key\" }", 4, "absolute"),
-            ("host-keys = [\"AAAA\"]", 4, "ssh-keyscan 192.0.2.1"),
-            ("answer-within-seconds = 0", 4, "1 to 86400"),
-            ("address = \"192.0.2.1:x\"", 3, "`:PORT`"),
-            ("address = \"300.0.2.1\"", 3, "an IP address"),
-            ("address = \"127.0.0.1\"", 3, "another machine"),
-            ("address = \"::ffff:127.0.0.1\"", 3, "another machine"),
-            ("address = \"localhost:22\"", 3, "this node itself"),
-            ("address = \"a b\"", 3, "an IP address"),
-        ] {
-            let said = with(line);
-            assert!(said.starts_with(&format!("fleet.toml:{at}: ")) && said.contains(part), "{line}: {said}");
-        }
-    }
-
-    #[test]
-    fn names_stand_in_image_references() {
-        for good in ["a", "web-1", "web--1", "a.b_c", "0"] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", "Web", "-a", "a-", "a..b", "a/b", "a:1", "a b", "a.-b", &"x".repeat(64)] {
-            assert!(!is_name(bad), "{bad}");
-        }
-    }
-
-    #[test]
-    fn neither_a_name_nor_an_address_stands_twice() {
-        let two = |name: &str, address: &str| {
-            read(&format!(
-                "[[machine]]\nname = \"a\"\naddress = \"192.0.2.1\"\n[[machine]]\nname = \"{name}\"\naddress = \"{address}\"\n"
-            ))
-        };
-        assert!(two("b", "192.0.2.1:2222").is_ok());
-        let said = two("a", "192.0.2.2").unwrap_err();
-        assert!(said.starts_with("fleet.toml:5: ") && said.contains("another name"), "{said}");
-        for same in ["192.0.2.1:22", "::ffff:192.0.2.1", "[::ffff:c000:201]:22"] {
-            let said = two("b", same).unwrap_err();
-            assert!(said.starts_with("fleet.toml:6: ") && said.contains("\"a\" already"), "{same}: {said}");
-        }
-        let said = read(
-            "[[machine]]\nname = \"a\"\naddress = \"web.example\"\n[[machine]]\nname = \"b\"\naddress = \"WEB.Example\"\n",
-        )
-        .unwrap_err();
-        assert!(said.contains("\"a\" already"), "{said}");
-    }
-}
+mod tests;

@@ -7,8 +7,8 @@
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use super::address::checked;
 use super::inventory::Entry;
-use super::parse::checked;
 use crate::{Error, Result};
 
 /// How long a host's name may take to be resolved.

@@ -1,28 +1,35 @@
 //! `infranetes fleet check`: what a pod on each machine would find.
 //!
 //! Happy path: the machine proves the identity that is pinned, lets us in, and the session ends. Failure paths: each is told in the
-//! words of the transport, and the exit code is 1. A machine without a pin is sent nothing secret: only the key that it shows is
-//! told, for a person to compare and to pin. One whose first key pods trust is entered only where that is asked for.
+//! words of the transport, and the exit code is 1. A machine without a pin is sent nothing secret: only the key or the certificate
+//! that it shows is told, for a person to compare and to pin. One of which pods trust what it shows first is entered only where that
+//! is asked for.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
+use images::Facts;
 use machines::fleet::Entry;
 use serde_json::{Value, json};
-use transports::{Error, Identity, Ssh, Target, Transport};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use transports::{Error, Identity};
 
 use super::super::Global;
 use super::super::output::{self, Format};
 use super::super::table::table;
 use super::{Machine, Where};
 use crate::pod::login;
+use crate::pod::protocol::Protocol;
 
 /// How many machines are looked at at once.
 const AT_ONCE: usize = 16;
-/// The fingerprint of no key.
-const NO_KEY: &str = "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// How long a machine that shows nothing may take to take a connection.
+const TCP: Duration = Duration::from_secs(5);
 
 /// Options of `fleet check`.
 #[derive(Debug, Args)]
@@ -30,7 +37,7 @@ pub struct CheckArgs {
     /// The machines; all where none is named.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Log in also where nothing is pinned and the entry trusts the first key; whoever answers there is sent the credential.
+    /// Log in also where nothing is pinned and the entry trusts what is shown first; whoever answers is sent the credential.
     #[arg(long)]
     trust: bool,
     #[command(flatten)]
@@ -47,7 +54,7 @@ struct Found {
 
 impl Found {
     fn is_well(&self) -> bool {
-        matches!(self.state, "ok" | "secret needed" | "first key")
+        matches!(self.state, "ok" | "secret needed" | "first key" | "not proven")
     }
 }
 
@@ -72,50 +79,94 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
 /// Connects to a machine as far as it proves what its entry pins.
 async fn look(entry: &Entry, trust: bool) -> (&'static str, String) {
     let facts = crate::fleet::facts(entry);
+    let protocol = match Protocol::of(&facts) {
+        Ok(protocol) => protocol,
+        Err(error) => return ("wrong entry", error.chain()),
+    };
     let resolved = tokio::net::lookup_host((entry.host.as_str(), entry.port)).await;
     let address = match resolved.map(|mut found| found.next()) {
         Ok(Some(address)) => address,
         Ok(None) => return ("unreachable", format!("{} has no address", entry.host)),
         Err(error) => return ("unreachable", format!("{} cannot be resolved: {error}", entry.host)),
     };
-    let pinned = !entry.host_keys.is_empty();
-    let proven = pinned || (trust && entry.trust_on_first_use);
-    let credential = match facts.credential.as_ref().filter(|_| proven).map(login::read).transpose() {
+    let pinned = match protocol.pinned(&facts, address.ip()) {
+        Ok(pinned) => pinned,
+        Err(error) => return ("wrong entry", error.chain()),
+    };
+    let who = match pinned {
+        Some(_) => "it is the pinned one".to_owned(),
+        None => format!("no {} of it is pinned", protocol.shown()),
+    };
+    let trusted = pinned.is_none() && trust && entry.trust_on_first_use;
+    let Some(identity) = pinned.or(trusted.then_some(Identity::TrustOnFirstUse)) else {
+        return look_from_outside(entry, &facts, protocol, address).await;
+    };
+    let credential = match facts.credential.as_ref().map(login::read).transpose() {
         Ok(credential) => credential,
         Err(error) => return ("no credential", error.chain()),
     };
-    let (secret_needed, identity) = match (pinned, proven) {
-        (true, _) => (credential.is_none(), Identity::Pinned(entry.host_keys.clone())),
-        (false, true) => (credential.is_none(), Identity::TrustOnFirstUse),
-        (false, false) => (false, Identity::Pinned(vec![NO_KEY.to_owned()])),
-    };
-    let who = if pinned { "it is the pinned one" } else { "no key of it is pinned" };
-    let target = Target {
-        address,
-        user: crate::pod::facts::user(&facts).to_owned(),
-        credentials: credential.into_iter().collect(),
-        identity,
-        legacy_algorithms: entry.legacy_algorithms.clone(),
-    };
-    match Ssh::default().connect(&target).await {
+    let secret_needed = credential.is_none();
+    let target = login::towards(&facts, protocol, address.ip(), credential.into_iter().collect(), identity);
+    match protocol.transport().connect(&target).await {
         Ok(_) => ("ok", format!("{who}, and it lets us in")),
         Err(Error::Refused(_)) if secret_needed => {
             ("secret needed", format!("{who}; pods on it have to bring a Secret"))
         }
-        Err(error @ Error::WrongIdentity(_)) if !proven && entry.trust_on_first_use => (
+        Err(error @ Error::WrongIdentity(_)) => ("another machine", error.to_string()),
+        Err(error) => failed(&error),
+    }
+}
+
+/// Connects to a machine of which nothing is pinned, only to see what it shows.
+async fn look_from_outside(
+    entry: &Entry,
+    facts: &Facts,
+    protocol: Protocol,
+    address: SocketAddr,
+) -> (&'static str, String) {
+    let (shown, pin) = (protocol.shown(), protocol.pin());
+    if !protocol.shows_itself() {
+        let connected = timeout(TCP, TcpStream::connect(address)).await;
+        return match connected {
+            Ok(Ok(_)) if entry.trust_on_first_use => (
+                "not proven",
+                "it shows nothing that could be checked; log in once with --trust, or reach it over HTTPS"
+                    .to_owned(),
+            ),
+            Ok(Ok(_)) => (
+                "not pinned",
+                format!(
+                    "{}; or trust whoever knows its password, by `trust-on-first-use = true`",
+                    protocol.remedy()
+                ),
+            ),
+            Ok(Err(error)) => ("unreachable", format!("{address}: {error}")),
+            Err(_) => ("unreachable", format!("{address}: no answer to TCP within {} s", TCP.as_secs())),
+        };
+    }
+    let target = login::towards(facts, protocol, address.ip(), Vec::new(), protocol.nobody());
+    match protocol.transport().connect(&target).await {
+        Err(error @ Error::WrongIdentity(_)) if entry.trust_on_first_use => (
             "first key",
             format!(
-                "{error}; pods trust what it shows first: pin that key as `host-keys`, or log in once with --trust"
+                "{error}; pods trust what it shows first: pin that {shown} as {pin}, or log in once with --trust"
             ),
         ),
-        Err(error @ Error::WrongIdentity(_)) if !proven => {
-            ("not pinned", format!("{error}; pin that key as `host-keys` if it is the right one"))
+        Err(error @ Error::WrongIdentity(_)) => {
+            ("not pinned", format!("{error}; pin that {shown} as {pin} if it is the right one"))
         }
-        Err(error @ Error::WrongIdentity(_)) => ("another machine", error.to_string()),
-        Err(error @ (Error::Refused(_) | Error::Forbidden(_))) => ("refused", error.to_string()),
-        Err(error @ Error::Invalid(_)) => ("wrong entry", error.to_string()),
-        Err(error) => ("unreachable", error.to_string()),
+        Err(error) => failed(&error),
+        Ok(_) => ("wrong entry", format!("it proves the {shown} that nobody has; look at it by hand")),
     }
+}
+
+fn failed(error: &Error) -> (&'static str, String) {
+    let state = match error {
+        Error::Refused(_) | Error::Forbidden(_) => "refused",
+        Error::Invalid(_) => "wrong entry",
+        _ => "unreachable",
+    };
+    (state, error.to_string())
 }
 
 fn text(found: &[Found]) -> String {

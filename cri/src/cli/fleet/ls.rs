@@ -58,6 +58,8 @@ fn text(machines: &[Machine], pods: &BTreeMap<String, String>) -> String {
             [
                 format!("fleet/{}", machine.entry.name),
                 machine.entry.address(),
+                machine.entry.transport.word().to_owned(),
+                machine.entry.os.word().to_owned(),
                 machine.provider.clone(),
                 holder(machine, pods)
                     .unwrap_or_else(|| if machine.owed { "to be given back" } else { "-" }.to_owned()),
@@ -65,7 +67,7 @@ fn text(machines: &[Machine], pods: &BTreeMap<String, String>) -> String {
             ]
         })
         .collect();
-    table(["IMAGE", "ADDRESS", "PROVIDER", "HELD BY", "LABELS"], &rows)
+    table(["IMAGE", "ADDRESS", "TRANSPORT", "OS", "PROVIDER", "HELD BY", "LABELS"], &rows)
 }
 
 fn json(machine: &Machine, pods: &BTreeMap<String, String>) -> Value {
@@ -73,6 +75,8 @@ fn json(machine: &Machine, pods: &BTreeMap<String, String>) -> Value {
         "name": machine.entry.name,
         "image": format!("fleet/{}", machine.entry.name),
         "address": machine.entry.address(),
+        "transport": machine.entry.transport.word(),
+        "os": machine.entry.os.word(),
         "provider": machine.provider,
         "labels": machine.entry.labels,
         "powerOff": machine.entry.power_off,

@@ -41,7 +41,7 @@ impl Owner {
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
         facts::reboot_grace(&self.pod.annotations)?;
         self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
-        if let (Some(_), Some(address)) = (self.transport(), attachment.address()) {
+        if let Some(address) = attachment.address().filter(|_| self.guests_answer()) {
             let kubelet = &self.context.config.kubelet_root_dir;
             login::target(&self.pod, &record, address, kubelet)?;
             SecretLogin::check(&self.pod, kubelet).await?;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use transports::{Error, Identity, LinkState, Session};
 
 use super::end::lost;
+use super::lent::pin;
 use super::{LAST_LINES, Owner};
 use crate::error::Result;
 use crate::fault::{Step, reached};
@@ -178,7 +179,8 @@ impl Owner {
                     return self.give_up(record, changed).await;
                 }
                 let Some(live) = self.live.as_mut() else { return Ok(()) };
-                live.mismatch = matches!(error, Error::WrongIdentity(_)).then(|| error.to_string());
+                live.mismatch = matches!(error, Error::WrongIdentity(_))
+                    .then(|| format!("{error}; correct the image's {}", pin(&record)));
                 live.try_again = Some(Instant::now() + live.patience.next_wait());
                 Ok(())
             }

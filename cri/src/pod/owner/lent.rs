@@ -29,6 +29,7 @@ use crate::network::Attachment;
 use crate::pod::facts;
 use crate::pod::live::StopPlan;
 use crate::pod::loan::{GIVING_BACK, Loan};
+use crate::pod::protocol::Protocol;
 use crate::pod::stop::GaveUp;
 use crate::store::{ContainerRecord, PodPhase};
 
@@ -193,10 +194,16 @@ impl Owner {
     pub(super) fn changed(&self, record: &ContainerRecord, error: &transports::Error) -> Option<GaveUp> {
         let Adopted { name, .. } = self.adopted(record)?;
         Some(GaveUp::Changed(format!(
-            "machine {name:?} of the fleet is not the one that its entry pins: {error}; if that is right, correct the entry's \
-             `host-keys` in the inventory"
+            "machine {name:?} of the fleet is not the one that its entry pins: {error}; if that is right, correct the entry's {} \
+             in the inventory",
+            pin(record)
         )))
     }
+}
+
+/// The fact that pins what a container's guest proves itself by.
+pub(super) fn pin(record: &ContainerRecord) -> &'static str {
+    Protocol::of(&record.facts).map_or("`host-keys`", Protocol::pin)
 }
 
 /// Tells what is not as it should be after a machine was given back. Whether it is free, and nobody else's.

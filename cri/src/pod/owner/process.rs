@@ -36,7 +36,7 @@ impl Owner {
         process: ProcessRecord,
         id: String,
     ) -> Result<()> {
-        if self.transport().is_none() {
+        if !self.guests_answer() {
             return Err(Error::invalid(format!(
                 "the provider {:?} has no way into its guests, so nothing can be run in them; leave `command` and `args` \
                  out",

@@ -17,6 +17,7 @@ use crate::fault::{Step, reached};
 use crate::logs::{LogTask, LogTaskConfig};
 use crate::pod::live::Live;
 use crate::pod::process::Known;
+use crate::pod::protocol::Protocol;
 use crate::pod::{facts, login, now, stop};
 use crate::store::{ContainerPhase, ContainerRecord};
 use crate::volume::Keeper;
@@ -145,8 +146,9 @@ impl Owner {
         record: &ContainerRecord,
     ) -> Result<Option<(Link, watch::Receiver<LinkState>)>> {
         let address = self.guest_address(record);
-        let (Some(transport), Some(address)) = (self.transport(), address) else { return Ok(None) };
+        let Some(address) = address.filter(|_| self.guests_answer()) else { return Ok(None) };
         let kubelet = &self.context.config.kubelet_root_dir;
+        let transport = Protocol::of(&record.facts)?.transport();
         let link = Link::open(transport, login::target(&self.pod, record, address, kubelet)?);
         let mut state = link.state();
         state.mark_changed();
@@ -186,8 +188,9 @@ impl Owner {
         }
     }
 
-    pub(super) fn transport(&self) -> Option<Arc<dyn transports::Transport>> {
-        self.context.transports.get(&self.pod.provider).cloned()
+    /// Whether the pod's machines have guests that answer.
+    pub(super) fn guests_answer(&self) -> bool {
+        self.context.answering.contains(&self.pod.provider)
     }
 
     pub(super) fn checkpoint(&self, container: &str) -> std::path::PathBuf {

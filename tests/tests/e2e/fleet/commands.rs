@@ -26,7 +26,7 @@ async fn a_person_sees_who_has_which_machine_and_whether_it_is_well() {
 async fn commands() {
     let mut setup = Setup::ready().await;
     let (well, text) = setup.fleet(&["ls"]);
-    assert!(well && text.contains("fleet/web-1   192.0.2.2:22   fleet      -         rack=b2"), "{text}");
+    assert!(well && text.contains("fleet/web-1   192.0.2.2:22   ssh         linux   fleet      -         rack=b2"), "{text}");
     let (well, text) = setup.fleet(&["check"]);
     assert!(well && text.contains("ok") && text.contains("lets us in"), "{text}");
 

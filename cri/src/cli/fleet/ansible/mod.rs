@@ -9,6 +9,7 @@
 
 mod ini;
 mod print;
+mod windows;
 mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,6 +118,7 @@ impl Groups {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use machines::fleet::{Authentication, Os, Protocol, Scheme};
 
     const INI: &str = "\
 db.example ansible_user=postgres
@@ -179,7 +181,6 @@ all:
     fn what_is_printed_is_an_inventory() {
         let text = toml(&hosts(&format!("{INI}[old]\nold ansible_password=hunter2\n"), Format::Ini).unwrap());
         assert!(!text.contains("hunter2") && text.contains("password-file"), "{text}");
-        assert!(text.contains("# Win-1 is left out"), "{text}");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fleet.toml");
         std::fs::write(&path, &text).unwrap();
@@ -189,6 +190,42 @@ all:
         assert_eq!((web.address().as_str(), web.user.as_deref()), ("web01.example:2222", Some("admin")));
         assert_eq!(web.labels["ansible/web"], "true");
         assert!(inventory.entry("old").unwrap().credential.is_none());
+        let windows = inventory.entry("win-1").unwrap();
+        assert_eq!((windows.transport, windows.os, windows.port), (Protocol::Winrm, Os::Windows, 22));
+    }
+
+    #[test]
+    fn what_ansible_says_of_windows_is_kept() {
+        let ini = "\
+[win]
+tls ansible_connection=winrm ansible_host=192.0.2.1 ansible_port=5986 ansible_winrm_transport=basic ansible_winrm_ca_trust_path=/etc/ca.pem
+plain ansible_connection=winrm ansible_host=192.0.2.2 ansible_port=5985 ansible_winrm_transport=ntlm
+word ansible_connection=psrp ansible_host=192.0.2.3 ansible_psrp_protocol=http ansible_psrp_auth=kerberos
+self ansible_connection=winrm ansible_host=192.0.2.4 ansible_winrm_server_cert_validation=ignore ansible_password=hunter2
+ssh ansible_host=192.0.2.5 ansible_shell_type=powershell ansible_ssh_private_key_file=/key
+net ansible_connection=network_cli
+";
+        let text = toml(&hosts(ini, Format::Ini).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.toml");
+        std::fs::write(&path, &text).unwrap();
+        let inventory =
+            machines::fleet::Inventory::load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let entry = |name: &str| inventory.entry(name).unwrap();
+        let tls = entry("tls");
+        assert_eq!((tls.port, tls.scheme, tls.os), (5986, Some(Scheme::Https), Os::Windows));
+        assert_eq!(tls.authentication, Some(Authentication::Basic));
+        assert_eq!(tls.certificate_authority.as_deref(), Some(std::path::Path::new("/etc/ca.pem")));
+        assert_eq!((entry("plain").scheme, entry("plain").authentication), (Some(Scheme::Http), None));
+        assert_eq!((entry("word").scheme, entry("word").port), (Some(Scheme::Http), 5985));
+        assert_eq!((entry("self").scheme, entry("self").port), (Some(Scheme::Https), 5986));
+        assert_eq!((entry("ssh").transport, entry("ssh").os), (Protocol::Ssh, Os::Windows));
+        assert!(text.contains("is kerberos; what is taken here") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("# net is left out") && text.contains("trust-on-first-use = true"), "{text}");
+        assert!(
+            inventory.entries.iter().all(|entry| !entry.trust_on_first_use),
+            "that is for a person to say"
+        );
     }
 
     #[test]

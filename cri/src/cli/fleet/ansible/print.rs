@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Host, Variables};
+use super::{Host, Variables, windows};
 
 /// An inventory of these hosts, with what a person still has to do.
 pub(in super::super) fn toml(hosts: &[Host]) -> String {
-    let mut text = "# Made of an inventory of Ansible. Each machine needs its `host-keys`: `infranetes fleet check` shows the key that \
-                    it has now.\n"
+    let mut text = "# Made of an inventory of Ansible. Each machine needs its `host-keys` or `certificates`: `infranetes fleet check` \
+                    shows what it has now.\n"
         .to_owned();
     for host in hosts {
         machine(host, &mut text);
@@ -15,11 +15,17 @@ pub(in super::super) fn toml(hosts: &[Host]) -> String {
     text
 }
 
-fn machine(Host { name, groups, variables }: &Host, text: &mut String) {
+fn machine(entry: &Host, text: &mut String) {
+    let Host { name, groups, variables } = entry;
     let connection = variables.get("ansible_connection").map_or("ssh", String::as_str);
-    if !matches!(connection, "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "ansible.builtin.ssh") {
-        let _ =
-            writeln!(text, "\n# {} is left out: its connection is {connection:?}, and not ssh.", plain(name));
+    let winrm = windows::is_winrm(connection);
+    if !winrm && !matches!(connection, "ssh" | "smart" | "paramiko" | "paramiko_ssh" | "ansible.builtin.ssh")
+    {
+        let _ = writeln!(
+            text,
+            "\n# {} is left out: its connection is {connection:?}, and neither ssh nor winrm.",
+            plain(name)
+        );
         return;
     }
     let host = first(variables, &["ansible_host", "ansible_ssh_host"]).unwrap_or(name);
@@ -34,8 +40,13 @@ fn machine(Host { name, groups, variables }: &Host, text: &mut String) {
     if let Some(user) = first(variables, &["ansible_user", "ansible_ssh_user"]) {
         let _ = writeln!(text, "user = {}", quoted(user));
     }
+    if winrm {
+        windows::winrm(entry, text);
+    } else {
+        windows::os(variables, text);
+    }
     let key = first(variables, &["ansible_ssh_private_key_file", "ansible_private_key_file"]);
-    match key {
+    match key.filter(|_| !winrm) {
         Some(key) if key.starts_with('/') => {
             let _ = writeln!(text, "credential = {{ key-file = {} }}", quoted(key));
         }
@@ -56,7 +67,7 @@ fn machine(Host { name, groups, variables }: &Host, text: &mut String) {
     }
 }
 
-fn first<'a>(variables: &'a Variables, names: &[&str]) -> Option<&'a str> {
+pub(super) fn first<'a>(variables: &'a Variables, names: &[&str]) -> Option<&'a str> {
     names.iter().find_map(|name| variables.get(*name)).map(String::as_str)
 }
 
@@ -74,11 +85,11 @@ fn entry_name(name: &str) -> String {
     made.trim_end_matches(['-', '.', '_']).to_owned()
 }
 
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
 /// A text as TOML writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
