@@ -1,14 +1,18 @@
 //! A command in the guest, spoken with.
 //!
 //! The command has a connection to the guest of its own, so that a client which stops reading stops this command and
-//! nothing else. The client's end drops the command, which kills it in the guest.
+//! nothing else. The client's end drops the command, which kills it in the guest. A client that asks for a terminal where the
+//! guest's protocol has none is given lines ([`super::line`]), and told so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
 use transports::{Exit, Process, Size, Stdin, Stream, Terminal};
 
+use super::channel::{Input, Output};
+use super::line::{self, Line, Over, Screen};
 use super::remote_command::{Io, Streams, Wanted, feed, resize, show};
 use super::status::End;
 use crate::container::{begun, exit_code, inside, session};
@@ -18,6 +22,8 @@ use crate::pod::ContainerView;
 
 /// How long a guest that has answered before may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The exit code of a command that was ended by Ctrl-C.
+const INTERRUPTED: i32 = 130;
 
 /// Runs the command for the client, to the end of either.
 pub(super) async fn run(
@@ -45,16 +51,23 @@ async fn speak(
     io: &mut Io,
 ) -> Result<End> {
     let container = begun(&node.pods, container, Some(PATIENCE)).await?;
-    let (mut process, size) = start(&container, command.clone(), wanted).await?;
+    let (mut process, terminal) = start(&container, command.clone(), wanted).await?;
+    let end = if let Kind::Lines(end) = terminal { end } else { b"" };
     let stdin = process.stdin.take();
     let Io { stdin: typed, stdout, stderr, resize: sizes } = io;
+    let stdout = stdout.as_ref();
+    let mut screen = matches!(terminal, Kind::Lines(_)).then(Screen::default);
     let output = async {
+        if screen.is_some() {
+            let _ = show(stdout, Bytes::from_static(line::NOTICE)).await;
+        }
         while let Some(output) = process.output.recv().await {
-            let to = match output.stream {
-                Stream::Stdout => stdout.as_ref(),
-                Stream::Stderr => stderr.as_ref(),
+            let (to, data) = match (&mut screen, output.stream) {
+                (Some(screen), _) => (stdout, screen.show(&output.data)),
+                (None, Stream::Stdout) => (stdout, output.data),
+                (None, Stream::Stderr) => (stderr.as_ref(), output.data),
             };
-            if show(to, output.data).await.is_err() {
+            if show(to, data).await.is_err() {
                 // Who is gone is noticed by the caller.
                 return std::future::pending().await;
             }
@@ -62,10 +75,17 @@ async fn speak(
         let lost = |_| Exit::Lost("the session was closed".into());
         (&mut process.exit).await.unwrap_or_else(lost)
     };
+    let input = async {
+        match terminal {
+            Kind::Lines(_) => by_lines(Line::ending_in(end), typed, stdin, stdout).await,
+            _ => feed(typed, stdin).await,
+        }
+    };
+    let size = if let Kind::Terminal(size) = &terminal { Some(size) } else { None };
     let exit = tokio::select! {
         exit = output => exit,
-        () = feed(typed, stdin) => return Err(Error::Unavailable("the input has ended".into())),
-        () = resize(sizes, size.as_ref()) => return Err(Error::Unavailable("the terminal has ended".into())),
+        () = input => return Ok(End::Code(INTERRUPTED)),
+        () = resize(sizes, size) => return Err(Error::Unavailable("the terminal has ended".into())),
     };
     let code = exit_code(exit)?;
     // `kubectl cp` is such a command, and its user has chosen no program.
@@ -75,20 +95,56 @@ async fn speak(
     Ok(End::Code(code))
 }
 
-async fn start(
-    container: &ContainerView,
-    argv: Vec<String>,
-    wanted: Wanted,
-) -> Result<(Process, Option<watch::Sender<Size>>)> {
+/// Hands whole lines on, shown as they are typed. Returns where a key has ended the command, and only then.
+async fn by_lines(
+    mut line: Line,
+    typed: &mut Option<Input>,
+    mut to: Option<mpsc::Sender<Bytes>>,
+    shown: Option<&Output>,
+) {
+    while let Some(keys) = next(typed).await {
+        let taken = line.take(&keys);
+        if show(shown, taken.shown.into()).await.is_err() {
+            break;
+        }
+        if let Some(input) = to.as_ref().filter(|_| !taken.typed.is_empty())
+            && input.send(taken.typed.into()).await.is_err()
+        {
+            to = None;
+        }
+        match taken.over {
+            Some(Over::Command) => return,
+            Some(Over::Input) => to = None,
+            None => {}
+        }
+    }
+    drop(to);
+    std::future::pending::<()>().await;
+}
+
+async fn next(typed: &mut Option<Input>) -> Option<Bytes> {
+    typed.as_mut()?.next().await
+}
+
+/// What is between a command and its client.
+enum Kind {
+    /// Nothing.
+    Streams,
+    /// A terminal in the guest, which is told its size.
+    Terminal(watch::Sender<Size>),
+    /// Lines that are edited here, and that the guest knows by this end.
+    Lines(&'static [u8]),
+}
+
+async fn start(container: &ContainerView, argv: Vec<String>, wanted: Wanted) -> Result<(Process, Kind)> {
     let session = session(container, Some(PATIENCE)).await?;
     let stdin = if wanted.stdin { Stdin::Piped } else { Stdin::Closed };
     let command = inside(container, argv, stdin)?;
-    if !wanted.tty {
-        return Ok((session.stream(command).await?, None));
+    if let Some(terminals) = session.terminals().filter(|_| wanted.tty) {
+        let Terminal { process, resize } = terminals.open(command, Size::default()).await?;
+        return Ok((process, Kind::Terminal(resize)));
     }
-    let Some(terminals) = session.terminals() else {
-        return Err(Error::invalid("the guest's protocol has no terminals; run the command without tty"));
-    };
-    let Terminal { process, resize } = terminals.open(command, Size::default()).await?;
-    Ok((process, Some(resize)))
+    let end = container.family().line_end();
+    let kind = if wanted.tty { Kind::Lines(end) } else { Kind::Streams };
+    Ok((session.stream(command).await?, kind))
 }

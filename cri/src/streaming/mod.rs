@@ -22,6 +22,7 @@ mod channel;
 mod connection;
 mod console;
 mod exec;
+mod line;
 mod port_forward;
 mod remote_command;
 mod server;
