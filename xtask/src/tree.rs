@@ -19,7 +19,12 @@ pub(crate) fn target() -> PathBuf {
 
 /// The daemon's program, as `cargo build` makes it.
 pub(crate) fn daemon() -> PathBuf {
-    target().join("debug/infranetes")
+    program("infranetes")
+}
+
+/// A program of the workspace, as `cargo build` makes it.
+pub(crate) fn program(name: &str) -> PathBuf {
+    target().join("debug").join(name)
 }
 
 /// The program that cargo asked to be called by, else the one on the path. What `cargo run` tells of this crate is

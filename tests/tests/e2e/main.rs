@@ -30,5 +30,6 @@ mod telemetry;
 mod traces;
 mod update;
 mod volumes;
+mod winrm;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};

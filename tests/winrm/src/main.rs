@@ -1,6 +1,7 @@
 //! The server as a program, for other processes and other network namespaces.
 //!
-//! It prints its URL when it listens, and serves until it is ended.
+//! It prints its URL when it listens, and its certificate's fingerprint where it has one; it serves until it is ended. The signal
+//! USR1 loses all shells, as a restart of the service does.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use winrm_peer::{Options, Server};
+use winrm_peer::{Options, Scheme, Server};
 
 /// A `WinRM` server for tests.
 #[derive(Parser)]
@@ -18,9 +19,12 @@ struct Arguments {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Speak HTTPS, and write the certificate to this file.
+    /// Speak HTTPS by the certificate of this file and the key beside it, which are made if they are not there.
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// What is offered to who logs in, in this order.
+    #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = way)]
+    offer: Vec<Scheme>,
     /// The user's name.
     #[arg(long, default_value = "Administrator")]
     user: String,
@@ -55,21 +59,34 @@ async fn main() -> Result<()> {
     let mut options = Options::http(&arguments.user, password.trim_end_matches('\n'));
     options.listen = arguments.listen;
     options.tls = arguments.certificate.is_some();
+    options.certificate = arguments.certificate;
+    if !arguments.offer.is_empty() {
+        options.schemes = arguments.offer;
+    }
     options.allow_unencrypted = arguments.allow_unencrypted;
     options.clock_skew_seconds = arguments.clock_skew;
     options.wine_prefix = arguments.wine_prefix;
     options.limits.shells_per_user = arguments.max_shells.unwrap_or(options.limits.shells_per_user);
     options.limits.envelope_bytes = arguments.max_envelope.unwrap_or(options.limits.envelope_bytes);
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut lose = signal(SignalKind::user_defined1())?;
     let server = Server::start(options).await?;
     server.faults().delay(Duration::from_millis(arguments.latency));
-    if let (Some(path), Some(pem)) = (&arguments.certificate, server.certificate_pem()) {
-        std::fs::write(path, pem).with_context(|| format!("cannot write {}", path.display()))?;
+    writeln!(std::io::stdout(), "{} {}", server.url(), server.fingerprint().unwrap_or_default())?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = lose.recv() => server.lose_shells(),
+        }
     }
-    writeln!(std::io::stdout(), "{}", server.url())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+}
+
+fn way(name: &str) -> Result<Scheme, String> {
+    match name {
+        "negotiate" => Ok(Scheme::Negotiate),
+        "ntlm" => Ok(Scheme::Ntlm),
+        "basic" => Ok(Scheme::Basic),
+        _ => Err("it is none of negotiate, ntlm, basic".to_owned()),
     }
-    Ok(())
 }

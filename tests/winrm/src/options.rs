@@ -22,6 +22,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// HTTPS with a certificate of its own; else HTTP with sealed messages.
     pub tls: bool,
+    /// Where that is kept, and its key beside it; else it is made for this run.
+    pub certificate: Option<PathBuf>,
     /// The one user there is; case does not matter, and whatever domain is before it is taken.
     pub user: String,
     /// Its password.
@@ -45,6 +47,7 @@ impl Options {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: false,
+            certificate: None,
             user: user.to_owned(),
             password: password.to_owned(),
             schemes: vec![Scheme::Negotiate, Scheme::Basic],

@@ -51,7 +51,11 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {}", options.listen))?;
         let address = listener.local_addr().context("a listener without an address")?;
-        let certificate = options.tls.then(|| Certificate::make(address.ip())).transpose()?;
+        let certificate = match &options.certificate {
+            _ if !options.tls => None,
+            Some(path) => Some(Certificate::kept(path, address.ip())?),
+            None => Some(Certificate::make(address.ip())?),
+        };
         let wine = match &options.wine_prefix {
             Some(prefix) => Some(Wine::start(prefix).await?),
             None => None,
@@ -89,6 +93,12 @@ impl Server {
     /// The same as DER.
     pub fn certificate_der(&self) -> Option<&[u8]> {
         self.shared.certificate.as_ref().map(|certificate| certificate.der.as_ref())
+    }
+
+    /// Its fingerprint, as clients pin it.
+    pub fn fingerprint(&self) -> Option<String> {
+        let bytes = self.shared.certificate.as_ref()?.fingerprint();
+        Some(bytes.iter().fold("SHA256:".to_owned(), |text, byte| format!("{text}{byte:02x}")))
     }
 
     /// What happened so far.

@@ -52,7 +52,8 @@ pub struct WinrmOptions {
     pub refusal_holds: Duration,
     /// How long a shell is kept without a command.
     pub idle_timeout: Duration,
-    /// After how long without a request the guest itself deletes a shell, should we be gone. At least 60 s on Windows.
+    /// After how long without a request the guest itself deletes a shell, should we be gone: until then what runs in it goes
+    /// on. At least 60 s on Windows.
     pub abandoned_timeout: Duration,
     /// The longest message, in bytes; less is used once a guest says that it takes less.
     pub envelope_bytes: usize,
@@ -77,7 +78,7 @@ impl Default for WinrmOptions {
             commands_in_all: 50,
             refusal_holds: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(30),
-            abandoned_timeout: Duration::from_secs(180),
+            abandoned_timeout: Duration::from_secs(60),
             envelope_bytes: 500 * 1024,
         }
     }

@@ -9,7 +9,8 @@
 //! does not hold on this machine (see [`excuse`]).
 //!
 //! Tests find what was built for them in their environment: `INFRANETES_GUESTS` is a folder with `NAME/NAME.qcow2` and what
-//! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
+//! belongs to it, `INFRANETES_BIN` the daemon's program, `INFRANETES_WINRM_PEER` that of the server which stands for Windows
+//! machines, `INFRANETES_REGISTRY` the folder of a registry that has the guests,
 //! `INFRANETES_CRICTL` the program `crictl` where there is one; `INFRANETES_CRITEST` the folder with critest where there is
 //! one, `INFRANETES_CRITEST_REGISTRY` the registry with what it pulls; `INFRANETES_CONTAINERD` and
 //! `INFRANETES_CONTAINERD_REGISTRY` the same for containerd where it is the peer or the delegate,
@@ -136,7 +137,7 @@ impl Environment {
         if tier.needs_machines() && tier != Tier::Critest && self.registry.is_none() {
             self.registry = Some(registry::store(&guest::NAMES)?);
         }
-        if tier == Tier::Contract && self.winrm.is_none() {
+        if matches!(tier, Tier::Contract | Tier::E2e) && self.winrm.is_none() {
             self.winrm = Some(Winrm { clients: setup::winrm_clients()?, wine_prefix: setup::wine_prefix()? });
         }
         if tier == Tier::Cluster && self.kubernetes.is_none() {
@@ -161,6 +162,7 @@ impl Environment {
 
     fn apply(&self, command: &mut std::process::Command) {
         command.env("INFRANETES_GUESTS", guest::folder()).env("INFRANETES_BIN", tree::daemon());
+        command.env("INFRANETES_WINRM_PEER", tree::program("winrm-peer"));
         if let Some(registry) = &self.registry {
             command.env("INFRANETES_REGISTRY", registry);
         }

@@ -7,7 +7,7 @@ use crate::client::pod;
 
 impl Setup {
     /// Runs a command of `infranetes fleet` on the node.
-    pub(super) fn fleet(&self, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn fleet(&self, arguments: &[&str]) -> (bool, String) {
         let program = std::env::var_os("INFRANETES_BIN").expect("the tests' environment");
         let mut command = self.node.namespace().command(program);
         command.arg("--endpoint").arg(format!("unix://{}", self.node.socket().display())).arg("fleet");
@@ -26,7 +26,11 @@ async fn a_person_sees_who_has_which_machine_and_whether_it_is_well() {
 async fn commands() {
     let mut setup = Setup::ready().await;
     let (well, text) = setup.fleet(&["ls"]);
-    assert!(well && text.contains("fleet/web-1   192.0.2.2:22   ssh         linux   fleet      -         rack=b2"), "{text}");
+    assert!(
+        well && text
+            .contains("fleet/web-1   192.0.2.2:22   ssh         linux   fleet      -         rack=b2"),
+        "{text}"
+    );
     let (well, text) = setup.fleet(&["check"]);
     assert!(well && text.contains("ok") && text.contains("lets us in"), "{text}");
 
@@ -45,7 +49,7 @@ async fn commands() {
     setup.list(&other, "");
     let (well, text) = setup.fleet(&["check", "web-1"]);
     assert!(!well && text.contains("another machine") && text.contains("it shows SHA256:"), "{text}");
-    let host_key = setup.machine.host_key.clone();
+    let host_key = setup.machine.proof().to_owned();
     let key = setup.folder.path().join("key");
     setup.list(
         &host_key,

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use super::{HANDLER, IMAGE, Setup, process, says_page};
+use tests::Speaks;
+
+use super::{HANDLER, IMAGE, Setup, process};
 use crate::client::pod;
 
 impl Setup {
@@ -36,7 +38,7 @@ async fn nothing() {
     assert!(refusal.message().contains("credential"), "{refusal}");
     fs::rename(&away, &key).unwrap();
     let address = setup.client.pod_status(&second).await.unwrap().network.unwrap().ip;
-    assert!(!says_page(&setup.fetch(&address)), "the pod's address leads to a machine that it has not");
+    assert!(!setup.shows_page(&address), "the pod's address leads to a machine that it has not");
 
     // It is never started, and its pod stops.
     let (third, _) = setup.made("third", IMAGE).await;
@@ -68,12 +70,12 @@ async fn two_entries() {
     let entry = |name: &str, address: &str| {
         format!(
             "[[machine]]\nname = \"{name}\"\naddress = \"{address}\"\nhost-keys = [\"{}\"]\ncredential = {{ key-file = \"{}\" }}\n",
-            setup.machine.host_key,
+            setup.machine.proof(),
             setup.folder.path().join("key").display()
         )
     };
     let more = entry("web-2", "192.0.2.3") + &entry("node", "192.0.2.1");
-    let host_key = setup.machine.host_key.clone();
+    let host_key = setup.machine.proof().to_owned();
     setup.list(&host_key, &more);
 
     let (first, holder) = setup.start("first").await;
@@ -96,11 +98,11 @@ async fn two_entries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_released_without_a_word_is_given_back_later() {
-    crate::within(150, late()).await;
+    crate::within(150, late(Speaks::Ssh)).await;
 }
 
-async fn late() {
-    let mut setup = Setup::ready().await;
+pub(crate) async fn late(speaks: Speaks) {
+    let mut setup = Setup::of(speaks).await;
     let (before, machine_before) = (setup.node.inventory().unwrap(), setup.machine.state());
     // The daemon dies when the pod is about to stop, and the next one has no session.
     setup.node.daemon().kill();
@@ -139,7 +141,7 @@ async fn a_machine_that_another_node_has_by_now_is_not_shut_down() {
 
 async fn another_s() {
     let mut setup = Setup::ready().await;
-    let host_key = setup.machine.host_key.clone();
+    let host_key = setup.machine.proof().to_owned();
     setup.list(&host_key, "power-off = true\n");
     let (pod_id, id) = setup.start("last").await;
     setup.machine.says("echo other-node-1 c1 >/run/infranetes-lent.holder");
