@@ -137,12 +137,17 @@ async fn it_has_its_files_and_changes_at_once(guest: &Guest) {
 
 async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
     let config = tree(&[("app.conf", file("key=1\n"))]);
-    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/app.conf").await.unwrap();
-    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/app.conf").await.unwrap();
-    assert_eq!(guest.sh("cat '/srv/made here/app.conf'").await, "key=1");
+    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/for it/app.conf").await.unwrap();
+    guest.mount(&config, Some("..data/app.conf"), "/srv/made here/for it/app.conf").await.unwrap();
+    assert_eq!(guest.sh("cat '/srv/made here/for it/app.conf'").await, "key=1");
     assert_eq!(guest.sh("grep -c 'made.*app.conf' /proc/self/mountinfo").await, "1", "mounted once");
     guest.unmount().await;
-    assert_eq!(guest.sh("ls '/srv/made here'").await, "", "what was made for it is gone");
+    assert_eq!(guest.sh("ls /srv").await, "", "what was made for it is gone");
+    guest.sh("mkdir /srv/was").await;
+    guest.mount(&config, Some("..data/app.conf"), "/srv/was/for it/app.conf").await.unwrap();
+    guest.unmount().await;
+    assert_eq!(guest.sh("ls /srv /srv/was").await, "/srv:\nwas\n\n/srv/was:", "and nothing else");
+    guest.sh("rmdir /srv/was").await;
     guest.sh("echo image >/srv/own").await;
     guest.mount(&config, Some("..data/app.conf"), "/srv/own").await.unwrap();
     assert_eq!(guest.sh("cat /srv/own").await, "key=1");

@@ -13,6 +13,8 @@ for m in "$root"/.mounts/*; do
 done
 if [ ! -e "$from" ]; then refuse "the volume has no $3"; fi
 umask 022
+top=$4
+while [ "${top%/*}" ] && [ ! -e "${top%/*}" ]; do top=${top%/*}; done
 if [ -d "$from" ]; then
   if [ ! -e "$4" ]; then mkdir -p "$4" && made=directory; fi
 elif [ ! -e "$4" ]; then
@@ -24,4 +26,4 @@ if [ "$5" = ro ] && ! mount -o remount,ro,bind "$4"; then
   umount "$4"
   refuse "what is mounted at $4 cannot be made read-only in the guest"
 fi
-printf '%s\n%s\n%s\n' "$4" "$made" "$2/$3" >"$marker"
+printf '%s\n%s\n%s\n%s\n' "$4" "$made" "$2/$3" "$top" >"$marker"

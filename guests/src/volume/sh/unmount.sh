@@ -1,7 +1,8 @@
-# Takes mount $1 away: what the image has there is seen again.
+# Takes mount $1 away: what the image has there is seen again. What was made for its path goes, down to the first directory of it.
 marker=$root/.mounts/$1
 if [ -n "$root" ] && [ -e "$marker" ]; then
-  { IFS= read -r path && read -r made; } <"$marker"
+  top=
+  { IFS= read -r path && read -r made && read -r x && IFS= read -r top; } <"$marker"
   # Who still uses it keeps it until then. One that somebody else took away is gone.
   said=$(umount "$path" 2>&1) || said=$(umount -l "$path" 2>&1) || case $said in
     *'not mounted'* | *'o mount point'* | *'nvalid argument'* | *'o such file'*) ;;
@@ -12,4 +13,5 @@ if [ -n "$root" ] && [ -e "$marker" ]; then
     directory) rmdir "$path" 2>/dev/null ;;
     file) if [ ! -s "$path" ]; then rm -f "$path"; fi ;;
   esac
+  while [ "$made" ] && [ "$top" ] && [ "$path" != "$top" ] && rmdir "${path%/*}" 2>/dev/null; do path=${path%/*}; done
 fi
