@@ -14,6 +14,8 @@
 //! that cannot be read is as if it were not there. That the delegate goes, and that it is back, is said once each in the log.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -61,7 +63,8 @@ struct State {
 impl Heard {
     /// What is known from before, in a folder.
     pub(super) fn open(folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(|source| {
+        // What pods are called is nobody else's business.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| {
             Error::failed(format!("cannot make the directory {}", folder.display()), source)
         })?;
         let heard =
@@ -152,7 +155,8 @@ impl Delegate {
             }
             _ => self.heard.note(None),
         }
-        let answer = list::ordered(path, &answer?);
+        let answer = list::ordered(path, &answer?)
+            .map_err(|error| Status::internal(format!("the delegate's answer to {path} is {error}")))?;
         if whole && open.keep(&answer) {
             let file = self.heard.file(path);
             let write = move || open.question.write(&file);

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 
 use super::frame::{self, Call};
 use super::router::Router;
+use super::wire::Malformed;
 use super::{Delegate, select, wire};
 
 /// The field of the items in an answer.
@@ -97,15 +98,15 @@ impl Delegate {
     }
 }
 
-/// The answer to a call in the order of its items' ids, where it is a list of such.
-pub(super) fn ordered(path: &str, answer: &Bytes) -> Bytes {
-    let Some(list) = ALL.iter().find(|list| list.path == path && !list.id.is_empty()) else {
-        return answer.clone();
-    };
+/// The answer to a call in the order of its items' ids, where it is a list of such. One that cannot be read to its end is none:
+/// what it runs would seem to be gone.
+pub(super) fn ordered(path: &str, answer: &Bytes) -> Result<Bytes, Malformed> {
+    let list = ALL.iter().find(|list| list.path == path && !list.id.is_empty());
     let (mut items, mut rest) = (Vec::new(), BytesMut::new());
-    for field in wire::fields(answer).flatten() {
-        match field.content {
-            Some(item) if field.number == ITEMS => items.push((id(list, &item), field.whole)),
+    for field in wire::fields(answer) {
+        let field = field?;
+        match (list, field.content) {
+            (Some(list), Some(item)) if field.number == ITEMS => items.push((id(list, &item), field.whole)),
             _ => rest.put(field.whole),
         }
     }
@@ -113,7 +114,7 @@ pub(super) fn ordered(path: &str, answer: &Bytes) -> Bytes {
     for (_, whole) in items {
         rest.put(whole);
     }
-    rest.freeze()
+    Ok(rest.freeze())
 }
 
 /// Both lists in one: what of theirs has the id of one of ours is ours.
@@ -172,10 +173,17 @@ mod tests {
 
     #[test]
     fn theirs_follow_ours_in_their_order() {
-        let theirs = ordered(PODS.path, &pods(&["t3", "t1", "t2"]));
+        let theirs = ordered(PODS.path, &pods(&["t3", "t1", "t2"])).unwrap();
         let both = joined(&PODS, &pods(&["o2", "o1"]), &theirs);
         assert_eq!(ids(&both), ["o2", "o1", "t1", "t2", "t3"]);
         assert_eq!(ids(&joined(&PODS, &Bytes::new(), &theirs)), ["t1", "t2", "t3"]);
+    }
+
+    #[test]
+    fn a_list_that_is_cut_off_is_none() {
+        let whole = pods(&["t1", "t2"]);
+        assert!(ordered(PODS.path, &whole).is_ok());
+        assert!(ordered(PODS.path, &whole.slice(..whole.len() - 1)).is_err());
     }
 
     #[test]
@@ -192,7 +200,7 @@ mod tests {
         theirs.extend(&item);
         theirs.extend([0xc0, 0x0c, 6]);
         let theirs = Bytes::from(theirs);
-        let both = joined(&PODS, &pods(&["o"]), &ordered(PODS.path, &theirs)).freeze();
+        let both = joined(&PODS, &pods(&["o"]), &ordered(PODS.path, &theirs).unwrap()).freeze();
         assert_eq!(items(&both).last().unwrap(), item);
         assert!(wire::fields(&both).flatten().any(|field| field.whole[..] == [0xc0, 0x0c, 6]));
     }
