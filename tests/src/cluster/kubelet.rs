@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::access::{Access, Who};
 use super::control::start;
@@ -67,6 +67,14 @@ impl Kubelet {
     pub(super) fn start_again(&mut self, node: &Node, programs: &Path, access: &Access) -> Result<()> {
         self.process = run(node, programs, access, &self.config)?;
         Ok(())
+    }
+
+    /// Has the next one that is started talk to the runtime at another socket.
+    pub(super) fn set_runtime(&self, socket: &Path) -> Result<()> {
+        let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&self.config)?)?;
+        config["containerRuntimeEndpoint"] = format!("unix://{}", socket.display()).into();
+        std::fs::write(&self.config, config.to_string())
+            .with_context(|| format!("cannot write {}", self.config.display()))
     }
 
     /// Waits until its node is Ready.

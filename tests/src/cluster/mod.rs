@@ -28,7 +28,7 @@ use anyhow::{Context, Result};
 use crate::interrupt;
 use crate::inventory::Inventory;
 use crate::namespace::{Namespace, run};
-use crate::node::{Node, Options};
+use crate::node::{Delegated, Node, Options};
 use crate::process::pause;
 use access::{Access, Who};
 use control::Control;
@@ -85,7 +85,7 @@ impl Cluster {
         kubectl.run(&["apply", "-f", runtime_class(), "-f", Services::manifest()])?;
         kubelet.wait(&kubectl)?;
         told("starting kube-proxy, CoreDNS and metrics-server, until pods are let in");
-        let mut services = Services::start(&node, programs, &access)?;
+        let mut services = Services::start(&node, programs, &access, &kubectl)?;
         services.wait(&node, &kubectl)?;
         kubectl.run(&["wait", "--for=create", "serviceaccount/default", "--timeout=60s"])?;
         let programs = programs.to_owned();
@@ -102,6 +102,19 @@ impl Cluster {
         let Some(programs) = std::env::var_os("INFRANETES_KUBERNETES") else { return Ok(None) };
         let options = Options { config: config.to_owned(), ..Options::from_env()? };
         Self::start(options, Path::new(&programs), &mut |_| ()).map(Some)
+    }
+
+    /// The same with containerd as the delegate; `None` where there is no such.
+    pub fn mixed_from_env() -> Result<Option<Self>> {
+        let Some(programs) = std::env::var_os("INFRANETES_KUBERNETES") else { return Ok(None) };
+        let Some(delegate) = Delegated::from_env("INFRANETES_CONTAINERD")? else { return Ok(None) };
+        let options = Options { delegate: Some(delegate), ..Options::from_env()? };
+        Self::start(options, Path::new(&programs), &mut |_| ()).map(Some)
+    }
+
+    /// The node, to end and start what runs on it.
+    pub fn node_mut(&mut self) -> &mut Node {
+        &mut self.node
     }
 
     /// The node.
@@ -137,6 +150,12 @@ impl Cluster {
         self.kubelet.start_again(&self.node, &self.programs, &self.access)?;
         self.kubectl.until(PATIENCE, &renewed, |now| now != before).context("the kubelet is not back")?;
         Ok(())
+    }
+
+    /// Switches the kubelet over to the runtime at another socket, as [`Cluster::restart_kubelet`] does.
+    pub fn switch_kubelet(&mut self, socket: &Path) -> Result<()> {
+        self.kubelet.set_runtime(socket)?;
+        self.restart_kubelet()
     }
 
     /// Ends the API server in good order, and starts it again; waits until it is ready.

@@ -6,9 +6,10 @@
 //!   metrics.k8s.io                      -> the API server -> metrics-server -> the kubelet -> the daemon -> the guest
 //! ```
 //!
-//! They are programs of the node and not pods: this node's only runtime runs machines. So their Services have no selector, and the
+//! They are programs of the node and not pods: a node's only runtime runs machines. So their Services have no selector, and the
 //! node's own address behind them. kube-proxy writes its rules by `nft` in the node's network namespace; it is told to leave the
-//! limits of the connection table alone, which are the machine's.
+//! limits of the connection table alone, which are the machine's. On a node that has a delegate kube-proxy is a `DaemonSet`, as
+//! elsewhere; the programs of the machine are its image.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -39,7 +40,8 @@ const METRICS: &str = "apiservice/v1beta1.metrics.k8s.io";
 pub(super) struct Services {
     metrics: Process,
     dns: Process,
-    proxy: Process,
+    /// None where it is a pod.
+    proxy: Option<Process>,
 }
 
 impl Services {
@@ -49,13 +51,18 @@ impl Services {
     }
 
     /// Starts them; the node is Ready, whose address kube-proxy wants to know.
-    pub(super) fn start(node: &Node, programs: &Path, access: &Access) -> Result<Self> {
+    pub(super) fn start(node: &Node, programs: &Path, access: &Access, kubectl: &Kubectl) -> Result<Self> {
         let folder = node.dir().join("services");
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let proxied = write(folder.join("kube-proxy.json"), &proxy(access))?;
-        let proxy = start(node, programs, "kube-proxy", |command| {
-            command.arg("--config").arg(proxied);
-        })?;
+        let proxy = if node.has_delegate() {
+            kubectl.apply(&proxy_pods(&programs.join("kube-proxy"), &proxied))?;
+            None
+        } else {
+            Some(start(node, programs, "kube-proxy", |command| {
+                command.arg("--config").arg(proxied);
+            })?)
+        };
         let served = write(folder.join("Corefile"), &corefile(access))?;
         let dns = start(node, programs, "coredns", |command| {
             command.arg("-conf").arg(served);
@@ -72,7 +79,8 @@ impl Services {
             let rules = run(node.namespace().command("nft").args(["list", "table", "ip", "kube-proxy"]));
             rules.is_ok_and(|rules| rules.contains(DNS))
         };
-        self.proxy.wait_for("rule for the DNS server", PATIENCE, ruled)?;
+        let writer = self.proxy.as_mut().unwrap_or(&mut self.dns);
+        writer.wait_for("rule for the DNS server", PATIENCE, ruled)?;
         self.dns.wait_for("open port", PATIENCE, || node.namespace().listens(DNS_PORT))?;
         let available = ["wait", "--for=condition=Available", METRICS, "--timeout=5s"];
         self.metrics.wait_for("API behind its Service", PATIENCE, || kubectl.run(&available).is_ok())
@@ -80,7 +88,7 @@ impl Services {
 
     /// All of their processes.
     pub(super) fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
-        [&mut self.metrics, &mut self.dns, &mut self.proxy].into_iter()
+        [&mut self.metrics, &mut self.dns].into_iter().chain(&mut self.proxy)
     }
 }
 
@@ -100,6 +108,37 @@ fn proxy(access: &Access) -> String {
         "oomScoreAdj": 0,
         // The connection table is the machine's.
         "conntrack": { "maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s" },
+    })
+    .to_string()
+}
+
+/// kube-proxy as an ordinary workload, which finds its program, its configuration and `nft` on the machine.
+fn proxy_pods(program: &Path, config: &Path) -> String {
+    let labels = json!({ "k8s-app": "kube-proxy" });
+    let container = json!({
+        "name": "kube-proxy",
+        "image": "registry.k8s.io/e2e-test-images/busybox:1.29-2",
+        "command": ["chroot", "/machine", program, "--config", config],
+        "securityContext": { "privileged": true },
+        "volumeMounts": [{ "name": "machine", "mountPath": "/machine" }],
+    });
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": { "name": "kube-proxy", "namespace": "kube-system" },
+        "spec": {
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": {
+                    "hostNetwork": true,
+                    "tolerations": [{ "operator": "Exists" }],
+                    "terminationGracePeriodSeconds": 5,
+                    "containers": [container],
+                    "volumes": [{ "name": "machine", "hostPath": { "path": "/" } }],
+                },
+            },
+        },
     })
     .to_string()
 }

@@ -14,6 +14,7 @@ mod jobs;
 mod kubectl;
 mod life;
 mod load;
+mod mixed;
 mod place;
 mod probes;
 mod restarts;
@@ -72,10 +73,14 @@ impl Fixture {
                 writeln!(std::io::stdout(), "skipped: Kubernetes is not here, there was no Go to build it");
             return None;
         };
+        Some(Self::of(cluster, turns))
+    }
+
+    fn of(cluster: Cluster, turns: u32) -> Self {
         let before = cluster.node().inventory().unwrap();
         let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let turn = waiting.block_on(MACHINES.acquire_many(turns)).unwrap();
-        Some(Self { turn, cluster, before })
+        Self { turn, cluster, before }
     }
 
     /// Runs `kubectl`, which succeeds.
