@@ -15,4 +15,5 @@ mod images;
 mod life;
 mod lists;
 mod mixed;
+mod node;
 mod raw;
