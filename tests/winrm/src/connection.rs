@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::action::{Action, Context};
 use crate::authentication::{Authentication, Verdict};
 use crate::encrypted;
-use crate::envelope::{Answer, FAULT, Request, SHELL};
+use crate::envelope::{Answer, FAULT, Request, SHELL, without_long_text};
 use crate::fault::Fault;
 use crate::faults::{Instead, Moment};
 use crate::reply::{Body, Reply};
@@ -199,7 +199,8 @@ impl Connection {
         let text =
             std::str::from_utf8(body).map_err(|error| Fault::schema(format!("It is not UTF-8: {error}.")));
         let text = text.map(|text| text.trim_start_matches('\u{FEFF}'));
-        let document = text.and_then(|text| {
+        let text = text.map(without_long_text);
+        let document = text.as_ref().map_err(Clone::clone).and_then(|(text, _)| {
             Document::parse(text).map_err(|error| Fault::schema(format!("It is no XML: {error}.")))
         });
         let document = match document {
@@ -221,7 +222,8 @@ impl Connection {
             return Err(Cut);
         }
         tokio::time::sleep(self.shared.faults.latency_of(action)).await;
-        let context = Context { shared: Arc::clone(&self.shared), user, client: self.peer.ip() };
+        let long_text = text.as_ref().map(|(_, long)| *long).unwrap_or_default();
+        let context = Context { shared: Arc::clone(&self.shared), user, client: self.peer.ip(), long_text };
         let Some(instead) = self.shared.faults.instead(action) else {
             return Ok((Told::Result(action.perform(&request, &context).await), request.message_id));
         };

@@ -1,7 +1,7 @@
 //! One connection and the login on it: a message goes out, its answer comes back.
 //!
 //! ```text
-//!   open: dial -> authenticate -> Connection --post--> Reply
+//!   open: dial -> authenticate -> Connection --post, perhaps in turn--> Reply
 //!                                     `--post--> Failure: not sent, not let in, or nobody knows
 //! ```
 //!
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
+use tokio::sync::watch;
 
 use super::authenticate::Context;
 use super::dial::Dialled;
@@ -49,6 +50,26 @@ pub(super) enum Failure {
     Denied,
     /// The connection was lost, or its answer makes no sense.
     Lost(String),
+}
+
+/// When a message may go: at once, or after another one.
+#[derive(Debug, Default)]
+pub(super) struct Turn(Option<watch::Receiver<bool>>);
+
+impl Turn {
+    /// After another message, and a way to say that this has been answered. Where that is never said, the turn never comes.
+    pub(super) fn after() -> (watch::Sender<bool>, Self) {
+        let (said, turn) = watch::channel(false);
+        (said, Self(Some(turn)))
+    }
+
+    async fn comes(&mut self) {
+        if let Some(turn) = &mut self.0
+            && turn.wait_for(|said| *said).await.is_err()
+        {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 /// An authenticated connection.
@@ -88,6 +109,11 @@ impl Connection {
 
     /// Sends a message and waits for its answer, however long that takes.
     pub(super) async fn post(&mut self, message: &str) -> Result<Reply, Failure> {
+        self.post_in_turn(message, &mut Turn::default()).await
+    }
+
+    /// The same, once its turn has come; sealed it is before.
+    pub(super) async fn post_in_turn(&mut self, message: &str, turn: &mut Turn) -> Result<Reply, Failure> {
         self.usable = false;
         let request = match &mut self.context {
             Context::Sealed(sealer) => {
@@ -101,6 +127,7 @@ impl Connection {
                 request
             }
         };
+        turn.comes().await;
         let answer = exchange(&mut self.dialled, request, self.most_bytes).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             return Err(if self.is_sealed() { Failure::Denied } else { Failure::NotLetIn });

@@ -33,7 +33,7 @@ use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::authenticate::Method;
-use super::connection::{Connection, Failure, Reply};
+use super::connection::{Connection, Failure, Reply, Turn};
 use super::envelope::{self, Envelopes};
 use super::fault::Fault;
 use super::options::{Security, WinrmOptions};
@@ -200,7 +200,10 @@ impl Connections {
     pub(super) async fn learn_limit(&self) {
         let ask = async {
             // Who is no administrator is not told.
-            let told = self.once(Takes::Brief, &self.envelopes().configuration(), Loss::Harmless).await.ok();
+            let told = self
+                .once(Takes::Brief, &self.envelopes().configuration(), &mut Turn::default(), Loss::Harmless)
+                .await
+                .ok();
             if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
                 self.most_bytes.fetch_min(most.max(LEAST_BYTES), Ordering::Relaxed);
             }
@@ -210,27 +213,33 @@ impl Connections {
 
     /// Sends a request once. Where nobody knows whether it was carried out, the session is over.
     pub(super) async fn ask(&self, message: &str) -> Result<String, Trouble> {
-        self.once(Takes::Brief, message, Loss::Ends).await
+        self.once(Takes::Brief, message, &mut Turn::default(), Loss::Ends).await
     }
 
     /// Sends a question for the output of a command that runs.
     pub(super) async fn receive(&self, message: &str) -> Result<String, Trouble> {
-        self.patiently(Takes::Poll, message, Loss::Ends).await
+        self.patiently(Takes::Poll, message, &mut Turn::default(), Loss::Ends).await
     }
 
     /// Sends input to a command that may have ended meanwhile: it alone is in doubt where nobody knows about it.
-    pub(super) async fn send(&self, takes: Takes, message: &str) -> Result<String, Trouble> {
-        self.patiently(takes, message, Loss::Told).await
+    pub(super) async fn send(&self, takes: Takes, message: &str, turn: &mut Turn) -> Result<String, Trouble> {
+        self.patiently(takes, message, turn, Loss::Told).await
     }
 
-    /// Sends a request once, as soon as that is possible.
-    async fn patiently(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
+    /// Sends a request once, as soon as that is possible and its turn has come.
+    async fn patiently(
+        &self,
+        takes: Takes,
+        message: &str,
+        turn: &mut Turn,
+        loss: Loss,
+    ) -> Result<String, Trouble> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let mut gone = self.gone();
         // What the command runs in is not there any longer.
         let until = Instant::now() + self.options.abandoned_timeout;
         loop {
-            let sent = self.once(takes, message, loss).await;
+            let sent = self.once(takes, message, turn, loss).await;
             let Err(Trouble::Unsent(_)) = &sent else { return sent };
             if self.over().is_err() || Instant::now() > until {
                 return sent;
@@ -239,8 +248,14 @@ impl Connections {
         }
     }
 
-    async fn once(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
-        let asked = self.request(takes, message, loss).await;
+    async fn once(
+        &self,
+        takes: Takes,
+        message: &str,
+        turn: &mut Turn,
+        loss: Loss,
+    ) -> Result<String, Trouble> {
+        let asked = self.request(takes, message, turn, loss).await;
         if let Err(Trouble::Error(error) | Trouble::Unsent(error)) = &asked {
             tracing::debug!(address = %self.target.address, %error, "a request was lost");
             self.doubt.notify_one();
@@ -250,7 +265,7 @@ impl Connections {
 
     /// Asks for a sign of life. The end of the session is the caller's to decide.
     pub(super) async fn probe(&self) -> Result<()> {
-        match self.request(Takes::Nothing, envelope::IDENTIFY, Loss::Harmless).await {
+        match self.request(Takes::Nothing, envelope::IDENTIFY, &mut Turn::default(), Loss::Harmless).await {
             Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
             Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
         }
@@ -262,7 +277,8 @@ impl Connections {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let until = Instant::now() + DELIVERY;
         loop {
-            let error = match self.request(Takes::Brief, message, Loss::Harmless).await {
+            let error = match self.request(Takes::Brief, message, &mut Turn::default(), Loss::Harmless).await
+            {
                 Ok(_) => return Ok(()),
                 // What is not there any more needs no end.
                 Err(Trouble::Fault(fault)) if fault.not_there() => return Ok(()),
@@ -287,7 +303,13 @@ impl Connections {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn request(&self, takes: Takes, message: &str, loss: Loss) -> Result<String, Trouble> {
+    async fn request(
+        &self,
+        takes: Takes,
+        message: &str,
+        turn: &mut Turn,
+        loss: Loss,
+    ) -> Result<String, Trouble> {
         let places = match takes {
             // It shall not wait for those that may wait in vain.
             Takes::Nothing => None,
@@ -321,7 +343,7 @@ impl Connections {
                 // Boxed: most requests need none.
                 None => (Box::pin(self.connect(false)).await.map_err(Trouble::Unsent)?, true),
             };
-            match timeout(within, connection.post(message)).await {
+            match timeout(within, connection.post_in_turn(message, turn)).await {
                 Err(_) => {
                     let why = format!("{}: {SILENT} within {within:?}", self.target.address);
                     return Err(self.lost(Error::Unreachable(why), loss));

@@ -16,6 +16,8 @@ const IDENTIFIER_MAX_CHARS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Received {
     pub(super) output: Vec<Output>,
+    /// How many of its streams have ended with this.
+    pub(super) ended: usize,
     /// Whether the command has ended.
     pub(super) done: bool,
     /// Its exit code, as the bits of the guest's 32-bit unsigned one.
@@ -76,6 +78,8 @@ pub(super) fn received(body: &str) -> Result<Received, Malformed> {
                     _ => continue,
                 };
                 let data = decode(node.text().unwrap_or_default())?;
+                let end = node.attribute("End").unwrap_or_default();
+                received.ended += usize::from(end.eq_ignore_ascii_case("true") || end == "1");
                 if !data.is_empty() {
                     received.output.push(Output { stream, data });
                 }

@@ -1,13 +1,14 @@
 //! Feeds a command's standard input, on a connection beside the one that waits for its output.
 //!
 //! ```text
-//!   what there is, as much as a message takes --Send--> taken -> the next
+//!   what there is, as much as a message takes --Send--> taken -> the next, made ready meanwhile
 //!                                               |  time is up: it is being taken, never sent again -> the next
 //!                                               `- busy with the one before: not looked at, sent again after a wait
 //! ```
 //!
 //! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so. What comes
-//!   in small parts while one is on its way goes together in the next.
+//!   in small parts while one is on its way goes together in the next. The next one is encoded and sealed on a connection
+//!   of its own meanwhile, and goes when its turn has come: never before the one before it was answered.
 //! - A program that takes its time makes the piece wait, and nothing else. Windows goes on writing it to the program after
 //!   it has said that the time of the request is up, and refuses another piece until that is done (`ERROR_BUSY`): so
 //!   others have measured it (ansible/ansible#81538); no document tells.
@@ -22,8 +23,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
+use super::connection::Turn;
 use super::connections::{Connections, LEAST_BYTES, Takes, Trouble};
 use super::envelope::Envelopes;
 use super::process::Command;
@@ -37,6 +40,9 @@ pub(super) enum Source {
     /// What arrives here, then end of file.
     Piped(mpsc::Receiver<Bytes>),
 }
+
+/// How many pieces are made ready while one is on its way.
+const AHEAD: usize = 1;
 
 /// The first wait before a piece is sent again that the guest was too busy to look at, and the longest.
 const FIRST_BUSY_WAIT: Duration = Duration::from_millis(50);
@@ -56,11 +62,11 @@ impl Feeding {
     pub(super) fn begin(command: &Command, source: Source) -> Self {
         let (fail, failed) = oneshot::channel();
         let (wanted, mut unwanted) = oneshot::channel();
-        let input = Input {
+        let input = Arc::new(Input {
             connections: Arc::clone(command.connections()),
             shell: command.shell().to_owned(),
             command: command.id().to_owned(),
-        };
+        });
         tokio::spawn(async move {
             let (stop, stopped) = watch::channel(false);
             let feed = input.feed(source, stopped);
@@ -104,15 +110,22 @@ struct Input {
 }
 
 impl Input {
-    async fn feed(&self, source: Source, mut stopped: watch::Receiver<bool>) -> Result<(), End> {
+    async fn feed(self: Arc<Self>, source: Source, mut stopped: watch::Receiver<bool>) -> Result<(), End> {
         let (mut held, mut pipe) = match source {
             Source::Bytes(bytes) => (bytes, None),
             Source::Piped(pipe) => (Bytes::new(), Some(pipe)),
         };
+        // Ended with this value.
+        let mut pieces = JoinSet::new();
+        let mut turn = Turn::default();
         loop {
             if let (true, Some(pipe)) = (held.is_empty(), &mut pipe) {
                 let next = tokio::select! {
                     next = pipe.recv() => next,
+                    Some(sent) = pieces.join_next() => {
+                        answered(sent)?;
+                        continue;
+                    }
                     _ = stopped.wait_for(|stopped| *stopped) => return Err(End::Unwanted),
                 };
                 match next {
@@ -127,8 +140,26 @@ impl Input {
             }
             let piece = held.split_to(held.len().min(self.most_bytes()));
             let last = whole && held.is_empty();
-            self.send(&piece, last, &mut stopped).await?;
+            // One that has nothing to make ready waits until nothing is on its way.
+            let ahead = if piece.is_empty() { 0 } else { AHEAD };
+            while pieces.len() > ahead
+                && let Some(sent) = pieces.join_next().await
+            {
+                answered(sent)?;
+            }
+            let (taken, next) = Turn::after();
+            let (input, turn) = (Arc::clone(&self), std::mem::replace(&mut turn, next));
+            let stopped = stopped.clone();
+            pieces.spawn(async move {
+                input.send(&piece, last, turn, stopped).await?;
+                // Nobody waits for the turn after the last one.
+                let _ = taken.send(true);
+                Ok(())
+            });
             if last {
+                while let Some(sent) = pieces.join_next().await {
+                    answered(sent)?;
+                }
                 return Ok(());
             }
         }
@@ -140,7 +171,13 @@ impl Input {
     }
 
     /// Sends one piece, which is given to the program once.
-    async fn send(&self, piece: &[u8], last: bool, stopped: &mut watch::Receiver<bool>) -> Result<(), End> {
+    async fn send(
+        &self,
+        piece: &[u8],
+        last: bool,
+        mut turn: Turn,
+        mut stopped: watch::Receiver<bool>,
+    ) -> Result<(), End> {
         // Nothing but the end need wait for nobody.
         let takes = if piece.is_empty() { Takes::Brief } else { Takes::Program };
         let mut backoff = Backoff::new(FIRST_BUSY_WAIT, LONGEST_BUSY_WAIT);
@@ -150,7 +187,7 @@ impl Input {
             }
             let envelopes = self.connections.envelopes();
             let request = envelopes.send(&self.shell, &self.command, piece, last);
-            match self.connections.send(takes, &request).await {
+            match self.connections.send(takes, &request, &mut turn).await {
                 Ok(_) => return Ok(()),
                 Err(Trouble::Fault(fault)) if fault.too_long() => {
                     let (address, most) = (self.connections.address(), envelopes.most_bytes);
@@ -176,6 +213,11 @@ impl Input {
             }
         }
     }
+}
+
+/// What came of a piece.
+fn answered(sent: Result<Result<(), End>, JoinError>) -> Result<(), End> {
+    sent.unwrap_or_else(|error| Err(End::Lost(format!("its input was given up: {error}"))))
 }
 
 /// Adds what has come meanwhile, as far as one piece takes it. Whether nothing more will come.

@@ -14,7 +14,7 @@ use crate::process::CommandLine;
 /// The options of a command.
 const OPTIONS: &[&str] = &["WINRS_CONSOLEMODE_STDIN", "WINRS_SKIP_CMD_SHELL"];
 
-pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     request.options_among(OPTIONS)?;
     let shell = context.shared.shells.find(request.shell_id()?)?;
     let asked = request.element(SHELL, "CommandLine")?;

@@ -12,7 +12,7 @@ use crate::shell::Definition;
 /// The options of a shell.
 const OPTIONS: &[&str] = &["WINRS_NOPROFILE", "WINRS_CODEPAGE"];
 
-pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     request.options_among(OPTIONS)?;
     let asked = request.element(SHELL, "Shell")?;
     let variables = asked.child(SHELL, "Environment").into_iter().flat_map(|environment| {

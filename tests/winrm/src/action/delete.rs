@@ -4,7 +4,7 @@ use super::Context;
 use crate::envelope::{Answer, Request, TRANSFER};
 use crate::fault::Fault;
 
-pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     context.shared.shells.delete(request.shell_id()?)?;
     Ok(Answer::new(format!("{TRANSFER}/DeleteResponse"), ""))
 }

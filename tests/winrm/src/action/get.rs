@@ -4,7 +4,7 @@ use super::Context;
 use crate::envelope::{Answer, CMD, CONFIG, Request, SHELL, TRANSFER};
 use crate::fault::Fault;
 
-pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     let body = match request.resource.as_str() {
         CMD | SHELL => context.shared.shells.find(request.shell_id()?)?.describe(),
         CONFIG => configuration(context),
@@ -13,7 +13,7 @@ pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer
     Ok(Answer::new(format!("{TRANSFER}/GetResponse"), body))
 }
 
-fn configuration(context: &Context) -> String {
+fn configuration(context: &Context<'_>) -> String {
     let limits = &context.shared.options.limits;
     format!(
         "<cfg:Config xmlns:cfg=\"{CONFIG}\"><cfg:MaxEnvelopeSizekb>{}</cfg:MaxEnvelopeSizekb>\

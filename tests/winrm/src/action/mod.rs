@@ -62,7 +62,7 @@ impl Action {
     }
 
     /// Carries a request out.
-    pub(crate) async fn perform(self, request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+    pub(crate) async fn perform(self, request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
         if !matches!(self, Self::Identify | Self::Get) && request.resource != CMD {
             return Err(Fault::no_resource(&request.resource));
         }
@@ -80,8 +80,10 @@ impl Action {
 }
 
 /// From where a request comes.
-pub(crate) struct Context {
+pub(crate) struct Context<'a> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) user: String,
     pub(crate) client: IpAddr,
+    /// What was taken out of the envelope before it was read.
+    pub(crate) long_text: &'a str,
 }

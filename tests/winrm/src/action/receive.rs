@@ -26,7 +26,7 @@ const PIECE: usize = 24 * 1024;
 /// The envelope that a client takes that does not say so.
 const ENVELOPE: usize = 150 * 1024;
 
-pub(super) async fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) async fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     request.options_among(&["WSMAN_CMDSHELL_OPTION_KEEPALIVE"])?;
     let shell = context.shared.shells.find(request.shell_id()?)?;
     let _used = shell.used();

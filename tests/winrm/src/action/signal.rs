@@ -7,7 +7,7 @@ use super::Context;
 use crate::envelope::{Answer, Child as _, Request, SHELL};
 use crate::fault::Fault;
 
-pub(super) fn perform(request: &Request<'_>, context: &Context) -> Result<Answer, Fault> {
+pub(super) fn perform(request: &Request<'_>, context: &Context<'_>) -> Result<Answer, Fault> {
     let shell = context.shared.shells.find(request.shell_id()?)?;
     let _used = shell.used();
     let asked = request.element(SHELL, "Signal")?;

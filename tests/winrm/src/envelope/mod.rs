@@ -9,6 +9,8 @@ mod request;
 pub(crate) use names::*;
 pub(crate) use request::{Child, Request};
 
+use std::borrow::Cow;
+
 use rand::Rng as _;
 
 /// An envelope that answers.
@@ -40,6 +42,25 @@ impl Answer {
             self.body
         )
     }
+}
+
+/// The least of a text that is long, in bytes.
+const LONG: usize = 16 * 1024;
+
+/// An envelope without the first long text in it, and that text. It is what a process reads, as base64, which is looked at when
+/// that is decoded; read as XML, each of its bytes would cost more than all else that is done with it.
+pub(crate) fn without_long_text(envelope: &str) -> (Cow<'_, str>, &str) {
+    let mut begin = 0;
+    // Text goes from one sign of a tag to the next.
+    for (end, _) in envelope.match_indices('<') {
+        let text = envelope[begin..end].rfind('>').map_or(begin, |tag| begin + tag + 1);
+        if end - text >= LONG {
+            let short = [&envelope[..text], &envelope[end..]].concat();
+            return (Cow::Owned(short), &envelope[text..end]);
+        }
+        begin = end;
+    }
+    (Cow::Borrowed(envelope), "")
 }
 
 /// Text as XML.

@@ -37,8 +37,11 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A question for output that is answered sooner, with nothing, was not let wait.
 const HASTY: Duration = Duration::from_secs(1);
 
-/// The first wait after one. Streams end so, a moment before their command does.
+/// The first wait after one.
 const FIRST_HASTY_WAIT: Duration = Duration::from_millis(2);
+
+/// How many streams a command has, each of which ends a moment before it.
+const STREAMS: usize = 2;
 
 type Poll = Pin<Box<dyn Future<Output = Result<String, Trouble>> + Send>>;
 
@@ -67,6 +70,8 @@ pub(super) struct Running {
     /// The waits before a question that the guest has not let wait.
     hasty: Backoff,
     asked: Instant,
+    /// The streams that have not ended.
+    open: usize,
     /// Whether a question was broken off before.
     aborted: bool,
 }
@@ -82,6 +87,7 @@ impl Running {
             ended: None,
             hasty: Backoff::new(FIRST_HASTY_WAIT, HASTY),
             asked: Instant::now(),
+            open: STREAMS,
             aborted: false,
         }
     }
@@ -183,7 +189,11 @@ impl Running {
         };
         match received {
             Err(why) => self.ended = Some(Exit::Lost(why)),
-            Ok(Received { output, done: false, .. }) if output.is_empty() => {
+            Ok(Received { output, ended, done: false, .. }) if output.is_empty() => {
+                if ended.min(self.open) > 0 {
+                    self.open -= ended.min(self.open);
+                    return Some(Duration::ZERO);
+                }
                 if self.asked.elapsed() < HASTY {
                     return Some(self.hasty.next_wait());
                 }
@@ -198,7 +208,7 @@ impl Running {
         None
     }
 
-    fn take_in(&mut self, Received { output, done, code }: Received) {
+    fn take_in(&mut self, Received { output, ended: _, done, code }: Received) {
         for Output { stream, data } in output {
             let data = match (&mut self.clixml, stream) {
                 (Some(clixml), Stream::Stderr) => clixml.push(&data),
