@@ -6,6 +6,7 @@
 //!   streams    bytes of a command, of a port      beside `ssh` and `ssh -L`, on one server on loopback
 //!   volumes    a changed volume of 1 MiB          beside an upload by `sftp`, to one server on loopback
 //!   swaps      changes of a volume under load     on a real machine: when they are in its guest
+//!   winrm      commands and bytes over WinRM      beside pypsrp, to the server that stands for Windows, on loopback
 //!   list       the CRI's calls at many pods       on the null provider and network, with what the daemon costs
 //!   boot       RunPodSandbox to the first answer  beside a bare QEMU and a loop of ssh, on the same image
 //!   critest    critest's own benchmark            beside containerd; last, for it alone listens to signals
@@ -30,6 +31,7 @@ mod streams;
 mod swapping;
 mod swaps;
 mod volumes;
+mod winrm;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -124,6 +126,12 @@ async fn main() -> Result<()> {
         document.insert(
             "swaps".into(),
             Box::pin(swaps::measure(plan.swaps)).await.context("cannot measure swaps")?,
+        );
+    }
+    if plan.wants("winrm") {
+        document.insert(
+            "winrm".into(),
+            Box::pin(winrm::measure(plan.rounds)).await.context("cannot measure winrm")?,
         );
     }
     if plan.wants("list") {

@@ -29,6 +29,7 @@ const GUEST: &str = "mini";
   streams    bytes of a command and of a port, beside ssh and ssh -L, on one server on loopback
   volumes    a changed volume of 1 MiB, beside an upload by sftp, to one server on loopback
   swaps      when changes of a volume are in the guest of a real machine under load
+  winrm      commands and bytes over WinRM, beside pypsrp, to the server that stands for Windows
   list       the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot       RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
   critest    the benchmark of Kubernetes' conformance program, beside containerd; where Go is
@@ -42,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "swaps", "list", "boot", "critest"])]
+    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "swaps", "winrm", "list", "boot", "critest"])]
     only: Option<String>,
     /// Boots of each kind; containers of critest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -67,7 +68,7 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     let critest =
         if arguments.only.as_deref().is_none_or(|only| only == "critest") { critest()? } else { None };
     // The same packages in both calls, so that the second finds all that the first has built.
-    let packages = ["--package", "cri", "--package", "tests"];
+    let packages = ["--package", "cri", "--package", "tests", "--package", "winrm-peer"];
     let mut build = tree::cargo();
     build.args(["build", "--release"]).args(packages).args(["--bins", "--bench", "bench"]);
     run::step("building for release", &mut build)?;
@@ -91,7 +92,11 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     bench
         .env("INFRANETES_GUESTS", guest::folder())
         .env("INFRANETES_BIN", tree::target().join("release/infranetes"))
+        .env("INFRANETES_WINRM_PEER", tree::target().join("release/winrm-peer"))
         .env("INFRANETES_REGISTRY", registry);
+    if arguments.only.as_deref().is_none_or(|only| only == "winrm") {
+        bench.env("INFRANETES_WINRM_CLIENTS", setup::winrm_clients()?);
+    }
     if let Some(critest) = &critest {
         critest.apply(&mut bench);
     }

@@ -80,6 +80,29 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             verdict(p99 <= goal && mixtures == 0.0),
         ));
     }
+    if let Some(winrm) = figures.get("winrm") {
+        let goal = number(&winrm["goal_at_least"]);
+        for (figure, what, unit) in [
+            ("exec", "WinRM exec", "/s"),
+            ("upload_over_https", "WinRM upload, HTTPS", " MB/s"),
+            ("upload_over_sealed_http", "WinRM upload, HTTP", " MB/s"),
+        ] {
+            let ratio = number(&winrm[figure]["ratio"]);
+            lines.push(compared(
+                what,
+                &format!("{:.0}{unit}", number(&winrm[figure]["ours"])),
+                &format!("{:.0}{unit}", number(&winrm[figure]["pypsrp"])),
+                "pypsrp",
+                ratio,
+                &format!("≥ {goal:.2}"),
+                ratio >= goal,
+            ));
+        }
+        let copy = number(&winrm["copy_mb_per_second"]);
+        let goal = number(&winrm["goal_copy_mb_per_second_at_least"]);
+        let verdict = verdict(copy >= goal);
+        lines.push(format!("WinRM copy with hashes{copy:>9.0} MB/s   (goal ≥ {goal:.0} MB/s: {verdict})"));
+    }
     if let Some(calls) = figures["list"]["calls"].as_object() {
         lines.push(format!("at {} pods{:16}{:>10}{:>13}", figures["list"]["pods"], "", "p50", "p99"));
         for (name, call) in calls {
@@ -133,6 +156,13 @@ mod tests {
             "goal_resident_mb_at_most": 55.0, "calls": {"both lists": {"p50_ms": 1.0, "p99_ms": 1.9,
             "goal_p99_ms_at_most": 2.0}}});
         let calls = json!([{"call": "ListImages", "ours_p50_ms": 0.25, "containerd_p50_ms": 0.4}]);
+        let rates = json!({"ours": 30.0, "pypsrp": 10.0, "ratio": 3.0});
+        let of_winrm = lines(
+            &json!({"winrm": {"exec": rates, "upload_over_https": rates, "upload_over_sealed_http": rates,
+            "goal_at_least": 2.0, "copy_mb_per_second": 39.0, "goal_copy_mb_per_second_at_least": 40.0}}),
+        );
+        assert!(of_winrm[1].contains("pypsrp 10 MB/s   ratio 3.00 (goal ≥ 2.00: met)"), "{of_winrm:?}");
+        assert!(of_winrm[3].contains("39 MB/s   (goal ≥ 40 MB/s: missed)"), "{of_winrm:?}");
         let of_critest = lines(&json!({"critest": {"calls": calls}}));
         assert!(of_critest[1].contains("ListImages") && of_critest[1].contains("0.25 ms"), "{of_critest:?}");
         let of_list = lines(&json!({ "list": list })).join("\n");
