@@ -7,8 +7,8 @@
 //! ```
 //!
 //! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so. What comes
-//!   in small parts while one is on its way goes together in the next. The next one is encoded and sealed on a connection
-//!   of its own meanwhile, and goes when its turn has come: never before the one before it was answered.
+//!   in small parts while one is on its way goes together in the next. A next one that is full is encoded and sealed on a
+//!   connection of its own meanwhile, and goes when its turn has come: never before the one before it was answered.
 //! - A program that takes its time makes the piece wait, and nothing else. Windows goes on writing it to the program after
 //!   it has said that the time of the request is up, and refuses another piece until that is done (`ERROR_BUSY`): so
 //!   others have measured it (ansible/ansible#81538); no document tells.
@@ -41,7 +41,7 @@ pub(super) enum Source {
     Piped(mpsc::Receiver<Bytes>),
 }
 
-/// How many pieces are made ready while one is on its way.
+/// How many full pieces are made ready while one is on its way.
 const AHEAD: usize = 1;
 
 /// The first wait before a piece is sent again that the guest was too busy to look at, and the longest.
@@ -138,15 +138,17 @@ impl Input {
             if held.len() > Envelopes::input_bytes(LEAST_BYTES) {
                 self.connections.learn_limit().await;
             }
-            let piece = held.split_to(held.len().min(self.most_bytes()));
-            let last = whole && held.is_empty();
-            // One that has nothing to make ready waits until nothing is on its way.
-            let ahead = if piece.is_empty() { 0 } else { AHEAD };
-            while pieces.len() > ahead
+            let most = self.most_bytes();
+            // What is short may grow while another piece is on its way; what is full is made ready meanwhile.
+            let ahead = if held.len() < most { 0 } else { AHEAD };
+            if pieces.len() > ahead
                 && let Some(sent) = pieces.join_next().await
             {
                 answered(sent)?;
+                continue;
             }
+            let piece = held.split_to(held.len().min(most));
+            let last = whole && held.is_empty();
             let (taken, next) = Turn::after();
             let (input, turn) = (Arc::clone(&self), std::mem::replace(&mut turn, next));
             let stopped = stopped.clone();
