@@ -8,6 +8,7 @@
 mod api;
 mod ends;
 mod failing;
+mod fleet;
 mod guide;
 mod hooks;
 mod jobs;
