@@ -125,6 +125,16 @@ impl Containerd {
         self.wait()
     }
 
+    /// Starts it again after a kill as one that serves no CRI, which is how it comes up where that plugin of it fails; or as before.
+    pub fn start_without_cri(&mut self, without: bool) -> Result<()> {
+        let path = self.home.join("containerd.toml");
+        let text = fs::read_to_string(&path)?;
+        let both = format!("[{OPT}, \"io.containerd.grpc.v1.cri\"]");
+        let (from, to) = if without { (format!("[{OPT}]"), both) } else { (both, format!("[{OPT}]")) };
+        fs::write(&path, text.replacen(&from, &to, 1))?;
+        self.start_again()
+    }
+
     /// Stops it from doing anything, as one that hangs, until [`Containerd::thaw`].
     pub fn freeze(&mut self) -> Result<()> {
         self.process.suspend(END)
@@ -274,12 +284,15 @@ fn configure(place: &Place, home: &Path, registry: &str, version: &str) -> Resul
     write("cni/10-pods.conflist", network.to_string())
 }
 
+/// A plugin that is never wanted: it makes a folder of the machine.
+const OPT: &str = "\"io.containerd.internal.v1.opt\"";
+
 /// Where it keeps its things.
 fn places(home: &Path) -> String {
     let dir = home.display();
     format!(
         "root = \"{dir}/root\"\nstate = \"{dir}/state\"\ntemp = \"{dir}/temp\"\n\
-         disabled_plugins = [\"io.containerd.internal.v1.opt\"]\n[grpc]\naddress = \"{dir}/{SOCKET}\"\n"
+         disabled_plugins = [{OPT}]\n[grpc]\naddress = \"{dir}/{SOCKET}\"\n"
     )
 }
 

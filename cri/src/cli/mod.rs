@@ -20,6 +20,7 @@ mod console;
 mod exec;
 mod fleet;
 mod follow;
+mod handler;
 mod image;
 mod inspect;
 mod json;

@@ -26,7 +26,7 @@ use super::output::{self, Format};
 use super::rm::remove_log;
 use super::step::Step;
 use super::view::short;
-use super::{Global, labels, size};
+use super::{Global, handler, labels, size};
 
 /// What the machine's container is called.
 const CONTAINER: &str = "machine";
@@ -62,7 +62,8 @@ pub struct RunArgs {
     /// Memory: 512Mi, 1Gi or a number of bytes.
     #[arg(long, value_parser = size::memory)]
     memory: Option<u64>,
-    /// The runtime handler, which selects the provider. Default: the daemon's default one.
+    /// The runtime handler, which selects the provider. Default: the daemon's default one, or on a mixed node
+    /// its only one for machines.
     #[arg(long, default_value = "", hide_default_value = true)]
     handler: String,
     /// A label of the pod; may be repeated.
@@ -76,7 +77,8 @@ pub struct RunArgs {
     log_directory: Option<String>,
 }
 
-pub(super) async fn run(client: &Client, global: &Global, args: RunArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(client: &Client, global: &Global, mut args: RunArgs) -> anyhow::Result<ExitCode> {
+    args.handler = handler::meant(client, &args.handler).await?;
     let uid = uid().await?;
     let name = args.name.clone().unwrap_or_else(|| default_name(&args.image, &uid));
     let spec = ImageSpec {

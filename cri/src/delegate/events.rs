@@ -9,7 +9,8 @@
 //! does not read holds up nobody.
 //!
 //! Failure paths: while the delegate is away ours go on. Once it is back, what happened there meanwhile is lost, so the listener
-//! is told and let go; whoever it is lists, and asks for events again. A delegate that has no events is one where none happen.
+//! is told and let go; whoever it is lists, and asks for events again. A delegate that refuses to tell events, as older ones do, is
+//! one where none happen.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,7 +39,7 @@ type Events = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 pub(super) async fn events(router: &Router, call: Call) -> Result<Response<Body>, Status> {
     let message = call.message();
     let ours = Messages::of(router.ours(call.request()).await)?;
-    let theirs: Events = Box::pin(theirs(router.delegate().clone(), message));
+    let theirs: Events = Box::pin(theirs(router.delegate().clone(), message).chain(stream::pending()));
     let both = stream::unfold(Some((ours, theirs)), next);
     Ok(frame::begun(Body::new(StreamBody::new(both))))
 }
@@ -64,6 +65,8 @@ async fn next(both: Both) -> Option<(Result<Frame<Bytes>, Status>, Both)> {
 enum Listening {
     Not,
     To(Messages),
+    /// Something was told.
+    Heard(Messages),
     Lost(Status),
 }
 
@@ -77,13 +80,18 @@ fn theirs(delegate: Arc<Delegate>, message: Bytes) -> impl Stream<Item = Result<
                 listening = match listening {
                     Listening::Not => match listen(&delegate, &message).await {
                         Ok(messages) => Listening::To(messages),
-                        Err(status) if status.code() == Code::Unimplemented => return None,
+                        Err(status) if has_none(&status) => return None,
                         Err(status) => Listening::Lost(status),
                     },
                     Listening::To(mut messages) => match messages.next().await {
-                        Ok(Some(event)) => return Some((Ok(event), Some(Listening::To(messages)))),
+                        Ok(Some(event)) => return Some((Ok(event), Some(Listening::Heard(messages)))),
                         Ok(None) => Listening::Lost(Status::unavailable("it ended the stream")),
-                        Err(status) if status.code() == Code::Unimplemented => return None,
+                        Err(status) if has_none(&status) => return None,
+                        Err(status) => Listening::Lost(status),
+                    },
+                    Listening::Heard(mut messages) => match messages.next().await {
+                        Ok(Some(event)) => return Some((Ok(event), Some(Listening::Heard(messages)))),
+                        Ok(None) => Listening::Lost(Status::unavailable("it ended the stream")),
                         Err(status) => Listening::Lost(status),
                     },
                     Listening::Lost(why) => {
@@ -98,6 +106,13 @@ fn theirs(delegate: Arc<Delegate>, message: Bytes) -> impl Stream<Item = Result<
             }
         }
     })
+}
+
+/// Whether a runtime refuses by this to tell any events: containerd 1.6 says so with no code of its own. What comes from the
+/// connection has a source.
+fn has_none(status: &Status) -> bool {
+    matches!(status.code(), Code::Unimplemented | Code::Unknown)
+        && std::error::Error::source(status).is_none()
 }
 
 async fn listen(delegate: &Delegate, message: &Bytes) -> Result<Messages, Status> {

@@ -86,6 +86,11 @@ impl Heard {
         lock(&self.question(path).state).answer.is_some()
     }
 
+    /// Whether any is.
+    pub(super) fn knows_any(&self) -> bool {
+        KEPT.iter().any(|path| self.knows(path))
+    }
+
     /// The last answer to a call that is kept; an empty one where there was none.
     pub(super) fn last(&self, path: &'static str) -> Bytes {
         lock(&self.question(path).state).answer.as_ref().map(|(_, answer)| answer.clone()).unwrap_or_default()

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::frame::{self, Call};
 use super::router::Router;
 use super::wire::Malformed;
-use super::{Delegate, select, wire};
+use super::{Delegate, heard, select, wire};
 
 /// The field of the items in an answer.
 pub(super) const ITEMS: u32 = 1;
@@ -67,7 +67,7 @@ pub(super) static ALL: [List; 8] = [
 pub(super) async fn list(router: &Router, list: &'static List, call: Call) -> Result<Response<Body>, Status> {
     let message = call.message();
     let (ours, theirs) = tokio::join!(router.ours(call.request()), router.delegate().listed(list, &message));
-    let ours = frame::answered(ours).await?;
+    let (ours, theirs) = (frame::answered(ours).await?, theirs?);
     Ok(frame::response(frame::framed(&joined(list, &ours, &theirs))))
 }
 
@@ -80,20 +80,25 @@ pub(super) async fn stream(
     let message = call.message();
     let (ours, theirs) = tokio::join!(router.ours(call.request()), router.delegate().listed(list, &message));
     let mut framed = BytesMut::from(&frame::answer(ours).await?[..]);
-    for part in parts(&theirs) {
+    for part in parts(&theirs?) {
         framed.put(frame::framed(&part));
     }
     Ok(frame::response(framed.freeze()))
 }
 
 impl Delegate {
-    /// Its list, or what of that is known where it is late or away.
-    async fn listed(self: &Arc<Self>, list: &'static List, message: &Bytes) -> Bytes {
+    /// Its list, or what of that is known where it is late or away, or has lost the CRI: containerd goes on without a plugin that
+    /// fails. A refusal where something else of it is known, but not this: it would seem to have nothing.
+    async fn listed(self: &Arc<Self>, list: &'static List, message: &Bytes) -> Result<Bytes, Status> {
+        let kept = heard::KEPT.contains(&list.path);
         match self.ask(list.path, message.clone()).await {
-            Ok(answer) => answer,
-            // What it does not know how to tell, it has none of.
-            Err(status) if status.code() == Code::Unimplemented => Bytes::new(),
-            Err(_) => select::matching(list, message, &self.heard.last(list.path)),
+            Ok(answer) => Ok(answer),
+            // Figures that it does not know how to tell, it has none of.
+            Err(status) if status.code() == Code::Unimplemented && !kept => Ok(Bytes::new()),
+            Err(status) if kept && !self.heard.knows(list.path) && self.heard.knows_any() => {
+                Err(Status::unavailable(status.message()))
+            }
+            Err(_) => Ok(select::matching(list, message, &self.heard.last(list.path))),
         }
     }
 }

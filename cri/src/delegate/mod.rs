@@ -91,7 +91,7 @@ impl Delegate {
         loop {
             match self.look().await {
                 Ok(version) => return self.greet(&version),
-                Err(why) if self.heard.knows(list::PODS.path) || Instant::now() >= deadline => {
+                Err(why) if self.knows_all() || Instant::now() >= deadline => {
                     let endpoint = self.peer.endpoint();
                     tracing::warn!(
                         endpoint,
@@ -103,6 +103,11 @@ impl Delegate {
                 Err(_) => tokio::time::sleep(backoff.next_wait()).await,
             }
         }
+    }
+
+    /// Whether all is known of which it would seem to have nothing otherwise.
+    fn knows_all(&self) -> bool {
+        [list::PODS, list::CONTAINERS].iter().all(|list| self.heard.knows(list.path))
     }
 
     /// Asks who it is, and for all of which the last state is kept.

@@ -63,9 +63,22 @@ fn image(filter: &ImageFilter, image: &Image) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted.image.is_empty() || is_called(image, &wanted.image))
 }
 
-/// Whether it is the image of this name or id.
+/// Whether it is the image of this name or id. A kubelet asks for `busybox`, and `docker.io/library/busybox:latest` is listed.
 pub(super) fn is_called(image: &Image, name: &str) -> bool {
-    image.id == name || image.repo_tags.iter().chain(&image.repo_digests).any(|known| known == name)
+    let known = |known: &String| known == name || *known == full(name);
+    image.id == name || image.repo_tags.iter().chain(&image.repo_digests).any(known)
+}
+
+/// A name with all that people leave out: registry, library and tag.
+fn full(name: &str) -> String {
+    let (registry, rest) = match name.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+        _ => ("docker.io", name),
+    };
+    let library = if registry == "docker.io" && !rest.contains('/') { "library/" } else { "" };
+    let last = rest.rsplit('/').next().unwrap_or(rest);
+    let tag = if last.contains([':', '@']) { "" } else { ":latest" };
+    format!("{registry}/{library}{rest}{tag}")
 }
 
 #[cfg(test)]
@@ -113,5 +126,15 @@ mod tests {
         assert_eq!(ListContainersResponse::decode(answer).unwrap().containers, [of("p2")]);
         let image = Image { id: "sha256:1".into(), repo_tags: vec!["r/a:1".into()], ..Default::default() };
         assert!(is_called(&image, "r/a:1") && is_called(&image, "sha256:1") && !is_called(&image, "r/a:2"));
+        for (name, wanted) in [
+            ("busybox", "docker.io/library/busybox:latest"),
+            ("busybox:1.36", "docker.io/library/busybox:1.36"),
+            ("me/app", "docker.io/me/app:latest"),
+            ("localhost/app@sha256:1", "localhost/app@sha256:1"),
+            ("r:5000/a/b", "r:5000/a/b:latest"),
+        ] {
+            let image = Image { repo_tags: vec![wanted.into()], ..Default::default() };
+            assert!(is_called(&image, name), "{name} is {}", full(name));
+        }
     }
 }

@@ -120,6 +120,29 @@ async fn a_delegate_that_hangs_holds_up_nobody() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delegate_without_its_cri_seems_not_to_be_empty() {
+    mixed::on(Version::Newest, false, |mut mixed| async move {
+        let mut client = mixed.client().await;
+        let (theirs, id) = mixed.ordinary(&mut client, "theirs", "while :; do sleep 1; done").await;
+        assert_eq!(mixed::pods(&mut client).await, [&*theirs]);
+        assert_eq!(mixed::containers(&mut client).await, [&*id]);
+        mixed.containerd().kill();
+        tokio::task::block_in_place(|| mixed.containerd().start_without_cri(true)).unwrap();
+        let refused = client.status(&id).await.unwrap_err();
+        assert_eq!(refused.code(), Code::Unimplemented, "{refused}");
+        assert_eq!(mixed::pods(&mut client).await, [&*theirs]);
+        assert_eq!(mixed::containers(&mut client).await, [&*id]);
+        assert_eq!(conditions(&mut client).await, [true, true, true, false]);
+
+        mixed.containerd().kill();
+        tokio::task::block_in_place(|| mixed.containerd().start_without_cri(false)).unwrap();
+        well(&mut client).await;
+        mixed::remove(&mut client, &theirs).await;
+    })
+    .await;
+}
+
 /// Waits until both sides are well: an old containerd has its socket before it has its plugins, and an answer that was late is on
 /// its way.
 async fn well(client: &mut Client) {

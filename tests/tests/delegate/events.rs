@@ -32,6 +32,22 @@ async fn until(events: &mut Events, id: &str, kind: ContainerEventType) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ours_are_told_beside_a_delegate_that_tells_none() {
+    mixed::on(Version::Distribution, false, |mixed| async move {
+        let mut client = mixed.client().await;
+        let mut events = listen(&mut client).await;
+        // More than one: a stream that is over may be told so only by the second look at it.
+        for name in ["first", "second"] {
+            let ours = client.run_pod(&pod(name, &mixed.node.pod_logs())).await.unwrap();
+            until(&mut events, &ours, ContainerEventType::ContainerStartedEvent).await;
+            mixed::remove(&mut client, &ours).await;
+            until(&mut events, &ours, ContainerEventType::ContainerDeletedEvent).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_of_both_sides_are_told() {
     mixed::on(Version::Newest, false, |mut mixed| async move {
         let mut client = mixed.client().await;

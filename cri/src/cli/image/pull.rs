@@ -10,6 +10,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::super::Global;
 use super::super::client::{Client, refusal};
+use super::super::handler;
 use super::super::output::{self, Format};
 use super::super::step::Step;
 use super::named;
@@ -25,7 +26,8 @@ const LONGEST_PASSWORD: u64 = 64 << 10;
 pub struct PullArgs {
     /// The image.
     image: String,
-    /// The runtime handler that will run it. Default: the daemon's default one.
+    /// The runtime handler that will run it. Default: the daemon's default one, or on a mixed node its only one for
+    /// machines.
     #[arg(long, default_value = "", hide_default_value = true)]
     handler: String,
     /// The user to log in to the registry as.
@@ -42,7 +44,7 @@ pub(super) async fn run(client: &Client, global: &Global, args: PullArgs) -> any
         None => None,
     };
     let image = args.image;
-    let spec = ImageSpec { runtime_handler: args.handler, ..named(&image) };
+    let spec = ImageSpec { runtime_handler: handler::meant(client, &args.handler).await?, ..named(&image) };
     let step = Step::begin(format!("pulling {image}"));
     let request = PullImageRequest { image: Some(spec), auth, sandbox_config: None };
     let pulled = client.images().pull_image(client.bounded(request, None)).await;
