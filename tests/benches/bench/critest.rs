@@ -1,4 +1,4 @@
-//! critest's own benchmark on Infranetes, beside containerd.
+//! critest's own benchmark on Infranetes, beside containerd, and beside containerd behind Infranetes.
 //!
 //! ```text
 //!   ours:        RunPodSandbox (network) -> StartContainer (a machine boots, `top` runs in it) -> Stop, Remove
@@ -31,7 +31,11 @@ pub(crate) fn measure(counts: Counts) -> Result<Option<Value>> {
         Containerd::for_critest()?.context("there is no containerd: measure with `cargo xtask bench`")?;
     let theirs = critest.benchmark(containerd.place(), counts).context("on containerd")?;
     drop(containerd);
-    let calls: Vec<Value> = ours.iter().zip(&theirs).map(|(ours, theirs)| compared(ours, theirs)).collect();
+    let node = Node::start(Options::behind_ours()?.context("there is no containerd")?)?;
+    let behind = critest.benchmark(node.place(), counts).context("on containerd behind Infranetes")?;
+    drop(node);
+    let calls = ours.iter().zip(&theirs).zip(&behind);
+    let calls: Vec<Value> = calls.map(|((ours, theirs), behind)| compared(ours, theirs, behind)).collect();
     Ok(Some(json!({
         "containers": counts.containers,
         "pods": counts.pods,
@@ -41,10 +45,16 @@ pub(crate) fn measure(counts: Counts) -> Result<Option<Value>> {
 }
 
 /// What is told of a call. Both are in the order of the benchmark.
-fn compared(ours: &Call, theirs: &Call) -> Value {
+fn compared(ours: &Call, theirs: &Call, behind: &Call) -> Value {
     let p50 = |call: &Call| percentile(&call.milliseconds, 0.5);
     let p90 = |call: &Call| percentile(&call.milliseconds, 0.9);
-    say(&format!("critest: {} p50 {:.2} ms, containerd {:.2} ms", ours.name, p50(ours), p50(theirs)));
+    say(&format!(
+        "critest: {} p50 {:.2} ms, containerd {:.2} ms, behind us {:.2} ms",
+        ours.name,
+        p50(ours),
+        p50(theirs),
+        p50(behind)
+    ));
     json!({
         "call": ours.name,
         "samples": ours.milliseconds.len(),
@@ -52,5 +62,7 @@ fn compared(ours: &Call, theirs: &Call) -> Value {
         "ours_p90_ms": rounded(p90(ours)),
         "containerd_p50_ms": rounded(p50(theirs)),
         "containerd_p90_ms": rounded(p90(theirs)),
+        "behind_p50_ms": rounded(p50(behind)),
+        "behind_p90_ms": rounded(p90(behind)),
     })
 }

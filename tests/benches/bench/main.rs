@@ -9,7 +9,9 @@
 //!   winrm      commands and bytes over WinRM      beside pypsrp, to the server that stands for Windows, on loopback
 //!   list       the CRI's calls at many pods       on the null provider and network, with what the daemon costs
 //!   boot       RunPodSandbox to the first answer  beside a bare QEMU and a loop of ssh, on the same image
-//!   critest    critest's own benchmark            beside containerd; last, for it alone listens to signals
+//!   delegate   calls to containerd behind us      beside calls to that containerd itself, in turns
+//!   critest    critest's own benchmark            beside containerd, and containerd behind us; last, for it alone listens to
+//!                                                 signals
 //! ```
 //!
 //! Happy path: each part runs and its figures go into one JSON document. Failure paths: what cannot be measured (no root,
@@ -21,6 +23,7 @@ mod boot;
 mod client;
 mod cost;
 mod critest;
+mod delegate;
 mod exec;
 mod figures;
 mod list;
@@ -141,6 +144,12 @@ async fn main() -> Result<()> {
     if plan.wants("boot") {
         document
             .insert("boot".into(), Box::pin(boot::measure(plan.boots)).await.context("cannot measure boot")?);
+    }
+    if plan.wants("delegate") {
+        let figures = Box::pin(delegate::measure(plan.rounds, plan.pods)).await;
+        if let Some(figures) = figures.context("cannot measure delegate")? {
+            document.insert("delegate".into(), figures);
+        }
     }
     if plan.wants("critest") {
         interrupt::listen()?;

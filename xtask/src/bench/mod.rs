@@ -32,6 +32,7 @@ const GUEST: &str = "mini";
   winrm      commands and bytes over WinRM, beside pypsrp, to the server that stands for Windows
   list       the CRI's calls at many pods, and what the daemon costs then, without machines and network
   boot       RunPodSandbox to the first answer, beside a bare QEMU and a loop of ssh
+  delegate   calls to containerd behind Infranetes, beside calls to containerd itself; where Go is
   critest    the benchmark of Kubernetes' conformance program, beside containerd; where Go is
 
 Examples:
@@ -43,7 +44,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
     /// Measure only this part.
-    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "swaps", "winrm", "list", "boot", "critest"])]
+    #[arg(long, value_parser = ["exec", "processes", "streams", "volumes", "swaps", "winrm", "list", "boot", "delegate", "critest"])]
     only: Option<String>,
     /// Boots of each kind; containers of critest.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -51,7 +52,7 @@ pub(crate) struct Arguments {
     /// Turns of commands of each kind; pods and pulls of critest.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Pods to list.
+    /// Pods to list; of containers at most 200.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..))]
     pods: u16,
     /// Changes of a volume under load.
@@ -65,8 +66,8 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     setup::packages(&[Group::Build, Group::Guest, Group::Run, Group::Test])?;
     let registry = registry::store(&[GUEST])?;
     guest::build(GUEST)?;
-    let critest =
-        if arguments.only.as_deref().is_none_or(|only| only == "critest") { critest()? } else { None };
+    let with_peer = |only: &str| matches!(only, "critest" | "delegate");
+    let critest = if arguments.only.as_deref().is_none_or(with_peer) { critest()? } else { None };
     // The same packages in both calls, so that the second finds all that the first has built.
     let packages = ["--package", "cri", "--package", "tests", "--package", "winrm-peer"];
     let mut build = tree::cargo();

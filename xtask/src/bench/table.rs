@@ -120,12 +120,35 @@ pub(super) fn lines(figures: &Value) -> Vec<String> {
             lines.push(format!("  {what:24}{value:>10.2} {unit:12}   (goal ≤ {goal:.1} {unit}: {verdict})"));
         }
     }
+    if let Some(calls) = figures["delegate"]["calls"].as_array() {
+        let pods = &figures["delegate"]["pods"];
+        lines.push(format!(
+            "{:23}{:>13}{:>13}{:>13}",
+            format!("at {pods} containers, p50"),
+            "direct",
+            "behind us",
+            "added"
+        ));
+        for call in calls {
+            let name = call["call"].as_str().unwrap_or_default();
+            let added = number(&call["added_ms"]);
+            let goal = call["goal_added_ms_at_most"].as_f64();
+            let verdict = goal.map(|goal| format!("   (goal ≤ {goal:.1} ms: {})", verdict(added <= goal)));
+            let (direct, through) = (number(&call["direct_p50_ms"]), number(&call["through_p50_ms"]));
+            let verdict = verdict.unwrap_or_default();
+            lines.push(format!("  {name:21}{direct:>10.2} ms{through:>10.2} ms{added:>10.2} ms{verdict}"));
+        }
+    }
     if let Some(calls) = figures["critest"]["calls"].as_array() {
-        lines.push(format!("{:23}{:>13}{:>13}", "critest, p50", "infranetes", "containerd"));
+        lines.push(format!(
+            "{:23}{:>13}{:>13}{:>13}",
+            "critest, p50", "infranetes", "containerd", "behind it"
+        ));
         for call in calls {
             let name = call["call"].as_str().unwrap_or_default();
             let (ours, theirs) = (number(&call["ours_p50_ms"]), number(&call["containerd_p50_ms"]));
-            lines.push(format!("  {name:21}{ours:>10.2} ms{theirs:>10.2} ms"));
+            let behind = number(&call["behind_p50_ms"]);
+            lines.push(format!("  {name:21}{ours:>10.2} ms{theirs:>10.2} ms{behind:>10.2} ms"));
         }
     }
     lines
@@ -163,6 +186,13 @@ mod tests {
         );
         assert!(of_winrm[1].contains("pypsrp 10 MB/s   ratio 3.00 (goal ≥ 2.00: met)"), "{of_winrm:?}");
         assert!(of_winrm[3].contains("39 MB/s   (goal ≥ 40 MB/s: missed)"), "{of_winrm:?}");
+        let delegated = json!([{"call": "PodSandboxStatus", "direct_p50_ms": 1.0, "through_p50_ms": 1.1, "added_ms": 0.1,
+            "goal_added_ms_at_most": 0.2}]);
+        let of_delegate = lines(&json!({"delegate": {"pods": 200, "calls": delegated}}));
+        assert!(
+            of_delegate[1].contains("1.10 ms") && of_delegate[1].ends_with("(goal ≤ 0.2 ms: met)"),
+            "{of_delegate:?}"
+        );
         let of_critest = lines(&json!({"critest": {"calls": calls}}));
         assert!(of_critest[1].contains("ListImages") && of_critest[1].contains("0.25 ms"), "{of_critest:?}");
         let of_list = lines(&json!({ "list": list })).join("\n");
