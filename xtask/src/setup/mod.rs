@@ -59,6 +59,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     if groups.contains(&Group::Peer) && containerd()?.is_none() {
         progress::line(go::ABSENT);
     }
+    if groups.contains(&Group::Peer) && distributions_containerd()?.is_none() {
+        progress::line("the distribution has no containerd: the tests with it are left out");
+    }
     progress::line("everything needed is installed");
     Ok(ExitCode::SUCCESS)
 }
