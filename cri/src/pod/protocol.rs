@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use images::{Credential, Facts, Os, Transport as Named};
 use machines::fleet::{Entry, Os as EntryOs, Protocol as EntryProtocol};
-use transports::winrm::{Method, Security};
+use transports::winrm::{Interpreter, Method, Security};
 use transports::{Identity, Ssh, Transport, Winrm, WinrmOptions};
 
 use crate::error::{Error, Result};
@@ -33,7 +33,7 @@ pub(crate) enum Protocol {
     /// SSH.
     Ssh,
     /// `WinRM`, by all methods where none is named.
-    Winrm(Security, Option<Method>),
+    Winrm(Security, Option<Method>, Interpreter),
 }
 
 impl Protocol {
@@ -65,10 +65,14 @@ impl Protocol {
                 ));
             }
         };
+        let interpreter = match facts.os.unwrap_or_default() {
+            Os::Windows => Interpreter::Cmd,
+            Os::Linux => Interpreter::None,
+        };
         Ok(match facts.transport.unwrap_or_default() {
             Named::Ssh => Self::Ssh,
-            Named::Winrm if http => Self::Winrm(Security::SealedMessages, method),
-            Named::Winrm => Self::Winrm(Security::Tls, method),
+            Named::Winrm if http => Self::Winrm(Security::SealedMessages, method, interpreter),
+            Named::Winrm => Self::Winrm(Security::Tls, method, interpreter),
         })
     }
 
@@ -86,10 +90,10 @@ impl Protocol {
                 "`host-keys` and `legacy-algorithms` mean nothing over WinRM; give `certificates`, and remove them"
             }
             Self::Winrm(..) if key => "WinRM takes no keys; give a `password-file` as the credential",
-            Self::Winrm(Security::SealedMessages, _) if certified => {
+            Self::Winrm(Security::SealedMessages, ..) if certified => {
                 "over HTTP a guest shows no certificate; reach it over HTTPS, or remove the certificates"
             }
-            Self::Winrm(Security::SealedMessages, Some(Method::Basic)) => {
+            Self::Winrm(Security::SealedMessages, Some(Method::Basic), _) => {
                 "over HTTP `basic` would show the password; reach the guest over HTTPS, or take `negotiate`"
             }
             Self::Winrm(..) if authority && !facts.certificates.is_empty() => {
@@ -106,9 +110,14 @@ impl Protocol {
     pub(crate) fn transport(self) -> Arc<dyn Transport> {
         match self {
             Self::Ssh => Arc::new(Ssh::default()),
-            Self::Winrm(security, method) => {
+            Self::Winrm(security, method, interpreter) => {
                 let methods = method.map_or_else(|| Method::ALL.to_vec(), |method| vec![method]);
-                Arc::new(Winrm::new(WinrmOptions { security, methods, ..WinrmOptions::default() }))
+                Arc::new(Winrm::new(WinrmOptions {
+                    security,
+                    methods,
+                    interpreter,
+                    ..WinrmOptions::default()
+                }))
             }
         }
     }
@@ -117,8 +126,8 @@ impl Protocol {
     pub(crate) fn port(self, facts: &Facts) -> u16 {
         facts.port.unwrap_or(match self {
             Self::Ssh => SSH_PORT,
-            Self::Winrm(Security::Tls, _) => WINRM_PORTS[0],
-            Self::Winrm(Security::SealedMessages, _) => WINRM_PORTS[1],
+            Self::Winrm(Security::Tls, ..) => WINRM_PORTS[0],
+            Self::Winrm(Security::SealedMessages, ..) => WINRM_PORTS[1],
         })
     }
 
@@ -129,7 +138,7 @@ impl Protocol {
 
     /// Whether a guest shows what it is before anybody logs in.
     pub(crate) fn shows_itself(self) -> bool {
-        !matches!(self, Self::Winrm(Security::SealedMessages, _))
+        !matches!(self, Self::Winrm(Security::SealedMessages, ..))
     }
 
     /// Whether the facts pin what the guest has to prove.
@@ -183,8 +192,10 @@ impl Protocol {
     pub(crate) fn remedy(self) -> &'static str {
         match self {
             Self::Ssh => "give its `host-keys`",
-            Self::Winrm(Security::Tls, _) => "give its `certificates` or its `certificate-authority`",
-            Self::Winrm(Security::SealedMessages, _) => "reach it over HTTPS, for over HTTP it shows nothing",
+            Self::Winrm(Security::Tls, ..) => "give its `certificates` or its `certificate-authority`",
+            Self::Winrm(Security::SealedMessages, ..) => {
+                "reach it over HTTPS, for over HTTP it shows nothing"
+            }
         }
     }
 }
@@ -241,11 +252,16 @@ mod tests {
         ] {
             let facts = Facts { scheme: scheme.map(str::to_owned), port, ..winrm() };
             let protocol = of(&facts).unwrap();
-            assert_eq!((protocol, protocol.port(&facts)), (Protocol::Winrm(security, None), reached));
+            assert_eq!(
+                (protocol, protocol.port(&facts)),
+                (Protocol::Winrm(security, None, Interpreter::None), reached)
+            );
             assert_eq!(protocol.shows_itself(), security == tls);
         }
+        let windows = of(&Facts { os: Some(Os::Windows), ..winrm() });
+        assert_eq!(windows, Ok(Protocol::Winrm(tls, None, Interpreter::Cmd)), "nothing else is known there");
         let basic = Facts { authentication: Some("basic".into()), ..winrm() };
-        assert_eq!(of(&basic), Ok(Protocol::Winrm(tls, Some(Method::Basic))));
+        assert_eq!(of(&basic), Ok(Protocol::Winrm(tls, Some(Method::Basic), Interpreter::None)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
-use transports::winrm::Security;
+use transports::winrm::{Interpreter, Security};
 use transports::{Credential, Identity, Session, Target, Transport as _, Winrm, WinrmOptions};
 use winrm_peer::{Action, Cut, Moment, Options, Server};
 
@@ -46,7 +46,7 @@ impl Windows {
             identity: self.server.certificate_der().map_or(Identity::TrustOnFirstUse, pin),
             legacy_algorithms: Vec::new(),
         };
-        let options = WinrmOptions { security, ..WinrmOptions::default() };
+        let options = WinrmOptions { security, interpreter: Interpreter::None, ..WinrmOptions::default() };
         Winrm::new(options).connect(&target).await.unwrap().into()
     }
 

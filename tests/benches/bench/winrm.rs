@@ -23,7 +23,7 @@ use rand::RngCore as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::block_in_place;
-use transports::winrm::Security;
+use transports::winrm::{Interpreter, Security};
 use transports::{Bounds, Credential, Exit, Identity, Session, Stdin, Target, Transport as _};
 use transports::{Winrm, WinrmOptions, capture};
 
@@ -110,7 +110,7 @@ impl Lane {
         let certificate = folder.path().join("certificate");
         let target = target(&url, tls.then_some(&certificate))?;
         let security = if tls { Security::Tls } else { Security::SealedMessages };
-        let options = WinrmOptions { security, ..WinrmOptions::default() };
+        let options = WinrmOptions { security, interpreter: Interpreter::None, ..WinrmOptions::default() };
         let session: Arc<dyn Session> = Winrm::new(options).connect(&target).await?.into();
         let theirs = block_in_place(|| Pypsrp::start(&url, &certificate, &file))?;
         let mut lane = Self { session, theirs, file, content, received, _folder: folder, _server: server };

@@ -163,14 +163,14 @@ fn sysctl(config: &mut PodSandboxConfig, name: &str, value: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_never_answers_explains_itself_and_a_lost_machine_is_told() {
-    crate::within(120, silent()).await;
+    crate::within(200, silent()).await;
 }
 
 async fn silent() {
     // Nothing in the guest listens there.
     let config =
         "[timeouts]\nstart-wait-seconds = 1\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.port = 9";
-    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "12".to_owned());
+    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "25".to_owned());
     let mut pod = Pod::ready(config, |config| config.annotations = BTreeMap::from([deadline])).await;
     let begun = Instant::now();
     let (id, log) = pod.restart().await;
@@ -188,7 +188,7 @@ async fn silent() {
     let error = pod.client.exec(&id, &["true"], 0).await.unwrap_err();
     assert!(matches!(error.code(), Code::DeadlineExceeded | Code::Unavailable), "{error}");
 
-    let status = pod.client.wait_for_end(&id, 30).await;
+    let status = pod.client.wait_for_end(&id, 60).await;
     ended(&status, 124, "GuestBootTimeout");
     assert!(status.message.contains("boot deadline"), "{}", status.message);
     let text = std::fs::read_to_string(&log).unwrap();

@@ -185,7 +185,7 @@ async fn dropbear() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_with_another_host_key_is_never_entered() {
-    crate::within(150, other_host_key()).await;
+    crate::within(240, other_host_key()).await;
 }
 
 async fn other_host_key() {
@@ -196,7 +196,7 @@ async fn other_host_key() {
     assert!(made.success());
     let key = std::fs::read_to_string(file.with_extension("pub")).unwrap();
     let config = format!(
-        "[timeouts]\nstart-wait-seconds = 5\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.host-keys = [\"{}\"]\nfacts.boot-deadline-seconds = 30",
+        "[timeouts]\nstart-wait-seconds = 5\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.host-keys = [\"{}\"]\nfacts.boot-deadline-seconds = 60",
         key.trim()
     );
     let (node, mut client) = crate::node_with(&config).await;
@@ -207,7 +207,7 @@ async fn other_host_key() {
     client.start(&id).await.unwrap();
     let error = client.exec(&id, &["true"], 0).await.unwrap_err();
     assert!(error.message().contains("host key"), "{error}");
-    let ended = client.wait_for_end(&id, 60).await;
+    let ended = client.wait_for_end(&id, 120).await;
     assert_eq!((ended.exit_code, ended.reason.as_str()), (126, "GuestIdentityMismatch"), "{}", ended.message);
     assert!(ended.message.contains("host key"), "{}", ended.message);
     let text = std::fs::read_to_string(node.pod_logs().join("p/machine/0.log")).unwrap();

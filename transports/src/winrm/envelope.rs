@@ -10,6 +10,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::options::Interpreter;
+
 const SHELL: &str = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd";
 const CONFIGURATION: &str = "http://schemas.microsoft.com/wbem/wsman/1/config";
 const ANONYMOUS: &str = "http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous";
@@ -44,10 +46,20 @@ impl Envelopes {
         self.envelope(&format!("{TRANSFER}/Create"), None, &options, &body)
     }
 
-    /// Runs a program in a shell, without a command interpreter between.
-    pub(super) fn command(&self, shell: &str, command: &str, program: &str, arguments: &str) -> String {
-        let options = [("WINRS_CONSOLEMODE_STDIN", "FALSE"), ("WINRS_SKIP_CMD_SHELL", "TRUE")];
-        let arguments = match arguments {
+    /// Runs a program in a shell, or a line that its interpreter takes apart.
+    pub(super) fn command(
+        &self,
+        shell: &str,
+        command: &str,
+        interpreter: Interpreter,
+        (program, arguments): &(String, String),
+    ) -> String {
+        let direct = match interpreter {
+            Interpreter::Cmd => "FALSE",
+            Interpreter::None => "TRUE",
+        };
+        let options = [("WINRS_CONSOLEMODE_STDIN", "FALSE"), ("WINRS_SKIP_CMD_SHELL", direct)];
+        let arguments = match arguments.as_str() {
             "" => String::new(),
             some => format!("<rsp:Arguments>{}</rsp:Arguments>", escape(some)),
         };
@@ -207,7 +219,7 @@ mod tests {
         let envelopes = envelopes();
         for (envelope, action) in [
             (envelopes.create("S", Duration::from_secs(180)), "Create"),
-            (envelopes.command("S", "C", "x", ""), "Command"),
+            (envelopes.command("S", "C", Interpreter::Cmd, &("x".into(), String::new())), "Command"),
             (envelopes.receive("S", "C"), "Receive"),
             (envelopes.send("S", "C", b"x", false), "Send"),
             (envelopes.terminate("S", "C"), "Signal"),
@@ -225,7 +237,8 @@ mod tests {
     #[test]
     fn a_command_line_arrives_as_it_is() {
         let awkward = "\"a\n\tb\r\" <&> ü🦀 ]]> 'x'";
-        let envelope = envelopes().command("S", "C", "c:\\a b\\x.exe", awkward);
+        let line = ("c:\\a b\\x.exe".to_owned(), awkward.to_owned());
+        let envelope = envelopes().command("S", "C", Interpreter::None, &line);
         assert_eq!(text(&envelope, "Arguments").unwrap(), awkward);
         assert_eq!(text(&envelope, "Command").unwrap(), "c:\\a b\\x.exe");
         let document = roxmltree::Document::parse(&envelope).unwrap();

@@ -16,7 +16,9 @@
 //!
 //! - Happy path: a few connections are kept with their logins, and a few shells. A command costs two requests in a row
 //!   (`Command`, `Receive`) and two beside (the end of its input; that it may be forgotten).
-//! - A program is run without `cmd` between, by its argument list ([`crate::quote`]). Exit codes are 32 bits: what Windows
+//! - A program is run by its argument list, which is quoted for `cmd` ([`crate::quote`]): Windows from Server 2012 R2 on puts
+//!   that between whatever is asked, by what pypsrp's authors saw. Only a guest that is no Windows is asked to leave it out
+//!   ([`Interpreter`]). Exit codes are 32 bits: what Windows
 //!   tells unsigned is [`crate::Exit::Code`] with the same bits, so `0xC000013A` (interrupted) is -1073741510. There are
 //!   no signals; [`crate::Exit::Signal`] is told only of a command that we ended.
 //! - Standard output and error come apart, as bytes; programs of Windows write UTF-8 where they follow the code page that
@@ -57,7 +59,7 @@ mod xml;
 use async_trait::async_trait;
 
 pub use authenticate::Method;
-pub use options::{Security, WinrmOptions};
+pub use options::{Interpreter, Security, WinrmOptions};
 pub use powershell::powershell;
 
 use crate::{Result, Session, Target, Transport};

@@ -14,12 +14,25 @@ pub enum Security {
     SealedMessages,
 }
 
+/// What takes the line of a command apart in the guest, before its program does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Interpreter {
+    /// `cmd`, for which the line is quoted. Windows from Server 2012 R2 on knows no other way, and an earlier one finds a program
+    /// without `cmd` only by its full path.
+    #[default]
+    Cmd,
+    /// None: a guest that is no Windows.
+    None,
+}
+
 /// Security, deadlines and bounds. The defaults fit Windows' own default quotas (30 shells a user, 25 processes a
 /// shell, 1,500 operations, 300 connections) with room for others.
 #[derive(Debug, Clone)]
 pub struct WinrmOptions {
     /// How messages are kept from others.
     pub security: Security,
+    /// What takes commands apart in the guest.
+    pub interpreter: Interpreter,
     /// The ways to log in that may be used, the best first; one of them has to be offered.
     pub methods: Vec<Method>,
     /// How long one TCP connection attempt may take while nobody knows whether the guest is there; later ones have a few
@@ -63,6 +76,7 @@ impl Default for WinrmOptions {
     fn default() -> Self {
         Self {
             security: Security::default(),
+            interpreter: Interpreter::default(),
             methods: Method::ALL.into(),
             tcp_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),

@@ -47,8 +47,10 @@ const NO_PROGRAM: i32 = 127;
 /// A command that is to be started.
 pub(super) struct Job {
     pub(super) shells: Arc<Shells>,
+    /// What people call it.
     pub(super) program: String,
-    pub(super) arguments: String,
+    /// The two parts of what is sent; the second may be empty.
+    pub(super) line: (String, String),
     /// Whether it writes its errors as CLIXML.
     pub(super) clixml: bool,
     pub(super) closed: watch::Receiver<bool>,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connections::Connections;
 use super::envelope::unsuitable;
-use super::options::WinrmOptions;
+use super::options::{Interpreter, WinrmOptions};
 use super::powershell::is_powershell;
 use super::process::{self, Job};
 use super::shells::Shells;
@@ -45,8 +45,11 @@ impl WinrmSession {
 #[async_trait]
 impl Session for WinrmSession {
     async fn exec(&self, command: Command) -> Result<Process> {
-        let (program, arguments) = quote::windows_command_line(&command.argv)?;
-        if let Some(c) = unsuitable(&program).or_else(|| unsuitable(&arguments)) {
+        let line = match self.connections.options.interpreter {
+            Interpreter::Cmd => (quote::cmd_command_line(&command.argv)?, String::new()),
+            Interpreter::None => quote::windows_command_line(&command.argv)?,
+        };
+        if let Some(c) = unsuitable(&line.0).or_else(|| unsuitable(&line.1)) {
             return Err(Error::Invalid(format!(
                 "WinRM cannot carry the character {c:?} in a command line: pass it on standard input instead"
             )));
@@ -55,8 +58,8 @@ impl Session for WinrmSession {
         let job = Job {
             shells: Arc::clone(&self.shells),
             clixml: is_powershell(&command.argv[0]),
-            program,
-            arguments,
+            program: command.argv[0].clone(),
+            line,
             closed: self.closed.subscribe(),
             limit: self.connections.options.start_timeout,
         };

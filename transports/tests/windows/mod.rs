@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
-use transports::winrm::Security;
+use transports::winrm::{Interpreter, Security};
 use transports::{Credential, Identity, Session, Target, Transport as _, Winrm, WinrmOptions};
 use winrm_peer::{Options, Scheme, Server};
 
@@ -40,7 +40,10 @@ pub async fn http() -> Windows {
 pub async fn with(options: Options) -> Windows {
     let security = if options.tls { Security::Tls } else { Security::SealedMessages };
     let server = Server::start(options).await.unwrap();
-    Windows { server, options: WinrmOptions { security, ..WinrmOptions::default() } }
+    Windows {
+        server,
+        options: WinrmOptions { security, interpreter: Interpreter::None, ..WinrmOptions::default() },
+    }
 }
 
 /// A server of the usual user, to be changed.

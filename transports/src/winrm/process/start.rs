@@ -32,8 +32,12 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
     for _ in 0..PLACES {
         let mut command = Command::new(job.shells.place().await?);
         let connections = Arc::clone(command.connections());
-        let request =
-            connections.envelopes().command(command.shell(), command.id(), &job.program, &job.arguments);
+        let request = connections.envelopes().command(
+            command.shell(),
+            command.id(),
+            connections.options.interpreter,
+            &job.line,
+        );
         command.asked();
         let fault = match connections.ask(&request).await {
             Ok(body) => {
