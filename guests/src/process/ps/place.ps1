@@ -15,11 +15,18 @@ function lives($number, $ticks) {
   return $false
 }
 # Ends process $number and all that it has started.
-function kill_tree($number) { [void](cmd.exe /d /c "taskkill.exe /f /t /pid $([int]$number) 2>&1") }
-# What a process left behind that has ended itself.
+# Standard input is its own: a follower's is being read, and who as much as asks of what kind it is waits until something comes.
+function kill_tree($number) { [void]('' | cmd.exe /d /c "taskkill.exe /f /t /pid $([int]$number) 2>&1") }
+# What a process left behind that has ended itself. Who has its number by now has children of its own.
 function kill_left($number, $ticks) {
+  $until = [long]::MaxValue
+  foreach ($owner in @(Get-WmiObject Win32_Process -Filter ('ProcessId=' + [int]$number))) {
+    $at = began $owner
+    if ($at -gt [long]$ticks) { $until = $at }
+  }
   foreach ($process in @(Get-WmiObject Win32_Process -Filter ('ParentProcessId=' + [int]$number))) {
-    if ((began $process) -ge [long]$ticks) { kill_tree $process.ProcessId }
+    $at = began $process
+    if ($at -ge [long]$ticks -and $at -lt $until) { kill_tree $process.ProcessId }
   }
 }
 # A file as a whole, whoever writes to it; nothing where it is not there.
@@ -51,6 +58,8 @@ function conclude($d, $code) {
 function supervised($d) {
   $words = (content "$d\supervisor").Split(' ')
   if ($words.Length -eq 2 -and (lives $words[0] $words[1])) { return $true }
+  # It has done so itself.
+  if ([IO.File]::Exists("$d\done")) { return $false }
   $words = (content "$d\pid").Split(' ')
   if ($words.Length -eq 3) {
     if (lives $words[0] $words[1]) { kill_tree $words[0] } else { kill_left $words[0] $words[1] }

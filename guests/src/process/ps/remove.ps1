@@ -4,7 +4,8 @@ function remove_process($d) {
   $words = (content "$d\supervisor").Split(' ')
   $program = (content "$d\pid").Split(' ')
   if ($program.Length -eq 3) {
-    if (lives $program[0] $program[1]) { kill_tree $program[0] } else { kill_left $program[0] $program[1] }
+    # Where it is `done`, what it left was ended, and its number may be another's since long.
+    if (lives $program[0] $program[1]) { kill_tree $program[0] } elseif (-not [IO.File]::Exists("$d\done")) { kill_left $program[0] $program[1] }
   }
   if ($words.Length -eq 2 -and (lives $words[0] $words[1])) { kill_tree $words[0] }
   # A follower that reads a file lets it be deleted, which is seen when it has gone.

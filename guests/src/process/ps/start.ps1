@@ -2,7 +2,8 @@
 only_administrators 'processes are run by'
 $d = "$all\" + $args[0]
 if ([IO.Directory]::Exists("$root\processes")) {
-  foreach ($boot in [IO.Directory]::GetDirectories("$root\processes")) { if ($boot -ne $all) { delete $boot } }
+  # Another start may be at it too.
+  foreach ($boot in [IO.Directory]::GetDirectories("$root\processes")) { if ($boot -ne $all) { try { delete $boot } catch { } } }
 }
 make_private $all
 [void][IO.Directory]::CreateDirectory($d)

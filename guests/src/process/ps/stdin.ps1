@@ -16,7 +16,14 @@ while (($n = $in.Read($bytes, 0, 32768)) -gt 0) {
   # No more than this waits for the program.
   while ($true) {
     $taken = [long]0
-    if ([IO.File]::Exists("$d\in.at")) { try { $taken = [long][IO.File]::ReadAllText("$d\in.at") } catch { } }
+    if ([IO.File]::Exists("$d\in.at")) {
+      # The supervisor writes it meanwhile, and it may be empty for a moment: nothing is taken then.
+      $at = $null
+      try {
+        $at = New-Object IO.FileStream("$d\in.at", [IO.FileMode]::Open, [IO.FileAccess]::Read, [IO.FileShare]'ReadWrite,Delete')
+        $taken = [long](New-Object IO.StreamReader($at)).ReadToEnd()
+      } catch { } finally { if ($at) { $at.Close() } }
+    }
     if ($size - $taken -lt 1048576) { break }
     if ([IO.File]::Exists("$d\exit")) { exit 3 }
     Start-Sleep -Milliseconds 200

@@ -19,6 +19,10 @@ for ($i = 0; $i -lt $count; $i++) {
 $in.Close()
 # It may hold secrets.
 [IO.File]::Delete("$d\asked")
+# Where the console's code page is UTF-8, .NET would begin the program's input with the mark of that encoding.
+try {
+  if ([Console]::InputEncoding.GetPreamble().Length -gt 0) { [Console]::InputEncoding = New-Object Text.UTF8Encoding($false) }
+} catch { }
 $start.UseShellExecute = $false
 $start.RedirectStandardInput = $true
 $start.RedirectStandardOutput = $true
@@ -32,6 +36,8 @@ try {
     [IO.File]::WriteAllText("$d\message_path", $message)
   }
   [void][IO.Directory]::CreateDirectory($start.WorkingDirectory)
+  # A relative path is one in the program's directory, and not in ours.
+  if ($start.FileName -match '[\\/]') { $start.FileName = [IO.Path]::Combine($start.WorkingDirectory, $start.FileName) }
   if ($stdin -ne 'closed') { [IO.File]::WriteAllText("$d\in", '') }
   $program = [Diagnostics.Process]::Start($start)
 } catch {
@@ -39,7 +45,9 @@ try {
   exit
 }
 $number = $program.Id
-$ticks = 0
+# It may have ended by now: our handle tells even then when it began, and WMI does not, which knows whole microseconds only.
+$ticks = $program.StartTime.ToUniversalTime().Ticks
+$ticks -= $ticks % 10
 try { $ticks = began (@(Get-WmiObject Win32_Process -Filter "ProcessId=$number")[0]) } catch { }
 put_file "$d\pid" "$number $ticks $(now)"
 
@@ -55,14 +63,16 @@ function next_segment($stream) {
   $path = "$d\$($stream.letter)." + ($base + $stream.at)
   $stream.file = New-Object IO.FileStream($path, [IO.FileMode]::Create, [IO.FileAccess]::Write, [IO.FileShare]'ReadWrite,Delete')
 }
-# Whether little enough of it is unreleased: 4 MiB. The program waits until then.
+# Whether little enough of it is unreleased: 4 MiB. The program waits until then. Once it has ended there is room for its last words.
 function has_room($stream) {
+  $most = 4194304
+  if ($ended) { $most += 1048576 }
   $oldest = $stream.at
   foreach ($path in [IO.Directory]::GetFiles($d, "$($stream.letter).1*")) {
     $begins = [long][IO.Path]::GetFileName($path).Substring(2) - $base
     if ($begins -lt $oldest) { $oldest = $begins }
   }
-  $stream.at - $oldest -lt 4194304
+  $stream.at - $oldest -lt $most
 }
 # Begins to read, but where there is no room, which is looked for once a segment.
 function begin_reading($stream) {
@@ -92,8 +102,10 @@ function pump($stream) {
   }
 }
 
-# Its input, as far as it was written for it: file `in`, of which `in.at` bytes were taken.
-$typed = @{ to = $program.StandardInput.BaseStream; taken = [long]0; writing = $null; open = $true }
+# Its input, as far as it was written for it: file `in`, of which `in.at` bytes were taken. Nothing is kept in a buffer above the pipe:
+# to flush that would wait here for a program that does not read.
+$pipe = $program.StandardInput.BaseStream.SafeFileHandle
+$typed = @{ to = (New-Object IO.FileStream($pipe, [IO.FileAccess]::Write, 1, $false)); taken = [long]0; told = [long]0; writing = $null; open = $true }
 function end_input {
   $typed.open = $false
   # The writer above it would put the mark of its encoding there.
@@ -104,9 +116,15 @@ function feed {
   if ($stdin -eq 'closed') { return end_input }
   if ($typed.writing) {
     if (-not $typed.writing.IsCompleted) { return }
-    try { $typed.to.EndWrite($typed.writing); $typed.to.Flush() } catch { return end_input }
+    try { $typed.to.EndWrite($typed.writing) } catch { return end_input }
     $typed.writing = $null
-    [IO.File]::WriteAllText("$d\in.at", [string]$typed.taken)
+  }
+  if ($typed.told -ne $typed.taken) {
+    # Who holds the file for a moment is no reason to end: the next turn tells it.
+    try {
+      [IO.File]::WriteAllText("$d\in.at", [string]$typed.taken)
+      $typed.told = $typed.taken
+    } catch { }
   }
   $ends = [IO.File]::Exists("$d\in.end")
   $file = New-Object IO.FileStream("$d\in", [IO.FileMode]::Open, [IO.FileAccess]::Read, [IO.FileShare]'ReadWrite,Delete')
@@ -136,8 +154,11 @@ while ($true) {
   foreach ($stream in $streams) { pump $stream }
   feed
   if ([IO.File]::Exists("$d\interrupt")) {
-    [IO.File]::Delete("$d\interrupt")
-    try { interrupt } catch { }
+    # Who asks for it may still hold the file: then at the next turn.
+    try {
+      [IO.File]::Delete("$d\interrupt")
+      interrupt
+    } catch { }
   }
   if (-not $ended -and $program.HasExited) {
     $ended = [DateTime]::UtcNow
