@@ -104,6 +104,28 @@ async fn a_guest_is_lent_to_one() {
 }
 
 #[tokio::test]
+async fn a_claim_that_was_broken_off_gives_nobody_the_guest_of_another() {
+    let Some(wine) = wine().await else { return };
+    let holder = |text: &str| Holder::new(text).unwrap();
+    let lend = async |text: &str| lending::lend(&wine.session, Family::Windows, &holder(text)).await.unwrap();
+    assert_eq!(lend("node-1 a").await, Lent::Done);
+    let note = wine.root.join("lent");
+    std::fs::hard_link(&note, wine.root.join("lent.new")).unwrap();
+    assert_eq!(lend("node-2 b").await, Lent::Another("node-1 a".into()));
+    assert!(!wine.root.join("lent.new").exists(), "nothing is left of either");
+    // Who came between a claim and its end has written behind it.
+    let first = std::fs::read_to_string(&note).unwrap();
+    std::fs::write(&note, format!("{first}bm9kZS0yIGI=\r\n")).unwrap();
+    assert_eq!(lend("node-1 a").await, Lent::Done);
+    assert_eq!(lend("node-2 b").await, Lent::Another("node-1 a".into()));
+    assert_eq!(
+        lending::give_back(&wine.session, Family::Windows, &holder("node-1 a")).await.unwrap(),
+        Lent::Done
+    );
+    assert!(!wine.root.exists(), "nothing is left");
+}
+
+#[tokio::test]
 async fn what_was_put_into_a_guest_is_not_forgotten() {
     let Some(wine) = wine().await else { return };
     let holder = Holder::new("node-1 a").unwrap();

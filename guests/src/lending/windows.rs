@@ -32,12 +32,14 @@ const LENT: i32 = 75;
 
 const HELD: &str = include_str!("ps/held.ps1");
 
-/// Notes the holder, whom it reads, but where one is noted, and says whom: a link is made once.
-const CLAIM: &str = r"set /p h=&set d=%SystemRoot%\Infranetes&md !d! 2>nul &>!d!\lent.new echo !h!&mklink /h !d!\lent !d!\lent.new >nul 2>nul &del !d!\lent.new 2>nul &type !d!\lent";
+/// Notes the holder, whom it reads, but where one is noted, and says whom: a link is made once. Both names are one file then, so
+/// what a claim that was broken off has left is removed first, and who writes beside another adds a line: the first one counts.
+const CLAIM: &str = r"set /p h=&set d=%SystemRoot%\Infranetes&md !d! 2>nul &del !d!\lent.new 2>nul &>>!d!\lent.new echo !h!&mklink /h !d!\lent !d!\lent.new >nul 2>nul &del !d!\lent.new 2>nul &type !d!\lent";
 /// Says what was put into it.
 const LEFT: &str = r"set d=%SystemRoot%\Infranetes&(if exist !d!\processes echo processes)&(if exist !d!\volumes echo volumes)&(if exist !d!\names.before echo names)&echo D";
 /// Forgets the holder.
-const FORGET: &str = r"set d=%SystemRoot%\Infranetes&del !d!\lent&rd !d! 2>nul &if exist !d!\lent exit 1";
+const FORGET: &str =
+    r"set d=%SystemRoot%\Infranetes&del !d!\lent&rd !d! 2>nul &if exist !d!\lent (exit 1) else exit 0";
 /// Shuts down, but where it is lent.
 const SHUT_DOWN: &str = r"if exist %SystemRoot%\Infranetes\lent (exit 75) else shutdown.exe /s /f /t 0";
 
@@ -45,7 +47,7 @@ const SHUT_DOWN: &str = r"if exist %SystemRoot%\Infranetes\lent (exit 75) else s
 pub(super) async fn lend(session: &dyn Session, holder: &Holder) -> Result<Lent> {
     let text = STANDARD.encode(&holder.0);
     let Captured { stdout, stderr, exit, .. } = line(session, CLAIM, &format!("{text}\r\n")).await?;
-    let noted = String::from_utf8_lossy(&stdout).trim().to_owned();
+    let noted = String::from_utf8_lossy(&stdout).lines().next().unwrap_or_default().trim().to_owned();
     if noted == text {
         return Ok(Lent::Done);
     }

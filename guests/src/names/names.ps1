@@ -9,9 +9,14 @@ function set_servers($adapter, $list) {
   if ($code -gt 1) { refuse "Windows does not take the DNS servers $list (Win32_NetworkAdapterConfiguration says $code)" }
 }
 function set_suffixes($list) {
-  $words = [string[]]@()
-  if ($list) { $words = [string[]]($list -split ',') }
-  $code = ([wmiclass]'Win32_NetworkAdapterConfiguration').SetDNSSuffixSearchOrder($words).ReturnValue
+  $class = [wmiclass]'Win32_NetworkAdapterConfiguration'
+  if (-not $list) {
+    # Whether it takes none is not documented; this is where Windows keeps them.
+    try { [void]$class.SetDNSSuffixSearchOrder([string[]]@()) } catch { }
+    if (suffixes_now) { Set-ItemProperty 'HKLM:\SYSTEM\CurrentControlSet\Services\Tcpip\Parameters' SearchList '' }
+    return
+  }
+  $code = $class.SetDNSSuffixSearchOrder([string[]]($list -split ',')).ReturnValue
   if ($code -gt 1) { refuse "Windows does not take the search domains $list (Win32_NetworkAdapterConfiguration says $code)" }
 }
 function adapters { @(Get-WmiObject Win32_NetworkAdapterConfiguration -Filter 'IPEnabled=TRUE') }

@@ -43,6 +43,8 @@ function delete($path) {
     if (-not (is_link $path)) {
       foreach ($inner in [IO.Directory]::GetFileSystemEntries($path)) { delete $inner }
     }
+    # One that is read-only stays. Why it cannot be removed is told by what comes next.
+    try { [IO.File]::SetAttributes($path, [IO.FileAttributes]::Normal) } catch { }
     [IO.Directory]::Delete($path)
   } elseif ([IO.File]::Exists($path) -or (is_link $path)) {
     [IO.File]::SetAttributes($path, [IO.FileAttributes]::Normal)

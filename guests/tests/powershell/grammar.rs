@@ -8,18 +8,19 @@ use std::collections::BTreeSet;
 use tree_sitter::{Node, Parser, Tree};
 
 /// Commands of PowerShell 2.0 with the parameters that are used, and programs of Windows.
-const COMMANDS: [(&str, &[&str]); 7] = [
+const COMMANDS: [(&str, &[&str]); 8] = [
     ("add-type", &["-namespace", "-name", "-memberdefinition"]),
     ("cmd.exe", &[]),
     ("get-itemproperty", &[]),
     ("get-wmiobject", &["-filter"]),
     ("new-object", &[]),
+    ("set-itemproperty", &[]),
     ("sort-object", &["-descending"]),
     ("start-sleep", &["-milliseconds", "-seconds"]),
 ];
 /// Operators of PowerShell 2.0.
-const OPERATORS: [&str; 10] =
-    ["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-replace", "-split", "-join", "-match"];
+const OPERATORS: [&str; 11] =
+    ["-eq", "-ne", "-cne", "-lt", "-le", "-gt", "-ge", "-replace", "-split", "-join", "-match"];
 /// Words that 2.0 does not have as it is meant, whatever they stand in: later variables, methods of collections, constructors, types.
 const LATER: [&str; 11] = [
     "$psitem",

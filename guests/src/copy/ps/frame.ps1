@@ -8,7 +8,9 @@ $ErrorActionPreference = 'Stop'
 $in = [Console]::OpenStandardInput()
 $out = [Console]::OpenStandardOutput()
 $buffer = New-Object byte[] 65536
-# Where only certified algorithms may be used, the second is refused; the first is not there before .NET 3.5.
+# Where only certified algorithms may be used, the second is refused; the first is not there before .NET 3.5, of which PowerShell 2.0
+# loads nothing by itself.
+[void][Reflection.Assembly]::LoadWithPartialName('System.Core')
 try { $hash = New-Object Security.Cryptography.SHA256CryptoServiceProvider }
 catch { $hash = New-Object Security.Cryptography.SHA256Managed }
 function line {
@@ -30,4 +32,6 @@ function sum {
   [BitConverter]::ToString($hash.Hash).Replace('-', '').ToLower()
 }
 $path = [Text.Encoding]::UTF8.GetString([Convert]::FromBase64String((line)))
+# cmd takes a slash for the beginning of an option.
+$path = $path.Replace('/', '\')
 if ([IO.Directory]::Exists($path)) { throw "$path is a directory" }

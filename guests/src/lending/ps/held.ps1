@@ -1,4 +1,4 @@
 # Ends the script where the guest is not lent to $args[0], in base64.
 $holder = ''
-if ([IO.File]::Exists("$root\lent")) { $holder = [IO.File]::ReadAllText("$root\lent").Trim() }
-if ($holder -ne $args[0]) { refuse 'it is lent to another holder by now' }
+if ([IO.File]::Exists("$root\lent")) { $holder = [string]@([IO.File]::ReadAllLines("$root\lent"))[0] }
+if ($holder.Trim() -cne $args[0]) { refuse 'it is lent to another holder by now' }

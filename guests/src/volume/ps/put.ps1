@@ -14,6 +14,13 @@ function let_read($path) {
     [IO.File]::SetAccessControl($path, $acl)
   }
 }
+# Removes what is no part of the files of volume directory $v, which are in $new. What a program holds open stays until the next put.
+function sweep($v, $new) {
+  foreach ($entry in [IO.Directory]::GetFileSystemEntries($v)) {
+    $name = [IO.Path]::GetFileName($entry)
+    if ($name -ne '..data' -and $entry -ne $new -and -not (exists "$new\$name")) { try { delete $entry } catch { } }
+  }
+}
 function put($volume, $stamp, $count) {
   $v = "$root\volumes\$volume"
   $new = "$v\..$stamp"
@@ -27,6 +34,7 @@ function put($volume, $stamp, $count) {
       if ($kind[0] -ne 'D') { [void](bytes) }
       $left = [int]$left - 1
     }
+    sweep $v $new
     return
   }
   if ($count -eq 'ask') {
@@ -66,8 +74,5 @@ function put($volume, $stamp, $count) {
     if (is_link "$v\$name") { continue }
     if ([IO.Directory]::Exists($entry)) { link "$v\$name" "$v\..data\$name" '/J' } else { link "$v\$name" "..data\$name" '' }
   }
-  foreach ($entry in [IO.Directory]::GetFileSystemEntries($v)) {
-    $name = [IO.Path]::GetFileName($entry)
-    if ($name -ne '..data' -and $entry -ne $new -and -not (exists "$new\$name")) { delete $entry }
-  }
+  sweep $v $new
 }
