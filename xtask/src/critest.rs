@@ -28,6 +28,11 @@ impl Critest {
         Ok(Some(Self { programs, ours, peer }))
     }
 
+    /// Whether containerd is among it.
+    pub(crate) fn has_peer(&self) -> bool {
+        self.peer.is_some()
+    }
+
     /// Tells a command of the crate `tests` where it is.
     pub(crate) fn apply(&self, command: &mut Command) {
         command.env("INFRANETES_CRITEST", &self.programs);

@@ -44,7 +44,8 @@ use tier::Tier;
   contract  each crate on real parts: SSH servers, WinRM clients, QEMU, a registry
   e2e       the daemon, end to end, on real machines
   faults    the daemon killed, the network cut, the guest hung
-  critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml
+  critest   the conformance program of the CRI; what is left out stands in tests/tests/critest/left-out.toml;
+            then on containerd, and on containerd behind Infranetes: each spec ends alike
   cluster   a Kubernetes of one node, from kubectl to the guest
 
 Examples:
@@ -52,7 +53,7 @@ Examples:
   cargo xtask test --tier unit            one tier
   cargo xtask test --tier contract quot   the contract tests whose names contain `quot`
   cargo xtask test --runtime containerd   critest's same specs on containerd, which proves the harness
-  cargo xtask test --runtime delegate     every spec on containerd, and on containerd behind Infranetes: each ends alike")]
+  cargo xtask test --runtime delegate     the second part of critest alone")]
 pub(crate) struct Arguments {
     /// Run only this tier; may be given several times.
     #[arg(long = "tier", value_enum)]
@@ -154,13 +155,17 @@ impl Environment {
             });
         }
         if tier == Tier::Critest && self.critest.is_none() {
-            let peer = self.runtime != Runtime::Infranetes;
-            self.critest = Critest::build(!peer, peer)?;
+            self.critest = Critest::build(self.runtime == Runtime::Infranetes, true)?;
         }
         Ok(())
     }
 
-    fn apply(&self, command: &mut std::process::Command) {
+    /// The runtimes that the tier is run on.
+    fn runtimes(&self, tier: Tier) -> Vec<Runtime> {
+        self.runtime.run_by(tier, self.critest.as_ref().is_some_and(Critest::has_peer))
+    }
+
+    fn apply(&self, command: &mut std::process::Command, runtime: Runtime) {
         command.env("INFRANETES_GUESTS", guest::folder()).env("INFRANETES_BIN", tree::daemon());
         command.env("INFRANETES_WINRM_PEER", tree::program("winrm-peer"));
         if let Some(registry) = &self.registry {
@@ -171,7 +176,7 @@ impl Environment {
         }
         if let Some(critest) = &self.critest {
             critest.apply(command);
-            command.env("INFRANETES_CRITEST_RUNTIME", self.runtime.name());
+            command.env("INFRANETES_CRITEST_RUNTIME", runtime.name());
         }
         if let Some(delegates) = &self.delegates {
             command.env("INFRANETES_CONTAINERD_REGISTRY", &delegates.registry);

@@ -13,7 +13,7 @@ pub(super) enum Runtime {
     Infranetes,
     /// The peer, to prove the harness.
     Containerd,
-    /// Ours, with the peer as its delegate.
+    /// Ours, with the peer as its delegate, beside the peer by itself.
     Delegate,
 }
 
@@ -37,6 +37,23 @@ impl Runtime {
         }
     }
 
+    /// What tells its results from ours.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::Infranetes => "",
+            Self::Containerd => " on containerd",
+            Self::Delegate => " on containerd behind us",
+        }
+    }
+
+    /// Those that a tier is run on: by critest also on the peer behind ours, where there is one.
+    pub(super) fn run_by(self, tier: Tier, has_peer: bool) -> Vec<Self> {
+        match self {
+            Self::Infranetes if tier == Tier::Critest && has_peer => vec![self, Self::Delegate],
+            _ => vec![self],
+        }
+    }
+
     /// What it needs beyond what all tests need.
     pub(super) fn groups(self) -> Option<setup::Group> {
         (self != Self::Infranetes).then_some(setup::Group::Peer)
@@ -53,5 +70,14 @@ mod tests {
         assert!(Runtime::Containerd.tiers(&[Tier::Critest, Tier::E2e]).is_err());
         assert_eq!(Runtime::Delegate.tiers(&[]).ok(), Some(vec![Tier::Critest]));
         assert_eq!(Runtime::Infranetes.tiers(&[Tier::E2e]).ok(), Some(vec![Tier::E2e]));
+    }
+
+    #[test]
+    fn critest_is_run_on_the_delegate_too() {
+        let ours = Runtime::Infranetes;
+        assert_eq!(ours.run_by(Tier::Critest, true), [ours, Runtime::Delegate]);
+        assert_eq!(ours.run_by(Tier::Critest, false), [ours]);
+        assert_eq!(ours.run_by(Tier::E2e, true), [ours]);
+        assert_eq!(Runtime::Delegate.run_by(Tier::Critest, true), [Runtime::Delegate]);
     }
 }

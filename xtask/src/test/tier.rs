@@ -53,12 +53,16 @@ impl Tier {
         filter: Option<&str>,
         tally: &mut Tally,
     ) -> Result<()> {
-        for arguments in self.calls()? {
+        let calls = self.calls()?;
+        let runtimes = environment.runtimes(self);
+        for (runtime, arguments) in
+            runtimes.iter().flat_map(|runtime| calls.iter().map(move |it| (runtime, it)))
+        {
             let mut command = tree::cargo();
             command
                 .arg("test")
                 .args(["--locked", "--workspace", "--no-fail-fast"])
-                .args(&arguments)
+                .args(arguments)
                 .args(["--", "--show-output"])
                 .args(filter);
             match self {
@@ -69,8 +73,8 @@ impl Tier {
                 _ if self.needs_daemon() => _ = command.arg("--test-threads=1"),
                 _ => {}
             }
-            environment.apply(&mut command);
-            count(&format!("{self:?} tests"), &mut command, tally)?;
+            environment.apply(&mut command, *runtime);
+            count(&format!("{self:?} tests{}", runtime.suffix()), &mut command, tally)?;
         }
         Ok(())
     }
