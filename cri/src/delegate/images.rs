@@ -85,7 +85,9 @@ pub(super) async fn status(router: &Router, call: Call) -> Result<Response<Body>
     }
     let answer = match router.delegate().ask(STATUS, message).await {
         Ok(answer) => answer,
-        Err(status) if status.code() == Code::Unavailable => {
+        Err(status)
+            if status.code() == Code::Unavailable && !router.delegate().heard.is_outdated(IMAGES.path) =>
+        {
             last_known(&router.delegate().heard.last(IMAGES.path), &asked.name)
         }
         Err(status) => return Err(status),

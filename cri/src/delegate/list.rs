@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::frame::{self, Call};
 use super::router::Router;
 use super::wire::Malformed;
-use super::{Delegate, heard, select, wire};
+use super::{Delegate, filesystems, heard, select, wire};
 
 /// The field of the items in an answer.
 pub(super) const ITEMS: u32 = 1;
@@ -39,6 +39,8 @@ pub(super) const CONTAINERS: List =
 pub(super) const IMAGES: List =
     List { path: "/runtime.v1.ImageService/ListImages", stream: Some("StreamImages"), id: &[1] };
 
+const FILESYSTEMS: List = List { path: "/runtime.v1.ImageService/ImageFsInfo", stream: None, id: &[] };
+
 /// All lists.
 pub(super) static ALL: [List; 8] = [
     PODS,
@@ -60,15 +62,18 @@ pub(super) static ALL: [List; 8] = [
         id: &[1],
     },
     List { path: "/runtime.v1.RuntimeService/ListMetricDescriptors", stream: None, id: &[1] },
-    List { path: "/runtime.v1.ImageService/ImageFsInfo", stream: None, id: &[] },
+    FILESYSTEMS,
 ];
 
 /// Serves the unary call.
 pub(super) async fn list(router: &Router, list: &'static List, call: Call) -> Result<Response<Body>, Status> {
     let message = call.message();
     let (ours, theirs) = tokio::join!(router.ours(call.request()), router.delegate().listed(list, &message));
-    let (ours, theirs) = (frame::answered(ours).await?, theirs?);
-    Ok(frame::response(frame::framed(&joined(list, &ours, &theirs))))
+    let (mut first, mut then) = (frame::answered(ours).await?, theirs?);
+    if list.path == FILESYSTEMS.path {
+        (first, then) = filesystems::in_order(first, then).await;
+    }
+    Ok(frame::response(frame::framed(&joined(list, &first, &then))))
 }
 
 /// Serves the call that answers in parts: ours as they are, then theirs.
@@ -88,14 +93,19 @@ pub(super) async fn stream(
 
 impl Delegate {
     /// Its list, or what of that is known where it is late or away, or has lost the CRI: containerd goes on without a plugin that
-    /// fails. A refusal where something else of it is known, but not this: it would seem to have nothing.
+    /// fails. A refusal where something else of it is known, but not this: it would seem to have nothing; and where this is older
+    /// than what it has done for us, but it is only late: it would seem not to have done it.
     async fn listed(self: &Arc<Self>, list: &'static List, message: &Bytes) -> Result<Bytes, Status> {
         let kept = heard::KEPT.contains(&list.path);
         match self.ask(list.path, message.clone()).await {
             Ok(answer) => Ok(answer),
             // Figures that it does not know how to tell, it has none of.
             Err(status) if status.code() == Code::Unimplemented && !kept => Ok(Bytes::new()),
-            Err(status) if kept && !self.heard.knows(list.path) && self.heard.knows_any() => {
+            Err(status)
+                if kept
+                    && (self.heard.is_outdated(list.path)
+                        || !self.heard.knows(list.path) && self.heard.knows_any()) =>
+            {
                 Err(Status::unavailable(status.message()))
             }
             Err(_) => Ok(select::matching(list, message, &self.heard.last(list.path))),
@@ -140,6 +150,11 @@ fn joined(list: &List, ours: &Bytes, theirs: &Bytes) -> BytesMut {
 /// The items of a list.
 pub(super) fn items(answer: &Bytes) -> impl Iterator<Item = Bytes> + use<> {
     wire::fields(answer).flatten().filter(|field| field.number == ITEMS).filter_map(|field| field.content)
+}
+
+/// The ids of a list's items.
+pub(super) fn ids(list: &'static List, answer: &Bytes) -> impl Iterator<Item = String> + use<> {
+    items(answer).map(|item| id(list, &item))
 }
 
 /// An item's id; empty where it has none.

@@ -68,6 +68,19 @@ const METHODS: [(&str, Method); 27] = [
 /// The calls that succeed for what is absent, whatever an older delegate says of it. Their answers are empty.
 pub(super) const ENDS: [&str; 4] = ["StopPodSandbox", "RemovePodSandbox", "StopContainer", "RemoveContainer"];
 
+/// The lists that a call changes when it succeeds.
+pub(super) fn changed(call: &str) -> &'static [&'static str] {
+    match call {
+        "RunPodSandbox" => &[list::PODS.path],
+        "StopPodSandbox" | "RemovePodSandbox" => &[list::PODS.path, list::CONTAINERS.path],
+        "CreateContainer" | "StartContainer" | "StopContainer" | "RemoveContainer" => {
+            &[list::CONTAINERS.path]
+        }
+        "PullImage" | "RemoveImage" => &[list::IMAGES.path],
+        _ => &[],
+    }
+}
+
 /// The call of a path; none where it is none that we know.
 pub(super) fn find(path: &str) -> Option<(&'static str, Method)> {
     let (service, name) = path.strip_prefix("/runtime.v1.")?.split_once('/')?;

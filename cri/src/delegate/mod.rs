@@ -21,14 +21,18 @@
 //!
 //! Failure paths: a list waits two seconds for the delegate, and for none while an earlier one is still unanswered; then its
 //! pods, containers and images are told as they were last known (`heard`), also after a restart of ours, for that is kept
-//! until the node boots anew. Figures are not: an old figure looks like a new one. A call about what is theirs fails with
-//! `Unavailable` while they are away, and one about what is ours never notices. The connection comes back by the next call.
+//! until the node boots anew. A list that the delegate has changed for us since is known to be wrong: it is waited for up to
+//! ten seconds, and fails then, unless the delegate is away. Figures are waited for as long, and are none then: an old figure
+//! looks like a new one. A call about what is theirs fails with `Unavailable` while they are away, and one about what is ours
+//! never notices; once ours is gone it is not in our store, so a second removal of it, or a question about it, is asked of
+//! the delegate, and fails as well while they are away. The connection comes back by the next call.
 //! A listener to events whose delegate was away is let go once it is back, for it has to list again.
 //!
 //! What is not done: the addresses that the delegate answers to `Exec`, `Attach` and `PortForward` are handed on as they are, so
 //! its streaming server has to be reachable from the kubelet as it was before: on loopback of the node's own network.
 
 mod events;
+mod filesystems;
 mod frame;
 mod heard;
 mod images;
@@ -36,6 +40,7 @@ mod list;
 mod method;
 mod owner;
 mod peer;
+mod question;
 mod router;
 mod select;
 mod status;

@@ -25,6 +25,18 @@ pub(super) fn of_handler(delegated: &BTreeSet<String>, handler: &str) -> Side {
     if delegated.contains(handler) { Side::Theirs } else { Side::Ours }
 }
 
+/// Whose the pod or container is whose id begins so, as one of ours does; nobody's where one of theirs does, too.
+pub(super) fn of_beginning(beginning: &str, theirs: impl Iterator<Item = String>) -> Option<Side> {
+    let mut side = Some(Side::Ours);
+    for id in theirs.filter(|id| !beginning.is_empty() && id.starts_with(beginning)) {
+        if id == beginning {
+            return Some(Side::Theirs);
+        }
+        side = None;
+    }
+    side
+}
+
 /// Whose the image is that is to be pulled: the pod's that it is for, where the call names one.
 pub(super) fn of_pull(delegated: &BTreeSet<String>, image: &Image, pod_is_ours: Option<bool>) -> Side {
     match pod_is_ours {
@@ -63,6 +75,16 @@ mod tests {
         for (handler, side) in [("", Theirs), ("runc", Theirs), ("vm", Ours), ("not configured", Ours)] {
             assert_eq!(of_handler(&delegated(), handler), side, "{handler:?}");
         }
+    }
+
+    #[test]
+    fn the_beginning_of_ids_of_both_is_nobodys() {
+        let of = |beginning| of_beginning(beginning, ["1abc", "1a", "2b"].map(str::to_owned).into_iter());
+        assert_eq!(of("1"), None);
+        assert_eq!(of("1ab"), None);
+        assert_eq!(of("1a"), Some(Theirs), "that is all of it");
+        assert_eq!(of("3"), Some(Ours));
+        assert_eq!(of(""), Some(Ours), "none is for us to refuse");
     }
 
     #[test]

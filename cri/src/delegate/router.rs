@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::frame::{self, Call};
+use super::list::List;
 use super::method::{self, Method};
 use super::owner::{self, Side};
 use super::{Delegate, events, images, list, status, wire};
@@ -115,8 +116,8 @@ impl Router {
         let side = match method {
             Method::Ours => Side::Ours,
             Method::Run => owner::of_handler(&self.delegate.handlers, &text(&call, 2)?),
-            Method::Pod => self.of_pod(&text(&call, 1)?),
-            Method::Container => self.of_container(&text(&call, 1)?),
+            Method::Pod => self.of_pod(&text(&call, 1)?)?,
+            Method::Container => self.of_container(&text(&call, 1)?)?,
             Method::Pull => images::of_pull(self, &call)?,
             Method::RemoveImage => images::of_removal(self, &call).await?,
             Method::ImageStatus => return images::status(self, call).await,
@@ -132,33 +133,45 @@ impl Router {
             Side::Theirs => {
                 let answer = self.theirs(rpc, call.request()).await?;
                 let refusal = Status::from_header_map(answer.headers()).map(|status| status.code());
+                if refusal.is_none_or(|code| code == Code::Ok) {
+                    self.delegate.heard.changed(method::changed(rpc));
+                }
                 let is_absent = method::ENDS.contains(&rpc) && refusal == Some(Code::NotFound);
                 Ok(if is_absent { frame::response(frame::framed(&[])) } else { answer })
             }
         }
     }
 
-    /// Whose a pod of this id is. One that more than one of ours may be is for us to refuse; so is none at all.
-    fn of_pod(&self, id: &str) -> Side {
-        known(id, &self.node.pods.view(id))
+    /// Whose a pod of this id is. None at all is for us to refuse.
+    fn of_pod(&self, id: &str) -> Result<Side, Status> {
+        self.of_id(id, self.node.pods.view(id).map(|view| view.pod.id.clone()), &list::PODS)
     }
 
     /// The same of a container.
-    fn of_container(&self, id: &str) -> Side {
-        known(id, &self.node.pods.container(id))
+    fn of_container(&self, id: &str) -> Result<Side, Status> {
+        let found = self.node.pods.container(id).map(|(_, container)| container.record.id.clone());
+        self.of_id(id, found, &list::CONTAINERS)
+    }
+
+    fn of_id(&self, id: &str, found: Result<String, Error>, list: &'static List) -> Result<Side, Status> {
+        match found {
+            Err(Error::NotFound { .. }) if !id.is_empty() => Ok(Side::Theirs),
+            Ok(whole) if whole == id => Ok(Side::Ours),
+            // It is the beginning of one of ours, or of more of them.
+            _ => owner::of_beginning(id, list::ids(list, &self.delegate.heard.last(list.path))).ok_or_else(
+                || {
+                    Status::invalid_argument(format!(
+                        "{id} is the beginning of ids of both runtimes; give more of it"
+                    ))
+                },
+            ),
+        }
     }
 }
 
 /// A text that stands in a call itself.
 fn text(call: &Call, number: u32) -> Result<String, Status> {
     wire::text(&call.message(), &[number]).map_err(|error| malformed(&error))
-}
-
-fn known<T>(id: &str, found: &Result<T, Error>) -> Side {
-    match found {
-        Err(Error::NotFound { .. }) if !id.is_empty() => Side::Theirs,
-        _ => Side::Ours,
-    }
 }
 
 /// What a call is answered that cannot be read.

@@ -26,6 +26,7 @@ pub async fn status(node: &Node, request: StatusRequest) -> Result<StatusRespons
         let config = json!({
             "stateDir": context.config.state_dir,
             "runDir": context.config.run_dir,
+            "imagesDir": context.config.images_dir(),
             "handlers": context.config.handlers.iter().map(|(name, to)| (name, &to.provider)).collect::<BTreeMap<_, _>>(),
             "version": env!("CARGO_PKG_VERSION"),
         });

@@ -145,7 +145,7 @@ async fn a_delegate_without_its_cri_seems_not_to_be_empty() {
 
 /// Waits until both sides are well: an old containerd has its socket before it has its plugins, and an answer that was late is on
 /// its way.
-async fn well(client: &mut Client) {
+pub(crate) async fn well(client: &mut Client) {
     let begun = Instant::now();
     while conditions(client).await != [true; 4] {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back by itself");

@@ -27,6 +27,15 @@ async fn images_are_told_apart() {
         assert_eq!(status(&mut client, wrong).await, None, "it is no image of that handler");
         assert_eq!(status(&mut client, spec("registry.k8s.io/nobody:1")).await, None);
 
+        // Nobody pulls for a machine what the kubelet is told of as an ordinary image.
+        let vm = client.run_pod(&pod("other", &mixed.node.pod_logs())).await.unwrap();
+        let mut container = crate::client::container("main", &ordinary_id);
+        container.image.as_mut().unwrap().user_specified_image = IMAGE.to_owned();
+        let absent = client.create_with(&vm, container).await.unwrap_err();
+        let remedy = format!("`infranetes image pull --handler vm {IMAGE}`");
+        assert!(absent.message().contains(&remedy), "{absent}");
+        mixed::remove(&mut client, &vm).await;
+
         // By the pod that it is for, while the delegate is away.
         let config = pod("ours", &mixed.node.pod_logs());
         let pod_id = client.run_pod(&config).await.unwrap();

@@ -12,6 +12,7 @@ mod away;
 mod client;
 mod events;
 mod images;
+mod late;
 mod life;
 mod lists;
 mod mixed;

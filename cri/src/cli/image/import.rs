@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use images::{ImportFormat, LOCAL_REGISTRY, Limits, Progress, Store};
 use indicatif::{ProgressBar, ProgressStyle};
-use proto::runtime::v1::ImageFsInfoRequest;
+use proto::runtime::v1::{StatusRequest, StatusResponse};
 use serde_json::json;
 
 use super::super::client::{Client, refusal};
@@ -142,10 +142,15 @@ fn format(said: Option<DiskFormat>, file: &Path) -> anyhow::Result<ImportFormat>
 /// The directory that the running daemon tells; where none runs, the usual one.
 async fn root_of_daemon(global: &Global) -> anyhow::Result<PathBuf> {
     let Ok(client) = Client::connect(global).await else { return Ok(DEFAULT_ROOT.into()) };
-    let answer = client.images().image_fs_info(client.query(ImageFsInfoRequest {})).await;
+    let answer = client.runtime().status(client.query(StatusRequest { verbose: true })).await;
     let answer = answer.map_err(|status| refusal("ask where images are kept", &status))?.into_inner();
-    let told = answer.image_filesystems.into_iter().find_map(|usage| usage.fs_id);
-    Ok(told.map_or_else(|| DEFAULT_ROOT.into(), |id| id.mountpoint.into()))
+    images_dir(&answer).context("the daemon does not tell where it keeps images; say it with --root DIR")
+}
+
+/// The directory for images of a Status. `ImageFsInfo` does not say whose the first one is where another runtime is beside ours.
+fn images_dir(status: &StatusResponse) -> Option<PathBuf> {
+    let config: serde_json::Value = serde_json::from_str(status.info.get("config")?).ok()?;
+    Some(config.get("imagesDir")?.as_str()?.into())
 }
 
 #[cfg(test)]
@@ -157,6 +162,17 @@ mod tests {
         assert_eq!(format(None, Path::new("a.QCOW2")).unwrap(), ImportFormat::Qcow2);
         assert_eq!(format(Some(DiskFormat::Raw), Path::new("a.qcow2")).unwrap(), ImportFormat::Raw);
         assert!(format(None, Path::new("a.img")).unwrap_err().to_string().contains("--format"));
+    }
+
+    #[test]
+    fn images_are_kept_where_the_daemon_says() {
+        let config = |text: &str| StatusResponse {
+            info: [("config".to_owned(), text.to_owned())].into(),
+            ..StatusResponse::default()
+        };
+        assert_eq!(images_dir(&config(r#"{"imagesDir":"/a/images"}"#)), Some("/a/images".into()));
+        assert_eq!(images_dir(&config("{}")), None);
+        assert_eq!(images_dir(&StatusResponse::default()), None);
     }
 
     #[test]
