@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Happy path: a pull answers the id, a status and the lists show it, and `CreateContainer` on a handler of that provider
-//! adopts the machine. What the inventory says of it are the facts of the image.
+//! adopts the machine. What the inventory says of it are the facts of the image, over which the configuration's rules go.
 //!
 //! Failure paths: a name that no inventory has is refused with the remedy, and is asked of no registry. On a node without such
 //! a provider the name means what it means everywhere. An entry by which nobody can log in, or whose identity nothing proves,
@@ -17,10 +17,11 @@ use images::{Credential as Given, Facts, Image};
 use machines::fleet::{Credential, Entry, Inventory};
 use sha2::{Digest, Sha256};
 
+use crate::config::ImageRule;
 use crate::error::{Error, Result};
 use crate::pod::protocol::{self, Protocol};
-use crate::pod::{Context, secret};
-use crate::store::PodRecord;
+use crate::pod::{Context, facts as image_facts, secret};
+use crate::store::{ContainerRecord, PodRecord};
 
 /// What the references begin with.
 const SOURCE: &str = "fleet/";
@@ -92,12 +93,12 @@ impl Context {
 
     /// The machine that a container of this image adopts on a pod's provider; none where its machine is made from a disk.
     /// What does not go together is refused.
-    pub fn machine_to_adopt(&self, pod: &PodRecord, image: &str, image_id: &str) -> Result<Option<Entry>> {
-        let provider = &pod.provider;
+    pub fn machine_to_adopt(&self, pod: &PodRecord, container: &ContainerRecord) -> Result<Option<Entry>> {
+        let (provider, image) = (&pod.provider, &container.image);
         let adopts = self.provider(provider)?.adopting().is_some();
-        match self.meant(image_id)? {
+        match self.meant(&container.image_id)? {
             Meant::Machine(found) if found.provider == *provider => {
-                fit(&found.entry, pod)?;
+                fit(&found.entry.name, &container.facts, pod)?;
                 Ok(Some(found.entry))
             }
             Meant::Machine(found) => Err(Error::invalid(format!(
@@ -121,11 +122,10 @@ pub fn unknown(name: &str) -> Error {
     ))
 }
 
-/// Whether a pod can have the machine.
-fn fit(entry: &Entry, pod: &PodRecord) -> Result<()> {
-    let (name, facts) = (&entry.name, facts(entry));
-    let protocol = Protocol::of(&facts)?;
-    if !protocol.is_pinned(&facts) && !entry.trust_on_first_use {
+/// Whether a pod can have the machine of which these facts hold.
+fn fit(name: &str, facts: &Facts, pod: &PodRecord) -> Result<()> {
+    let protocol = Protocol::of(facts)?;
+    if !protocol.is_pinned(facts) && facts.trust_on_first_use != Some(true) {
         let look = if protocol.shows_itself() {
             format!("`infranetes fleet check {name}` shows the one that it has now")
         } else {
@@ -136,7 +136,7 @@ fn fit(entry: &Entry, pod: &PodRecord) -> Result<()> {
             protocol.remedy()
         )));
     }
-    if entry.credential.is_none() && secret::named(&pod.annotations).is_none() {
+    if facts.credential.is_none() && secret::named(&pod.annotations).is_none() {
         return Err(Error::invalid(format!(
             "nothing is known by which one may log in to machine {name:?} of the fleet; give its `credential` in the inventory, \
              or name a Secret in the pod's annotation {}",
@@ -177,9 +177,10 @@ fn tag(name: &str) -> String {
     format!("{SOURCE}{name}:{TAG}")
 }
 
-/// The names by which pods ask for a machine.
-pub(crate) fn references(name: &str) -> [String; 2] {
-    [format!("{SOURCE}{name}"), tag(name)]
+/// What holds for a machine: what its entry says, and over that each rule for a name by which pods ask for it.
+pub(crate) fn ruled(entry: &Entry, rules: &[ImageRule]) -> Facts {
+    let names = [format!("{SOURCE}{}", entry.name), tag(&entry.name)];
+    image_facts::merged(facts(entry), &names, rules)
 }
 
 /// A machine as an image.
@@ -198,7 +199,7 @@ fn image(entry: &Entry) -> Image {
 }
 
 /// What the inventory says of a machine, as it is said of an image.
-pub fn facts(entry: &Entry) -> Facts {
+fn facts(entry: &Entry) -> Facts {
     Facts {
         user: entry.user.clone(),
         credential: entry.credential.as_ref().map(|credential| match credential {

@@ -97,8 +97,7 @@ impl Payer {
             );
             return Ok(adopting.paid(&debt.id).await?);
         };
-        let names = crate::fleet::references(&entry.name);
-        let facts = facts::merged(crate::fleet::facts(entry), &names, &self.context.config.image);
+        let facts = crate::fleet::ruled(entry, &self.context.config.image);
         let protocol = Protocol::of(&facts)?;
         let target = target(entry, debt, &facts, protocol)?;
         let session = protocol.transport().connect(&target).await?;

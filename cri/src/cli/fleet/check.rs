@@ -5,7 +5,7 @@
 //! that it shows is told, for a person to compare and to pin. One of which pods trust what it shows first is entered only where that
 //! is asked for.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -59,13 +59,15 @@ impl Found {
 }
 
 pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let mut machines = args.place.machines()?;
+    let config = args.place.config()?;
+    let mut machines = args.place.machines_of(&config)?;
     if let Some(name) = args.names.iter().find(|name| !machines.iter().any(|it| it.entry.name == **name)) {
         bail!("no inventory has a machine {name:?}; `infranetes fleet ls` lists those there are");
     }
     machines.retain(|machine| args.names.is_empty() || args.names.contains(&machine.entry.name));
+    let rules = &config.image;
     let looks = machines.iter().map(|Machine { entry, .. }| async move {
-        let (state, said) = look(entry, args.trust).await;
+        let (state, said) = look(entry, &crate::fleet::ruled(entry, rules), args.trust).await;
         Found { name: entry.name.clone(), address: entry.address(), state, said }
     });
     let found: Vec<Found> = stream::iter(looks).buffered(AT_ONCE).collect().await;
@@ -76,20 +78,19 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
     Ok(if found.iter().all(Found::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Connects to a machine as far as it proves what its entry pins.
-async fn look(entry: &Entry, trust: bool) -> (&'static str, String) {
-    let facts = crate::fleet::facts(entry);
-    let protocol = match Protocol::of(&facts) {
+/// Connects to a machine as far as it proves what is pinned.
+async fn look(entry: &Entry, facts: &Facts, trust: bool) -> (&'static str, String) {
+    let protocol = match Protocol::of(facts) {
         Ok(protocol) => protocol,
         Err(error) => return ("wrong entry", error.chain()),
     };
     let resolved = tokio::net::lookup_host((entry.host.as_str(), entry.port)).await;
     let address = match resolved.map(|mut found| found.next()) {
-        Ok(Some(address)) => address,
+        Ok(Some(address)) => address.ip(),
         Ok(None) => return ("unreachable", format!("{} has no address", entry.host)),
         Err(error) => return ("unreachable", format!("{} cannot be resolved: {error}", entry.host)),
     };
-    let pinned = match protocol.pinned(&facts, address.ip()) {
+    let pinned = match protocol.pinned(facts, address) {
         Ok(pinned) => pinned,
         Err(error) => return ("wrong entry", error.chain()),
     };
@@ -97,16 +98,17 @@ async fn look(entry: &Entry, trust: bool) -> (&'static str, String) {
         Some(_) => "it is the pinned one".to_owned(),
         None => format!("no {} of it is pinned", protocol.shown()),
     };
-    let trusted = pinned.is_none() && trust && entry.trust_on_first_use;
+    let trusts = facts.trust_on_first_use == Some(true);
+    let trusted = pinned.is_none() && trust && trusts;
     let Some(identity) = pinned.or(trusted.then_some(Identity::TrustOnFirstUse)) else {
-        return look_from_outside(entry, &facts, protocol, address).await;
+        return look_from_outside(facts, protocol, address).await;
     };
     let credential = match facts.credential.as_ref().map(login::read).transpose() {
         Ok(credential) => credential,
         Err(error) => return ("no credential", error.chain()),
     };
     let secret_needed = credential.is_none();
-    let target = login::towards(&facts, protocol, address.ip(), credential.into_iter().collect(), identity);
+    let target = login::towards(facts, protocol, address, credential.into_iter().collect(), identity);
     match protocol.transport().connect(&target).await {
         Ok(_) => ("ok", format!("{who}, and it lets us in")),
         Err(Error::Refused(_)) if secret_needed => {
@@ -118,17 +120,15 @@ async fn look(entry: &Entry, trust: bool) -> (&'static str, String) {
 }
 
 /// Connects to a machine of which nothing is pinned, only to see what it shows.
-async fn look_from_outside(
-    entry: &Entry,
-    facts: &Facts,
-    protocol: Protocol,
-    address: SocketAddr,
-) -> (&'static str, String) {
+async fn look_from_outside(facts: &Facts, protocol: Protocol, address: IpAddr) -> (&'static str, String) {
     let (shown, pin) = (protocol.shown(), protocol.pin());
+    let trusts = facts.trust_on_first_use == Some(true);
+    let target = login::towards(facts, protocol, address, Vec::new(), protocol.nobody());
     if !protocol.shows_itself() {
+        let address = target.address;
         let connected = timeout(TCP, TcpStream::connect(address)).await;
         return match connected {
-            Ok(Ok(_)) if entry.trust_on_first_use => (
+            Ok(Ok(_)) if trusts => (
                 "not proven",
                 "it shows nothing that could be checked; log in once with --trust, or reach it over HTTPS"
                     .to_owned(),
@@ -144,9 +144,8 @@ async fn look_from_outside(
             Err(_) => ("unreachable", format!("{address}: no answer to TCP within {} s", TCP.as_secs())),
         };
     }
-    let target = login::towards(facts, protocol, address.ip(), Vec::new(), protocol.nobody());
     match protocol.transport().connect(&target).await {
-        Err(error @ Error::WrongIdentity(_)) if entry.trust_on_first_use => (
+        Err(error @ Error::WrongIdentity(_)) if trusts => (
             "first key",
             format!(
                 "{error}; pods trust what it shows first: pin that {shown} as {pin}, or log in once with --trust"

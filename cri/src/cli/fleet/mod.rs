@@ -72,7 +72,14 @@ pub(super) async fn run(global: &Global, command: FleetCommand) -> anyhow::Resul
 impl Where {
     /// The machines of all inventories, in their order.
     fn machines(&self) -> anyhow::Result<Vec<Machine>> {
-        let config = Config::load(&self.config)?;
+        self.machines_of(&self.config()?)
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+
+    fn machines_of(&self, config: &Config) -> anyhow::Result<Vec<Machine>> {
         let mut machines = Vec::new();
         for (provider, section) in &config.providers {
             let ProviderConfig::Fleet(section) = section else { continue };

@@ -40,7 +40,7 @@ impl Owner {
         facts::log(&record.facts, &self.pod.annotations)?;
         facts::boot_deadline(&record.facts, &self.pod.annotations, &self.context.config)?;
         facts::reboot_grace(&self.pod.annotations)?;
-        self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
+        self.context.machine_to_adopt(&self.pod, &record)?;
         if let Some(address) = attachment.address().filter(|_| self.guests_answer()) {
             let kubelet = &self.context.config.kubelet_root_dir;
             login::target(&self.pod, &record, address, kubelet)?;
@@ -160,7 +160,7 @@ impl Owner {
     async fn define(&mut self, mut record: ContainerRecord) -> Result<()> {
         let provider = self.context.provider(&self.pod.provider)?.clone();
         if let Some(adopting) = provider.adopting() {
-            let entry = self.context.machine_to_adopt(&self.pod, &record.image, &record.image_id)?;
+            let entry = self.context.machine_to_adopt(&self.pod, &record)?;
             let entry = entry.ok_or_else(|| Error::not_found("image", &record.image))?;
             let pod: Vec<_> = self.attachment()?.all_addresses().collect();
             adopting.adopt(&record.machine, &entry.name, &pod).await?;

@@ -4,6 +4,7 @@ mod commands;
 mod kills;
 pub(crate) mod logins;
 pub(crate) mod returns;
+mod rules;
 mod six;
 
 use std::fs;
@@ -50,8 +51,9 @@ impl Setup {
         options.config = format!(
             "[handlers.vm]\nprovider = \"qemu\"\n[handlers.{HANDLER}]\nprovider = \"fleet\"\n\
              [providers.fleet]\nkind = \"fleet\"\ninventory = \"{}/fleet.toml\"\n[network]\nmode = \"builtin\"\n\
-             subnets = [\"10.89.0.0/16\", \"fd00:89::/64\"]\n",
-            folder.path().display()
+             subnets = [\"10.89.0.0/16\", \"fd00:89::/64\"]\n{}",
+            folder.path().display(),
+            rules::text(&folder.path().join("key"))
         );
         let node = tokio::task::block_in_place(|| Node::start(options)).expect("a node");
         let client = Client::connect(&node.socket()).await;
