@@ -17,7 +17,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::record::{self, Adoption};
+use super::reach::Protocol;
+use super::record::{self, Adoption, Door, same_machine};
 use crate::{Error, MachineId, Result};
 
 /// How the files end.
@@ -29,6 +30,8 @@ const OWED: &str = ".owed";
 struct Debt {
     machine: String,
     address: SocketAddr,
+    #[serde(default)]
+    transport: Protocol,
     /// The keys that the machine has proven.
     keys: Vec<String>,
 }
@@ -77,7 +80,8 @@ impl Debts {
 
     /// Records that a machine may hold something of its holder.
     pub(super) fn owe(&self, id: &MachineId, adoption: &Adoption, keys: Vec<String>) -> Result<()> {
-        let debt = Debt { machine: adoption.machine.clone(), address: adoption.address, keys };
+        let (address, transport) = adoption.door();
+        let debt = Debt { machine: adoption.machine.clone(), address, transport, keys };
         if self.with(|known| known.get(id) == Some(&debt)) {
             return Ok(());
         }
@@ -100,13 +104,14 @@ impl Debts {
     }
 
     /// Tells what is due, where so much is held.
-    pub(super) fn tell(&self, held: &[(String, SocketAddr)]) {
+    pub(super) fn tell(&self, held: &[(String, Door)]) {
         let free = |(_, debt): &(&MachineId, &Debt)| {
-            !held.iter().any(|(machine, address)| *machine == debt.machine || *address == debt.address)
+            let door = (debt.address, debt.transport);
+            !held.iter().any(|(machine, held)| *machine == debt.machine || same_machine(*held, door))
         };
         let due: Vec<Owed> = self.with(|known| {
             let owed = known.iter().filter(free).map(|(id, debt)| {
-                let Debt { machine, address, keys } = debt.clone();
+                let Debt { machine, address, keys, .. } = debt.clone();
                 Owed { id: id.clone(), name: machine, address, keys }
             });
             owed.collect()

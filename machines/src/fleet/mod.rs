@@ -17,8 +17,8 @@
 //! pod is a *debt*, recorded by [`Adopting::owe`] before anything is put into it, and gone with [`Adopting::paid`].
 //!
 //! Failure paths:
-//! - Adopted twice, by its name or by its address: the second `adopt` is refused, and names the holder. Calls for the same id find
-//!   their own adoption.
+//! - Adopted twice, by its name, its address, or another protocol of its host: the second `adopt` is refused, and names the
+//!   holder. Calls for the same id find their own adoption.
 //! - An address that leads to this node itself, or that the pod cannot be forwarded to: refused when it is adopted.
 //! - Released without being given back (it was silent, or the daemon died): the debt is *due* until it is paid, whatever has become
 //!   of the adoption, and [`Adopting::owed`] tells of it.

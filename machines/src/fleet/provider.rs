@@ -1,7 +1,7 @@
 //! The provider's calls: each is recorded first, then told to whoever watches.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::debt::{Debts, Owed};
 use super::inventory::{Inventory, InventoryFile};
-use super::record::{self, Adoption, Phase};
+use super::record::{self, Adoption, Door, Phase, same_machine};
 use super::resolve::resolve;
 use super::{Adopted, Adopting};
 use crate::{Cause, Ended, Error, MachineId, MachineSpec, MachineState, Provider, Result, StopMode};
@@ -63,12 +63,13 @@ impl Fleet {
     }
 
     /// Refuses a machine that another holder has, under its name or under another one.
-    fn free(&self, id: &MachineId, machine: &str, address: Option<SocketAddr>) -> Result<()> {
+    fn free(&self, id: &MachineId, machine: &str, door: Option<Door>) -> Result<()> {
         let holder = self.with(|held| {
             let other = held.iter().find(|(other, Held { adoption, .. })| {
                 *other != id
                     && adoption.holds()
-                    && (adoption.machine == machine || Some(adoption.address) == address)
+                    && (adoption.machine == machine
+                        || door.is_some_and(|door| same_machine(adoption.door(), door)))
             });
             other.map(|(other, held)| (other.clone(), held.adoption.machine.clone()))
         });
@@ -87,7 +88,7 @@ impl Fleet {
 
     /// Tells what is due now.
     fn tell_debts(&self) {
-        let in_use = |held: &Held| (held.adoption.machine.clone(), held.adoption.address);
+        let in_use = |held: &Held| (held.adoption.machine.clone(), held.adoption.door());
         let held: Vec<_> = self
             .with(|held| held.values().filter(|held| held.adoption.holds()).map(in_use).collect::<Vec<_>>());
         self.debts.tell(&held);
@@ -145,14 +146,19 @@ impl Adopting for Fleet {
         // Nobody waits for a server of names who has to do with another machine.
         let address = resolve(entry, pod).await?;
         let _turn = self.turn.lock().await;
-        self.free(id, name, Some(address))?;
-        let adoption =
-            Adoption { machine: name.to_owned(), address, power_off: entry.power_off, phase: Phase::Adopted };
+        let adoption = Adoption {
+            machine: name.to_owned(),
+            address,
+            transport: entry.transport,
+            power_off: entry.power_off,
+            phase: Phase::Adopted,
+        };
+        self.free(id, name, Some(adoption.door()))?;
         self.save(id, adoption).await
     }
 
     fn adopted(&self, id: &MachineId) -> Option<Adopted> {
-        let Adoption { machine, address, power_off, phase: _ } = self.adoption(id)?;
+        let Adoption { machine, address, power_off, .. } = self.adoption(id)?;
         Some(Adopted { name: machine, address, power_off })
     }
 
@@ -216,7 +222,7 @@ impl Provider for Fleet {
         if adoption.phase == Phase::InUse {
             return Ok(());
         }
-        self.free(id, &adoption.machine, Some(adoption.address))?;
+        self.free(id, &adoption.machine, Some(adoption.door()))?;
         adoption.phase = Phase::InUse;
         self.save(id, adoption).await
     }
@@ -359,6 +365,31 @@ mod tests {
         assert!(refusal.contains("has the address of \"a\", which is adopted by one"), "{refusal}");
         fleet.stop(&id("one"), StopMode::Force).await.unwrap();
         fleet.adopt(&id("two"), "c", &[]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_host_with_two_protocols_is_one_machine() {
+        let (folder, fleet) = fleet();
+        let text = "[[machine]]\nname = \"a\"\naddress = \"198.51.100.1\"\n\
+                    [[machine]]\nname = \"w\"\naddress = \"198.51.100.1\"\ntransport = \"winrm\"\n\
+                    [[machine]]\nname = \"routed\"\naddress = \"198.51.100.1:2222\"\n";
+        std::fs::write(folder.path().join("new"), text).unwrap();
+        std::fs::rename(folder.path().join("new"), folder.path().join("fleet.toml")).unwrap();
+        let (one, two) = (id("one"), id("two"));
+        fleet.adopt(&one, "a", &[]).await.unwrap();
+        fleet.owe(&one, vec!["ssh-ed25519 AAAA".to_owned()]).await.unwrap();
+        // Also by the next daemon.
+        drop(fleet);
+        let fleet = open(&folder);
+        let refusal = fleet.adopt(&two, "w", &[]).await.unwrap_err();
+        assert!(refusal.retryable() && refusal.to_string().contains("is adopted by one"), "{refusal}");
+        fleet.adopt(&id("three"), "routed", &[]).await.unwrap();
+        fleet.destroy(&id("three")).await.unwrap();
+        // What it owes is nobody else's to pay while it is in use by the other protocol.
+        fleet.stop(&one, StopMode::Force).await.unwrap();
+        assert_eq!(fleet.owed().borrow().len(), 1);
+        fleet.adopt(&two, "w", &[]).await.unwrap();
+        assert!(fleet.owed().borrow().is_empty());
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::reach::Protocol;
 use crate::{Ended, Error, MachineId, Result};
 
 /// An adoption as it is recorded.
@@ -17,6 +18,9 @@ pub struct Adoption {
     pub machine: String,
     /// Where it is reached, as it was resolved then.
     pub address: SocketAddr,
+    /// By which protocol.
+    #[serde(default)]
+    pub transport: Protocol,
     /// Whether its holder may shut it down.
     pub power_off: bool,
     /// How far it is.
@@ -40,6 +44,19 @@ impl Adoption {
     pub fn holds(&self) -> bool {
         !matches!(self.phase, Phase::Released(_))
     }
+
+    pub(super) fn door(&self) -> Door {
+        (self.address, self.transport)
+    }
+}
+
+/// Where a machine is reached, and by which protocol.
+pub(super) type Door = (SocketAddr, Protocol);
+
+/// Whether two doors are one machine's: one address, or one host by two protocols. Two ports of one protocol may be two machines behind
+/// one router.
+pub(super) fn same_machine(one: Door, other: Door) -> bool {
+    one.0.ip() == other.0.ip() && (one.0.port() == other.0.port() || one.1 != other.1)
 }
 
 /// Every adoption below the directory of a provider, by its holder.
