@@ -1,5 +1,6 @@
 //! The `[network]` section.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -34,6 +35,18 @@ pub enum NetworkMode {
     Null,
 }
 
+impl NetworkSection {
+    /// An address of each family that pods have; none where only the CNI configuration of the node knows.
+    pub fn families(&self) -> Vec<IpAddr> {
+        match self.mode {
+            NetworkMode::Builtin => {
+                self.subnets.iter().filter_map(|subnet| subnet.split('/').next()?.parse().ok()).collect()
+            }
+            NetworkMode::Cni | NetworkMode::Null => Vec::new(),
+        }
+    }
+}
+
 impl Default for NetworkSection {
     fn default() -> Self {
         Self {
@@ -44,5 +57,21 @@ impl Default for NetworkSection {
             bridge: "infranetes0".into(),
             mtu: 1500,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_have_the_families_of_the_subnets() {
+        let of = |mode| {
+            let subnets = vec!["10.89.0.0/16".into(), "fd00:89::/64".into()];
+            let families = NetworkSection { mode, subnets, ..NetworkSection::default() }.families();
+            families.iter().map(IpAddr::is_ipv4).collect::<Vec<_>>()
+        };
+        assert_eq!(of(NetworkMode::Builtin), [true, false]);
+        assert!(of(NetworkMode::Cni).is_empty());
     }
 }

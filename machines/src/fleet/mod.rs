@@ -41,6 +41,7 @@ pub use inventory::{Credential, Entry, Inventory, InventoryFile};
 pub use provider::Fleet;
 pub use reach::{Authentication, Os, Protocol, Scheme};
 pub use record::{Adoption, adoptions};
+pub use resolve::resolve;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

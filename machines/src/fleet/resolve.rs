@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const RESOLVING: Duration = Duration::from_secs(10);
 
 /// The address of an entry now, for a pod with these addresses; any where it has none yet.
-pub(super) async fn resolve(entry: &Entry, pod: &[IpAddr]) -> Result<SocketAddr> {
+pub async fn resolve(entry: &Entry, pod: &[IpAddr]) -> Result<SocketAddr> {
     let what =
         || format!("cannot resolve {:?}, the address of machine {:?} of the fleet", entry.host, entry.name);
     let found = tokio::time::timeout(RESOLVING, tokio::net::lookup_host((entry.host.as_str(), entry.port)));

@@ -13,7 +13,7 @@ use anyhow::bail;
 use clap::Args;
 use futures_util::{StreamExt as _, stream};
 use images::Facts;
-use machines::fleet::Entry;
+use machines::fleet::{Entry, resolve};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -65,9 +65,9 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
         bail!("no inventory has a machine {name:?}; `infranetes fleet ls` lists those there are");
     }
     machines.retain(|machine| args.names.is_empty() || args.names.contains(&machine.entry.name));
-    let rules = &config.image;
+    let (rules, pods) = (&config.image, &config.network.families());
     let looks = machines.iter().map(|Machine { entry, .. }| async move {
-        let (state, said) = look(entry, &crate::fleet::ruled(entry, rules), args.trust).await;
+        let (state, said) = look(entry, &crate::fleet::ruled(entry, rules), pods, args.trust).await;
         Found { name: entry.name.clone(), address: entry.address(), state, said }
     });
     let found: Vec<Found> = stream::iter(looks).buffered(AT_ONCE).collect().await;
@@ -78,17 +78,15 @@ pub(super) async fn run(global: &Global, args: &CheckArgs) -> anyhow::Result<Exi
     Ok(if found.iter().all(Found::is_well) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Connects to a machine as far as it proves what is pinned.
-async fn look(entry: &Entry, facts: &Facts, trust: bool) -> (&'static str, String) {
+/// Connects to a machine as far as it proves what is pinned, by the address that pods with such addresses have it by.
+async fn look(entry: &Entry, facts: &Facts, pods: &[IpAddr], trust: bool) -> (&'static str, String) {
     let protocol = match Protocol::of(facts) {
         Ok(protocol) => protocol,
         Err(error) => return ("wrong entry", error.chain()),
     };
-    let resolved = tokio::net::lookup_host((entry.host.as_str(), entry.port)).await;
-    let address = match resolved.map(|mut found| found.next()) {
-        Ok(Some(address)) => address.ip(),
-        Ok(None) => return ("unreachable", format!("{} has no address", entry.host)),
-        Err(error) => return ("unreachable", format!("{} cannot be resolved: {error}", entry.host)),
+    let address = match resolve(entry, pods).await {
+        Ok(address) => address.ip(),
+        Err(error) => return ("unreachable", crate::error::Error::from(error).chain()),
     };
     let pinned = match protocol.pinned(facts, address) {
         Ok(pinned) => pinned,

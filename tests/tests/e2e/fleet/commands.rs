@@ -75,6 +75,11 @@ async fn commands() {
     assert!(well && text.contains("no key of it is pinned, and it lets us in"), "{text}");
     let (well, text) = setup.fleet(&["check", "nobody"]);
     assert!(!well && text.contains("no inventory has a machine \"nobody\""), "{text}");
+    // An address that no pod could have the machine by is none.
+    let own = "[[machine]]\nname = \"own\"\naddress = \"192.0.2.1\"\ntrust-on-first-use = true\n";
+    setup.list(&host_key, own);
+    let (well, text) = setup.fleet(&["check", "own"]);
+    assert!(!well && text.contains("192.0.2.1 is this node itself"), "{text}");
     setup.list(&host_key, "");
     setup.machine.fail();
     let (well, text) = setup.fleet(&["check", "web-1"]);
