@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use transports::{Exit, Process, Size, Stdin, Stream, Terminal};
 
-use super::channel::{Input, Output};
-use super::line::{self, Line, Over, Screen};
+use super::line::{self, Line, Screen};
 use super::remote_command::{Io, Streams, Wanted, feed, resize, show};
 use super::status::End;
+use super::typing::by_lines;
 use crate::container::{begun, exit_code, inside, session};
 use crate::error::{Error, Result};
 use crate::node::Node;
@@ -93,37 +93,6 @@ async fn speak(
         let _ = show(stderr.as_ref(), format!("infranetes: {remedy}\n").into()).await;
     }
     Ok(End::Code(code))
-}
-
-/// Hands whole lines on, shown as they are typed. Returns where a key has ended the command, and only then.
-async fn by_lines(
-    mut line: Line,
-    typed: &mut Option<Input>,
-    mut to: Option<mpsc::Sender<Bytes>>,
-    shown: Option<&Output>,
-) {
-    while let Some(keys) = next(typed).await {
-        let taken = line.take(&keys);
-        if show(shown, taken.shown.into()).await.is_err() {
-            break;
-        }
-        if let Some(input) = to.as_ref().filter(|_| !taken.typed.is_empty())
-            && input.send(taken.typed.into()).await.is_err()
-        {
-            to = None;
-        }
-        match taken.over {
-            Some(Over::Command) => return,
-            Some(Over::Input) => to = None,
-            None => {}
-        }
-    }
-    drop(to);
-    std::future::pending::<()>().await;
-}
-
-async fn next(typed: &mut Option<Input>) -> Option<Bytes> {
-    typed.as_mut()?.next().await
 }
 
 /// What is between a command and its client.

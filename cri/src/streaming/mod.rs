@@ -30,6 +30,7 @@ mod spdy;
 mod status;
 mod tls;
 mod tokens;
+mod typing;
 mod upgrade;
 mod websocket;
 mod window;
