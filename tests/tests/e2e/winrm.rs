@@ -209,9 +209,21 @@ async fn wine() {
     assert!(note.exists(), "it is lent");
     let answer = setup.client.exec(&id, &["cmd.exe", "/c", "echo why>&2& exit 7"], 30).await.unwrap();
     assert_eq!((answer.exit_code, String::from_utf8_lossy(&answer.stderr).trim()), (7, "why"));
-    let late =
-        setup.client.exec(&id, &["cmd.exe", "/c", "for /l %i in (0,0,1) do @rem"], 2).await.unwrap_err();
+    let (mut client, of) = (setup.client.clone(), id.clone());
+    let probe =
+        tokio::spawn(
+            async move { client.exec(&of, &["cmd.exe", "/c", "for /l %i in (0,0,1) do @rem"], 5).await },
+        );
+    let loops = |setup: &Setup, some: bool| {
+        // This very search is none.
+        let search = "grep -qs '%[i]' /proc/[0-9]*/cmdline";
+        let wanted = if some { search.to_owned() } else { format!("! {search}") };
+        setup.machine.says(&format!("timeout 20 sh -c \"until {wanted}; do sleep 0.05; done\" && echo seen"))
+    };
+    assert_eq!(loops(&setup, true), "seen", "it runs on the machine");
+    let late = probe.await.unwrap().unwrap_err();
     assert_eq!(late.code(), tonic::Code::DeadlineExceeded, "a probe that takes too long: {late}");
+    assert_eq!(loops(&setup, false), "seen", "it was ended on the machine");
     let address = setup.client.pod_status(&pod_id).await.unwrap().network.unwrap().ip;
     assert!(setup.shows_page(&address), "the pod IP leads to the machine");
 
