@@ -314,10 +314,25 @@ impl Machine {
 
     /// Ends it, as if its power had failed.
     pub fn fail(&mut self) {
+        let first = self.first();
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
+        // It ends after all the others; until then they hold their ports.
+        let Some(stat) = first.map(|first| format!("/proc/{first}/stat")) else { return };
+        let deadline = Instant::now() + START;
+        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) && Instant::now() < deadline
+        {
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
+    /// The process id of its first process, where it runs.
+    fn first(&self) -> Option<String> {
+        let unshare = self.child.as_ref()?.id();
+        let children = fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).ok()?;
+        children.split_whitespace().next().map(str::to_owned)
     }
 
     /// Waits until it has powered itself off.
@@ -333,12 +348,9 @@ impl Machine {
 
     /// What a command prints that is run on the machine itself.
     pub fn says(&self, script: &str) -> String {
-        let unshare = self.child.as_ref().expect("it runs").id();
-        let children =
-            fs::read_to_string(format!("/proc/{unshare}/task/{unshare}/children")).expect("a list");
-        let first = children.split_whitespace().next().expect("its first process");
+        let first = self.first().expect("it runs");
         let mut command = Command::new("nsenter");
-        command.args(["--target", first, "--mount", "--uts", "--net", "--pid", "sh", "-c", script]);
+        command.args(["--target", &first, "--mount", "--uts", "--net", "--pid", "sh", "-c", script]);
         run(&mut command).expect("the machine obeys").trim().to_owned()
     }
 
