@@ -65,20 +65,9 @@ fn image(filter: &ImageFilter, image: &Image) -> bool {
 
 /// Whether it is the image of this name or id. A kubelet asks for `busybox`, and `docker.io/library/busybox:latest` is listed.
 pub(super) fn is_called(image: &Image, name: &str) -> bool {
-    let known = |known: &String| known == name || *known == full(name);
+    let full = images::normalize(name).ok();
+    let known = |known: &String| known == name || Some(known) == full.as_ref();
     image.id == name || image.repo_tags.iter().chain(&image.repo_digests).any(known)
-}
-
-/// A name with all that people leave out: registry, library and tag.
-fn full(name: &str) -> String {
-    let (registry, rest) = match name.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
-        _ => ("docker.io", name),
-    };
-    let library = if registry == "docker.io" && !rest.contains('/') { "library/" } else { "" };
-    let last = rest.rsplit('/').next().unwrap_or(rest);
-    let tag = if last.contains([':', '@']) { "" } else { ":latest" };
-    format!("{registry}/{library}{rest}{tag}")
 }
 
 #[cfg(test)]
@@ -134,7 +123,7 @@ mod tests {
             ("r:5000/a/b", "r:5000/a/b:latest"),
         ] {
             let image = Image { repo_tags: vec![wanted.into()], ..Default::default() };
-            assert!(is_called(&image, name), "{name} is {}", full(name));
+            assert!(is_called(&image, name), "{name} is {:?}", images::normalize(name));
         }
     }
 }
