@@ -1,13 +1,12 @@
 //! A machine that ran before is spoken with, whatever its server speaks: `exec`, `attach` and `port-forward`.
 
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tests::{Machine, Node, Options, Speaks};
 
+use crate::joining::a_process_is_joined;
 use crate::program::{Crictl, pause};
 use crate::{MACHINE, files, text};
 
@@ -61,7 +60,7 @@ fn spoken_with(speaks: Speaks) {
     for transport in ["spdy", "websocket"] {
         streams_are_apart(&crictl, &id, transport);
         a_shell_is_spoken_with(&crictl, &machine, &id, transport);
-        a_process_is_joined(&crictl, &node, &files.pod, &pod, transport);
+        a_process_is_joined(&crictl, &node, IMAGE, (&files.pod, &pod), transport, PATIENCE);
         ports_are_reached(&crictl, &node, &machine, &pod, transport);
     }
     crictl.call(&["stopp", &pod]);
@@ -110,35 +109,6 @@ fn a_shell_is_spoken_with(crictl: &Crictl, machine: &Machine, id: &str, transpor
         assert!(std::time::Instant::now() < deadline, "{transport}: it sleeps on");
         pause();
     }
-}
-
-/// A process beside it is spoken with, and its input ends with the one who was to write it.
-fn a_process_is_joined(crictl: &Crictl, node: &Node, pod_file: &Path, pod: &str, transport: &str) {
-    let config = json!({
-        "metadata": { "name": transport, "attempt": 0 },
-        "image": { "image": IMAGE },
-        "command": ["sh", "-c", "while read -r line; do echo \"heard $line\"; done; echo over; exit 3"],
-        "stdin": true,
-        "stdin_once": true,
-        "log_path": format!("{transport}/0.log"),
-        "linux": {},
-    });
-    let file = node.dir().join("process.json");
-    std::fs::write(&file, config.to_string()).expect("a file in the node's folder");
-    let id = crictl.call(&["create", "--no-pull", pod, text(&file), text(pod_file)]);
-    crictl.call(&["start", &id]);
-    let mut talk = crictl.talk(&["attach", "-i", "--transport", transport, &id]);
-    for word in ["one", "two"] {
-        talk.types(&format!("{word}\n"));
-        talk.shows(&format!("heard {word}\n"), PATIENCE);
-    }
-    talk.hangs_up();
-    talk.shows("over\n", PATIENCE);
-    let ended = |told: &Value| told["status"]["state"] == "CONTAINER_EXITED";
-    let told = crictl.until_json(PATIENCE, &["inspect", &id], ended);
-    assert_eq!(told["status"]["exitCode"], 3, "{transport}: {told}");
-    assert_eq!(crictl.call(&["logs", &id]), "heard one\nheard two\nover", "{transport}");
-    crictl.call(&["rm", &id]);
 }
 
 /// What listens on the machine's address, or where its server forwards to that, on its localhost.

@@ -5,6 +5,7 @@
 //! Run by `cargo xtask test --tier e2e`, which builds crictl where there is a Go to do so.
 
 mod fleet;
+mod joining;
 mod program;
 mod streaming;
 mod talk;

@@ -6,9 +6,10 @@ use std::process::Stdio;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::{Node, Options, TAKE_TERMINAL, Talk};
 
+use crate::joining::a_process_is_joined;
 use crate::program::{Crictl, pause};
 use crate::{BOOT, MACHINE, files, pull, text};
 
@@ -53,7 +54,8 @@ fn what_runs_in_a_guest_is_spoken_with() {
         machine.a_reader_that_stops_slows_nobody(transport);
     }
     for transport in TRANSPORTS {
-        machine.a_process_is_joined(transport, &image, text(&files.pod));
+        let pod = (files.pod.as_path(), machine.pod.as_str());
+        a_process_is_joined(machine.crictl, machine.node, &image, pod, transport, PATIENCE);
     }
     machine.its_limits_change(&image, text(&files.pod));
     machine.our_own_command_line_speaks_too(&binary);
@@ -194,35 +196,6 @@ impl Machine<'_> {
         piped.stdin.take().expect("a pipe").write_all(&vec![b'x'; 3_000_000]).expect("it is taken");
         let counted = piped.wait_with_output().expect("it ends");
         assert_eq!(String::from_utf8_lossy(&counted.stdout).trim(), "3000000");
-    }
-
-    /// A process beside it is spoken with, and its input ends with the one who was to write it.
-    fn a_process_is_joined(&self, transport: &str, image: &str, pod: &str) {
-        let config = json!({
-            "metadata": { "name": transport, "attempt": 0 },
-            "image": { "image": image },
-            "command": ["sh", "-c", "while read -r line; do echo \"heard $line\"; done; echo over; exit 3"],
-            "stdin": true,
-            "stdin_once": true,
-            "log_path": format!("{transport}/0.log"),
-            "linux": {},
-        });
-        let file = self.node.dir().join("process.json");
-        std::fs::write(&file, config.to_string()).expect("a file in the node's folder");
-        let id = self.crictl.call(&["create", "--no-pull", &self.pod, text(&file), pod]);
-        self.crictl.call(&["start", &id]);
-        let mut talk = self.crictl.talk(&["attach", "-i", "--transport", transport, &id]);
-        for word in ["one", "two"] {
-            talk.types(&format!("{word}\n"));
-            talk.shows(&format!("heard {word}\n"), PATIENCE);
-        }
-        talk.hangs_up();
-        talk.shows("over\n", PATIENCE);
-        let ended = |told: &Value| told["status"]["state"] == "CONTAINER_EXITED";
-        let told = self.crictl.until_json(PATIENCE, &["inspect", &id], ended);
-        assert_eq!(told["status"]["exitCode"], 3, "{transport}: {told}");
-        assert_eq!(self.crictl.call(&["logs", &id]), "heard one\nheard two\nover", "{transport}");
-        self.crictl.call(&["rm", &id]);
     }
 
     /// `crictl update`, of a process and of the machine.
