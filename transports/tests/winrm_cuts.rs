@@ -12,7 +12,7 @@ use contract::{bounds, command};
 use tokio::time::timeout;
 use transports::{Error, Exit, capture};
 use windows::{Windows, options, with};
-use winrm_peer::{Cut, Moment};
+use winrm_peer::{Action, Cut, Moment};
 
 /// How long what is expected may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -112,4 +112,49 @@ async fn before_the_reply_sealed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_the_reply_sealed() {
     every_message(false, Moment::InReply).await;
+}
+
+/// A long input, whose messages are there but for a byte when their turn comes. One that is cut before was not carried out, so it
+/// goes again; one that is cut afterwards leaves no hole: the command does not end well.
+async fn long_input(tls: bool) {
+    const BYTES: usize = 1_500_000;
+    let windows = with(options(tls)).await;
+    let server = &windows.server;
+    server.faults().slow(Action::Send, Duration::from_millis(100));
+    let (mut whole, mut lost) = (0, 0);
+    for at in 1..MOST {
+        let session = windows.session().await;
+        server.faults().cut(Cut { at, action: None, moment: Moment::BeforeRead });
+        let mut command = command(&["wc", "-c"]);
+        command.stdin = transports::Stdin::Bytes(vec![b'x'; BYTES].into());
+        let ended =
+            timeout(PATIENCE, capture(&*session, command, bounds())).await.expect("it ends, some way");
+        match &ended {
+            Ok(captured) if captured.exit == Exit::Code(0) => {
+                assert_eq!(captured.stdout.trim_ascii(), BYTES.to_string().as_bytes(), "message {at}");
+                whole += usize::from(server.faults().cuts_left() == 0);
+            }
+            Ok(captured) => {
+                assert!(matches!(captured.exit, Exit::Lost(_)), "message {at}: {captured:?}");
+                lost += 1;
+            }
+            Err(Error::Lost(_) | Error::Unreachable(_)) => {}
+            Err(error) => panic!("message {at}: {error}"),
+        }
+        if server.faults().cuts_left() > 0 {
+            break;
+        }
+    }
+    // Most messages of it go ahead of their turn.
+    assert!(whole > lost && lost > 0, "{whole} were whole all the same, {lost} were lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_input_has_no_hole_over_tls() {
+    long_input(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_input_has_no_hole_sealed() {
+    long_input(false).await;
 }

@@ -203,7 +203,7 @@ impl Login<'_> {
 
     /// A request without a message, with what is to be said of the login.
     async fn ask(&self, dialled: &mut Dialled, token: Option<(Method, &[u8])>) -> Result<Answer, Stop> {
-        let mut request = request(self.host, "application/soap+xml;charset=UTF-8", Bytes::new());
+        let mut request = request(self.host, "application/soap+xml;charset=UTF-8", Bytes::new().into());
         if let Some((method, token)) = token {
             let value = format!("{} {}", method.name(), STANDARD.encode(token));
             let mut value =

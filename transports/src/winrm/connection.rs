@@ -16,12 +16,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, StatusCode};
-use tokio::sync::watch;
 
 use super::authenticate::Context;
+use super::body::{Body, Turn};
 use super::dial::Dialled;
 use super::{encrypted, reply, words};
 
@@ -50,26 +50,6 @@ pub(super) enum Failure {
     Denied,
     /// The connection was lost, or its answer makes no sense.
     Lost(String),
-}
-
-/// When a message may go: at once, or after another one.
-#[derive(Debug, Default)]
-pub(super) struct Turn(Option<watch::Receiver<bool>>);
-
-impl Turn {
-    /// After another message, and a way to say that this has been answered. Where that is never said, the turn never comes.
-    pub(super) fn after() -> (watch::Sender<bool>, Self) {
-        let (said, turn) = watch::channel(false);
-        (said, Self(Some(turn)))
-    }
-
-    async fn comes(&mut self) {
-        if let Some(turn) = &mut self.0
-            && turn.wait_for(|said| *said).await.is_err()
-        {
-            std::future::pending::<()>().await;
-        }
-    }
 }
 
 /// An authenticated connection.
@@ -109,25 +89,24 @@ impl Connection {
 
     /// Sends a message and waits for its answer, however long that takes.
     pub(super) async fn post(&mut self, message: &str) -> Result<Reply, Failure> {
-        self.post_in_turn(message, &mut Turn::default()).await
+        self.post_in_turn(message, &Turn::default()).await
     }
 
-    /// The same, once its turn has come; sealed it is before.
-    pub(super) async fn post_in_turn(&mut self, message: &str, turn: &mut Turn) -> Result<Reply, Failure> {
+    /// The same, whole once its turn has come.
+    pub(super) async fn post_in_turn(&mut self, message: &str, turn: &Turn) -> Result<Reply, Failure> {
         self.usable = false;
+        let in_turn = |message: Vec<u8>| Body::in_turn(message.into(), turn);
         let request = match &mut self.context {
             Context::Sealed(sealer) => {
-                let body = encrypted::wrap(sealer, message);
-                request(&self.host, encrypted::CONTENT_TYPE, body.into())
+                request(&self.host, encrypted::CONTENT_TYPE, in_turn(encrypted::wrap(sealer, message)))
             }
-            Context::Plain => request(&self.host, SOAP, message.to_owned().into()),
+            Context::Plain => request(&self.host, SOAP, in_turn(message.into())),
             Context::Basic(header) => {
-                let mut request = request(&self.host, SOAP, message.to_owned().into());
+                let mut request = request(&self.host, SOAP, in_turn(message.into()));
                 request.headers_mut().insert(AUTHORIZATION, header.clone());
                 request
             }
         };
-        turn.comes().await;
         let answer = exchange(&mut self.dialled, request, self.most_bytes).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             return Err(if self.is_sealed() { Failure::Denied } else { Failure::NotLetIn });
@@ -162,20 +141,26 @@ pub(super) struct Answer {
 }
 
 /// A request of WS-Management.
-pub(super) fn request(host: &HeaderValue, kind: &'static str, body: Bytes) -> Request<Full<Bytes>> {
-    let mut request = Request::post("/wsman").body(Full::new(body)).expect("the request is well formed");
+pub(super) fn request(host: &HeaderValue, kind: &'static str, body: Body) -> Request<Body> {
+    let mut request = Request::post("/wsman").body(body).expect("the request is well formed");
     let headers = request.headers_mut();
     headers.insert(HOST, host.clone());
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     request
 }
 
-/// Sends a request and reads the whole answer.
+/// Sends a request and reads the whole answer. What was not whole when the guest answered, or went, was not carried out.
 pub(super) async fn exchange(
     dialled: &mut Dialled,
-    request: Request<Full<Bytes>>,
+    request: Request<Body>,
     most_bytes: usize,
 ) -> Result<Answer, Failure> {
+    let whole = request.body().whole();
+    let answer = send(dialled, request, most_bytes).await;
+    if whole.is() { answer } else { Err(Failure::Unsent) }
+}
+
+async fn send(dialled: &mut Dialled, request: Request<Body>, most_bytes: usize) -> Result<Answer, Failure> {
     if dialled.sender.ready().await.is_err() {
         return Err(Failure::Unsent);
     }

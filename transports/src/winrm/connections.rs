@@ -33,7 +33,8 @@ use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::authenticate::Method;
-use super::connection::{Connection, Failure, Reply, Turn};
+use super::body::Turn;
+use super::connection::{Connection, Failure, Reply};
 use super::envelope::{self, Envelopes};
 use super::fault::Fault;
 use super::options::{Security, WinrmOptions};
@@ -201,7 +202,7 @@ impl Connections {
         let ask = async {
             // Who is no administrator is not told.
             let told = self
-                .once(Takes::Brief, &self.envelopes().configuration(), &mut Turn::default(), Loss::Harmless)
+                .once(Takes::Brief, &self.envelopes().configuration(), &Turn::default(), Loss::Harmless)
                 .await
                 .ok();
             if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
@@ -213,16 +214,16 @@ impl Connections {
 
     /// Sends a request once. Where nobody knows whether it was carried out, the session is over.
     pub(super) async fn ask(&self, message: &str) -> Result<String, Trouble> {
-        self.once(Takes::Brief, message, &mut Turn::default(), Loss::Ends).await
+        self.once(Takes::Brief, message, &Turn::default(), Loss::Ends).await
     }
 
     /// Sends a question for the output of a command that runs.
     pub(super) async fn receive(&self, message: &str) -> Result<String, Trouble> {
-        self.patiently(Takes::Poll, message, &mut Turn::default(), Loss::Ends).await
+        self.patiently(Takes::Poll, message, &Turn::default(), Loss::Ends).await
     }
 
     /// Sends input to a command that may have ended meanwhile: it alone is in doubt where nobody knows about it.
-    pub(super) async fn send(&self, takes: Takes, message: &str, turn: &mut Turn) -> Result<String, Trouble> {
+    pub(super) async fn send(&self, takes: Takes, message: &str, turn: &Turn) -> Result<String, Trouble> {
         self.patiently(takes, message, turn, Loss::Told).await
     }
 
@@ -231,7 +232,7 @@ impl Connections {
         &self,
         takes: Takes,
         message: &str,
-        turn: &mut Turn,
+        turn: &Turn,
         loss: Loss,
     ) -> Result<String, Trouble> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
@@ -248,13 +249,7 @@ impl Connections {
         }
     }
 
-    async fn once(
-        &self,
-        takes: Takes,
-        message: &str,
-        turn: &mut Turn,
-        loss: Loss,
-    ) -> Result<String, Trouble> {
+    async fn once(&self, takes: Takes, message: &str, turn: &Turn, loss: Loss) -> Result<String, Trouble> {
         let asked = self.request(takes, message, turn, loss).await;
         if let Err(Trouble::Error(error) | Trouble::Unsent(error)) = &asked {
             tracing::debug!(address = %self.target.address, %error, "a request was lost");
@@ -265,7 +260,7 @@ impl Connections {
 
     /// Asks for a sign of life. The end of the session is the caller's to decide.
     pub(super) async fn probe(&self) -> Result<()> {
-        match self.request(Takes::Nothing, envelope::IDENTIFY, &mut Turn::default(), Loss::Harmless).await {
+        match self.request(Takes::Nothing, envelope::IDENTIFY, &Turn::default(), Loss::Harmless).await {
             Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
             Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
         }
@@ -277,8 +272,7 @@ impl Connections {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
         let until = Instant::now() + DELIVERY;
         loop {
-            let error = match self.request(Takes::Brief, message, &mut Turn::default(), Loss::Harmless).await
-            {
+            let error = match self.request(Takes::Brief, message, &Turn::default(), Loss::Harmless).await {
                 Ok(_) => return Ok(()),
                 // What is not there any more needs no end.
                 Err(Trouble::Fault(fault)) if fault.not_there() => return Ok(()),
@@ -303,13 +297,7 @@ impl Connections {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn request(
-        &self,
-        takes: Takes,
-        message: &str,
-        turn: &mut Turn,
-        loss: Loss,
-    ) -> Result<String, Trouble> {
+    async fn request(&self, takes: Takes, message: &str, turn: &Turn, loss: Loss) -> Result<String, Trouble> {
         let places = match takes {
             // It shall not wait for those that may wait in vain.
             Takes::Nothing => None,

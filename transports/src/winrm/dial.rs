@@ -12,8 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
@@ -28,6 +26,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use super::body::Body;
 use super::certificate::{Expected, fingerprint};
 use super::options::{Security, WinrmOptions};
 use super::{binding, words};
@@ -35,7 +34,7 @@ use crate::{Error, Identity, Result, Target};
 
 /// A connection that carries HTTP.
 pub(super) struct Dialled {
-    pub(super) sender: SendRequest<Full<Bytes>>,
+    pub(super) sender: SendRequest<Body>,
     /// Set once the guest has said that it will end the connection, so that its end is no news.
     pub(super) announced: Arc<AtomicBool>,
     /// The work of the connection; ended with this value.

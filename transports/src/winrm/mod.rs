@@ -38,6 +38,7 @@
 
 mod authenticate;
 mod binding;
+mod body;
 mod certificate;
 mod clixml;
 mod connection;

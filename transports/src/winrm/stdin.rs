@@ -1,14 +1,15 @@
 //! Feeds a command's standard input, on a connection beside the one that waits for its output.
 //!
 //! ```text
-//!   what there is, as much as a message takes --Send--> taken -> the next, made ready meanwhile
+//!   what there is, as much as a message takes --Send--> taken -> the next, nearly there already
 //!                                               |  time is up: it is being taken, never sent again -> the next
 //!                                               `- busy with the one before: not looked at, sent again after a wait
 //! ```
 //!
 //! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so. What comes
-//!   in small parts while one is on its way goes together in the next. A next one that is full is encoded and sealed on a
-//!   connection of its own meanwhile, and goes when its turn has come: never before the one before it was answered.
+//!   in small parts while one is on its way goes together in the next. A next one that is full goes meanwhile, too, on a
+//!   connection of its own and without its last byte ([`Body`](super::body::Body)), so that the guest cannot carry it out
+//!   before the one before it was answered.
 //! - A program that takes its time makes the piece wait, and nothing else. Windows goes on writing it to the program after
 //!   it has said that the time of the request is up, and refuses another piece until that is done (`ERROR_BUSY`): so
 //!   others have measured it (ansible/ansible#81538); no document tells.
@@ -26,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
-use super::connection::Turn;
+use super::body::Turn;
 use super::connections::{Connections, LEAST_BYTES, Takes, Trouble};
 use super::envelope::Envelopes;
 use super::process::Command;
@@ -41,7 +42,7 @@ pub(super) enum Source {
     Piped(mpsc::Receiver<Bytes>),
 }
 
-/// How many full pieces are made ready while one is on its way.
+/// How many full pieces are sent but for a byte while one is on its way.
 const AHEAD: usize = 1;
 
 /// The first wait before a piece is sent again that the guest was too busy to look at, and the longest.
@@ -139,7 +140,7 @@ impl Input {
                 self.connections.learn_limit().await;
             }
             let most = self.most_bytes();
-            // What is short may grow while another piece is on its way; what is full is made ready meanwhile.
+            // What is short may grow while another piece is on its way; what is full is sent meanwhile, but for a byte.
             let ahead = if held.len() < most { 0 } else { AHEAD };
             if pieces.len() > ahead
                 && let Some(sent) = pieces.join_next().await
@@ -177,7 +178,7 @@ impl Input {
         &self,
         piece: &[u8],
         last: bool,
-        mut turn: Turn,
+        turn: Turn,
         mut stopped: watch::Receiver<bool>,
     ) -> Result<(), End> {
         // Nothing but the end need wait for nobody.
@@ -189,7 +190,7 @@ impl Input {
             }
             let envelopes = self.connections.envelopes();
             let request = envelopes.send(&self.shell, &self.command, piece, last);
-            match self.connections.send(takes, &request, &mut turn).await {
+            match self.connections.send(takes, &request, &turn).await {
                 Ok(_) => return Ok(()),
                 Err(Trouble::Fault(fault)) if fault.too_long() => {
                     let (address, most) = (self.connections.address(), envelopes.most_bytes);
