@@ -5,8 +5,8 @@
 //! ```
 //!
 //! Happy path: [`keep`] answers the folder of an earlier build with the same inputs. Failure paths: a build that fails or
-//! is interrupted leaves only a `.new-` folder, which the next build of that name removes; a second run waits for the
-//! first at the lock instead of building the same thing twice.
+//! is interrupted leaves only a `.new-` folder, which the next build of that name removes; who wants what is being built
+//! already waits at the lock instead of building the same thing twice.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::progress;
+use tests::interrupt;
+
+use crate::progress::Step;
+use crate::run;
 
 /// How long a build that nobody used is kept once a newer one of its name is made.
 const UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -74,16 +77,7 @@ pub(crate) fn keep(
     })?;
     let path = folder.join(format!(".{name}.lock"));
     let lock = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            progress::line(&format!("{name} is being built by another run: waiting for it"));
-            lock.lock().with_context(|| format!("cannot lock {}", path.display()))?;
-        }
-        Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-        }
-    }
+    wait(&lock, name).with_context(|| format!("cannot lock {}", path.display()))?;
     if used(&kept) {
         return Ok(kept);
     }
@@ -93,6 +87,28 @@ pub(crate) fn keep(
     build(&new)?;
     fs::rename(&new, &kept).with_context(|| format!("cannot keep {}", kept.display()))?;
     Ok(kept)
+}
+
+/// Waits until nobody else holds the lock of a name.
+fn wait(lock: &File, name: &str) -> Result<()> {
+    let mut step: Option<Step> = None;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) => step
+                .get_or_insert_with(|| {
+                    Step::begin(&format!("waiting for {name}, which is being built already"))
+                })
+                .tick(""),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        interrupt::check()?;
+        run::pause();
+    }
+    if let Some(step) = step {
+        step.end("done");
+    }
+    Ok(())
 }
 
 /// Whether it is there; if so, remembers that it was used now.

@@ -113,8 +113,15 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Event<'_>)) -> R
     child.0.wait().with_context(|| format!("cannot wait for {name}"))
 }
 
+/// Begins to run a program beside whatever else is done, of which nothing is shown.
+pub(crate) fn beside(command: &mut Command) -> Result<Running> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    Ok(Running(command.spawn().with_context(|| format!("cannot run {name}"))?))
+}
+
 /// A program that ends with us, and all that it has started.
-struct Running(Child);
+pub(crate) struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {

@@ -7,8 +7,8 @@ use tokio::sync::Semaphore;
 
 use crate::client::Client;
 
-/// The turns of tests that have machines: an emulated one is busy on one processor at most.
-static MACHINES: Semaphore = Semaphore::const_new(2);
+/// The turns of tests that have machines: an emulated one is busy on one processor at most, and for less than half of the time.
+static MACHINES: Semaphore = Semaphore::const_new(3);
 
 /// Runs a test that has machines, when it has its turn, and not longer than this.
 ///

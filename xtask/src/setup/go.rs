@@ -84,6 +84,11 @@ struct Program {
     name: &'static str,
 }
 
+/// Builds all of them, in the order in which the tests need them; false without a Go that is new enough.
+pub(super) fn all() -> Result<bool> {
+    Ok(crictl()?.is_some() && containerd()?.is_some() && critest()?.is_some() && kubernetes()?.is_some())
+}
+
 /// `crictl` of the version that the module names; `None` without a Go that is new enough.
 pub(super) fn crictl() -> Result<Option<PathBuf>> {
     const CRICTL: Program =

@@ -4,6 +4,7 @@
 //! then installed by apt; tools that no package has are built and kept in the cache. Failure paths: not being root, or a
 //! machine without apt, ends in an error that lists what to install by hand.
 
+mod ahead;
 mod apt;
 mod containerd;
 mod deny;
@@ -31,6 +32,8 @@ pub(crate) enum Group {
     Run,
     /// Running the tests.
     Test,
+    /// The programs in Go that tests and measurements run, where Go is.
+    Go,
     /// Running containerd as the peer in tests and measurements; only if it is named.
     Peer,
 }
@@ -45,18 +48,15 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
-    let all = [Group::Build, Group::Guest, Group::Run, Group::Test];
+    let all = [Group::Build, Group::Guest, Group::Run, Group::Test, Group::Go];
     let groups = if arguments.groups.is_empty() { &all[..] } else { &arguments.groups };
     packages(groups)?;
     if groups.contains(&Group::Test) {
         deny()?;
         winrm_clients()?;
         wine_prefix()?;
-        if crictl()?.is_none() || critest()?.is_none() || kubernetes()?.is_none() {
-            progress::line(go::ABSENT);
-        }
     }
-    if groups.contains(&Group::Peer) && containerd()?.is_none() {
+    if groups.contains(&Group::Go) && !go::all()? {
         progress::line(go::ABSENT);
     }
     if groups.contains(&Group::Peer) && distributions_containerd()?.is_none() {
@@ -91,6 +91,11 @@ pub(crate) fn winrm_clients() -> Result<PathBuf> {
 /// A wine prefix, whose `cmd` stands for Windows' own, made once.
 pub(crate) fn wine_prefix() -> Result<PathBuf> {
     wine::prefix()
+}
+
+/// Begins to build the programs in Go beside whatever else is done; ends with this value.
+pub(crate) fn ahead() -> Result<crate::run::Running> {
+    ahead::begin()
 }
 
 /// The program `crictl`, built once; `None` where there is no Go that could build it.

@@ -4,8 +4,8 @@
 //!   lint -> unit -> contract -> e2e -> faults -> critest -> cluster -> N passed, N failed, N skipped
 //! ```
 //!
-//! Happy path: what the chosen tiers need is installed, and built before the first that needs it; then each tier runs and
-//! its results are counted. A failure does not end the run. Failure paths: the exit code tells of a failed test, and of a skipped one whose reason
+//! Happy path: what the chosen tiers need is installed, and built before the first that needs it, programs in Go beside the
+//! tiers before; then each tier runs and its results are counted. A failure does not end the run. Failure paths: the exit code tells of a failed test, and of a skipped one whose reason
 //! does not hold on this machine (see [`excuse`]).
 //!
 //! Tests find what was built for them in their environment: `INFRANETES_GUESTS` is a folder with `NAME/NAME.qcow2` and what
@@ -83,7 +83,8 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
     setup::packages(&groups)?;
     let mut tally = Tally::default();
     let mut environment = Environment { runtime: arguments.runtime, ..Environment::default() };
-    for tier in tiers {
+    let mut ahead = None;
+    for (at, &tier) in tiers.iter().enumerate() {
         interrupt::check()?;
         if tier == Tier::Lint {
             if arguments.filter.is_none() {
@@ -92,6 +93,10 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
             continue;
         }
         environment.prepare(tier)?;
+        // Tests wait most of the time, which is enough to build in what later ones need.
+        if ahead.is_none() && tiers[at + 1..].iter().any(|later| later.needs_daemon()) {
+            ahead = Some(setup::ahead()?);
+        }
         tier.run(&environment, arguments.filter.as_deref(), &mut tally)?;
     }
     tally.report(&mut |line| progress::line(line));
