@@ -173,7 +173,7 @@ impl Connection {
         } else {
             return Ok(Reply::status(StatusCode::INTERNAL_SERVER_ERROR));
         };
-        tokio::time::sleep(self.shared.faults.latency()).await;
+        self.shared.faults.wait().await;
         let (told, relates_to) = self.carry_out(user, body, anonymous, moment).await?;
         Ok(match told {
             Told::Result(result) => self.write(result, relates_to.as_deref(), sealed),
@@ -221,7 +221,7 @@ impl Connection {
         if *moment == Some(Moment::BeforeRead) {
             return Err(Cut);
         }
-        tokio::time::sleep(self.shared.faults.latency_of(action)).await;
+        self.shared.faults.wait_for(action).await;
         let long_text = text.as_ref().map(|(_, long)| *long).unwrap_or_default();
         let context = Context { shared: Arc::clone(&self.shared), user, client: self.peer.ip(), long_text };
         let Some(instead) = self.shared.faults.instead(action) else {

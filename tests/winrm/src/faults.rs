@@ -165,12 +165,16 @@ impl Faults {
         refuses
     }
 
-    pub(crate) fn latency(&self) -> Duration {
-        self.set().latency
+    /// Waits as long as each request shall.
+    pub(crate) async fn wait(&self) {
+        let latency = self.set().latency;
+        wait(latency).await;
     }
 
-    pub(crate) fn latency_of(&self, action: Action) -> Duration {
-        self.set().slow.filter(|(slow, _)| *slow == action).map_or(Duration::ZERO, |(_, latency)| latency)
+    /// Waits as long as those that ask for this shall.
+    pub(crate) async fn wait_for(&self, action: Action) {
+        let slow = self.set().slow.filter(|(slow, _)| *slow == action);
+        wait(slow.map_or(Duration::ZERO, |(_, latency)| latency)).await;
     }
 
     pub(crate) fn splits(&self) -> Option<Split> {
@@ -179,5 +183,12 @@ impl Faults {
 
     pub(crate) fn closes(&self) -> bool {
         self.set().close
+    }
+}
+
+/// A timer waits for the next millisecond even where there is nothing to wait for.
+async fn wait(latency: Duration) {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
     }
 }
