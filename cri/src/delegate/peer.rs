@@ -1,14 +1,21 @@
 //! The way to the delegate: its socket, spoken to as the kubelet would.
 //!
+//! HTTP/2 by hyper itself: tonic's channel hands each call through one more queue and task, which costs as much as our own part.
+//!
 //! Failure paths: the connection is made by the call that needs one, so a delegate that was away is reached by the next call
 //! after it is back. What never came to it, and what was under way when it went, fails with `Unavailable` and its address.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
-use hyper::{Request, Response};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, Uri};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::UnixStream;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
-use tower::ServiceExt;
 
 use super::frame;
 use crate::error::{Error, Result};
@@ -17,11 +24,12 @@ use crate::error::{Error, Result};
 const WINDOW: u32 = 64 << 20;
 
 /// A connection that is made when it is needed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Peer {
-    endpoint: Endpoint,
     address: String,
-    channel: Channel,
+    socket: PathBuf,
+    /// The connection that was made last.
+    made: Arc<Mutex<Option<SendRequest<Body>>>>,
 }
 
 /// Why there is no answer.
@@ -36,13 +44,13 @@ pub(super) enum Silence {
 impl Peer {
     /// The peer at `unix:///PATH`.
     pub(super) fn open(address: &str) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(address.to_owned())
-            .map_err(|source| {
-                Error::failed(format!("cannot use {address} as the delegate's endpoint"), source)
-            })?
-            .initial_connection_window_size(WINDOW);
-        let channel = endpoint.connect_lazy();
-        Ok(Self { endpoint, address: address.to_owned(), channel })
+        let socket =
+            address.strip_prefix("unix://").filter(|path| path.starts_with('/')).ok_or_else(|| {
+                Error::Invalid(format!(
+                    "cannot use {address} as the delegate's endpoint: it is not unix:///PATH"
+                ))
+            })?;
+        Ok(Self { address: address.to_owned(), socket: socket.into(), made: Arc::default() })
     }
 
     /// Its address.
@@ -52,12 +60,48 @@ impl Peer {
 
     /// The same peer over a connection of its own.
     pub(super) fn apart(&self) -> Self {
-        Self { channel: self.endpoint.connect_lazy(), ..self.clone() }
+        Self { made: Arc::default(), ..self.clone() }
     }
 
     /// Hands a request on as it is.
-    pub(super) async fn pass(&self, request: Request<Body>) -> Result<Response<Body>, Silence> {
-        self.channel.clone().oneshot(request).await.map_err(|error| Silence::Away(self.away(&error)))
+    pub(super) async fn pass(&self, mut request: Request<Body>) -> Result<Response<Body>, Silence> {
+        *request.uri_mut() = absolute(std::mem::take(request.uri_mut()));
+        if let Some(mut kept) = self.kept() {
+            match kept.try_send_request(request).await {
+                Ok(response) => return Ok(response.map(Body::new)),
+                Err(mut error) => match error.take_message() {
+                    // The connection had ended before anything of it was sent.
+                    Some(unsent) => request = unsent,
+                    None => return Err(self.away(&error.into_error())),
+                },
+            }
+        }
+        let mut made = self.connect().await?;
+        made.send_request(request)
+            .await
+            .map(|response| response.map(Body::new))
+            .map_err(|error| self.away(&error))
+    }
+
+    /// The connection that there is.
+    fn kept(&self) -> Option<SendRequest<Body>> {
+        self.made().clone().filter(|made| !made.is_closed())
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Body>, Silence> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.away(&error))?;
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.initial_connection_window_size(WINDOW);
+        let made = http.handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = made.map_err(|error| self.away(&error))?;
+        // Whoever waits for an answer on it learns why it ended.
+        tokio::spawn(connection);
+        *self.made() = Some(sender.clone());
+        Ok(sender)
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, Option<SendRequest<Body>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks by a message of ours.
@@ -67,19 +111,22 @@ impl Peer {
         frame::answered(response).await.map_err(|status| {
             // A connection that breaks within an answer is told as a status of the transport's.
             if std::error::Error::source(&status).is_some() {
-                Silence::Away(self.away(&status))
+                self.away(&status)
             } else {
                 Silence::Refused(status)
             }
         })
     }
 
-    fn away(&self, error: &(dyn std::error::Error + 'static)) -> String {
+    fn away(&self, error: &(dyn std::error::Error + 'static)) -> Silence {
         let mut cause = error;
         while let Some(next) = cause.source() {
             cause = next;
         }
-        format!("the delegate at {} does not answer ({cause}); start it, or see its log", self.address)
+        let address = &self.address;
+        Silence::Away(format!(
+            "the delegate at {address} does not answer ({cause}); start it, or see its log"
+        ))
     }
 }
 
@@ -90,4 +137,18 @@ impl From<Silence> for Status {
             Silence::Refused(status) => status,
         }
     }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// The same path as a whole address, as HTTP/2 carries one; the host is the one that gRPC names for a socket.
+fn absolute(uri: Uri) -> Uri {
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(Authority::from_static("localhost"));
+    Uri::from_parts(parts).unwrap_or_default()
 }
