@@ -9,12 +9,13 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::run::{self, Running};
+use crate::tree;
 
 /// Begins to build; ends with this value.
 pub(super) fn begin() -> Result<Running> {
-    let program = std::env::current_exe().context("cannot tell which program this is")?;
-    run::beside(Command::new("nice").args(["-n", "19"]).arg(program).args(["setup", "go"]))
+    // Not the program that runs: it has been built anew meanwhile.
+    run::beside(Command::new("nice").args(["-n", "19"]).arg(tree::program("xtask")).args(["setup", "go"]))
 }
