@@ -251,7 +251,7 @@ impl Connection {
         let envelope = answer.write(relates_to).into_bytes();
         let mut authentication = self.authentication();
         let (content_type, body) = match authentication.sealing().filter(|_| sealed) {
-            Some(sealing) => (encrypted::content_type(), encrypted::seal(&envelope, sealing)),
+            Some(sealing) => (encrypted::content_type(sealing), encrypted::seal(&envelope, sealing)),
             None => (SOAP.to_owned(), envelope),
         };
         Reply { content_type, body, ..Reply::status(status) }

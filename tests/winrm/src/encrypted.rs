@@ -8,26 +8,25 @@
 
 use crate::authentication::Sealing;
 
-const PROTOCOL: &str = "application/HTTP-SPNEGO-session-encrypted";
 const BOUNDARY: &str = "Encrypted Boundary";
 const ORIGINAL: &str = "application/soap+xml;charset=UTF-8";
 const OCTETS: &[u8] = b"application/octet-stream\r\n";
 
 /// Whether a body of this type is sealed.
 pub(crate) fn is(content_type: &str) -> bool {
-    content_type.starts_with("multipart/encrypted") && content_type.contains(PROTOCOL)
+    content_type.starts_with("multipart/encrypted") && content_type.contains("-session-encrypted")
 }
 
 /// The type of a sealed body.
-pub(crate) fn content_type() -> String {
-    format!("multipart/encrypted;protocol=\"{PROTOCOL}\";boundary=\"{BOUNDARY}\"")
+pub(crate) fn content_type(sealing: &Sealing) -> String {
+    format!("multipart/encrypted;protocol=\"{}\";boundary=\"{BOUNDARY}\"", sealing.protocol())
 }
 
 /// Opens a body; `None` where it is malformed, or was sealed by nobody who is known.
 pub(crate) fn open(body: &[u8], sealing: &mut Sealing) -> Option<Vec<u8>> {
     let begin = find(body, OCTETS)? + OCTETS.len();
     let head = std::str::from_utf8(&body[..begin]).ok()?;
-    if head.matches(&format!("--{BOUNDARY}\r\n")).count() != 2 || !head.contains(PROTOCOL) {
+    if head.matches(&format!("--{BOUNDARY}\r\n")).count() != 2 || !head.contains(sealing.protocol()) {
         return None;
     }
     let length: usize = head.split_once("Length=")?.1.lines().next()?.trim().parse().ok()?;
@@ -41,10 +40,10 @@ pub(crate) fn open(body: &[u8], sealing: &mut Sealing) -> Option<Vec<u8>> {
 
 /// Seals an envelope.
 pub(crate) fn seal(envelope: &[u8], sealing: &mut Sealing) -> Vec<u8> {
-    let (signature, sealed) = sealing.seal(envelope);
+    let ((signature, sealed), protocol) = (sealing.seal(envelope), sealing.protocol());
     let length = u32::try_from(signature.len()).unwrap_or_default();
     let mut body = format!(
-        "--{BOUNDARY}\r\n\tContent-Type: {PROTOCOL}\r\n\tOriginalContent: type={ORIGINAL};Length={}\r\n\
+        "--{BOUNDARY}\r\n\tContent-Type: {protocol}\r\n\tOriginalContent: type={ORIGINAL};Length={}\r\n\
          --{BOUNDARY}\r\n\tContent-Type: application/octet-stream\r\n",
         envelope.len()
     )

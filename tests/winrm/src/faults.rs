@@ -85,6 +85,7 @@ struct Set {
     slow: Option<(Action, Duration)>,
     split: Option<Split>,
     close: bool,
+    pretends: Option<&'static [u8]>,
 }
 
 impl Faults {
@@ -137,6 +138,11 @@ impl Faults {
         self.set().close = close;
     }
 
+    /// Lets in whoever shows a ticket without a look at it, and answers with this instead of the proof of who it is for.
+    pub fn pretend(&self, answer: &'static [u8]) {
+        self.set().pretends = Some(answer);
+    }
+
     /// Tells of a request, or of what one asks for; answers when its connection is to be cut.
     pub(crate) fn meet(&self, action: Option<Action>) -> Option<Moment> {
         let mut set = self.set();
@@ -179,6 +185,11 @@ impl Faults {
 
     pub(crate) fn splits(&self) -> Option<Split> {
         self.set().split
+    }
+
+    #[cfg(feature = "kerberos")]
+    pub(crate) fn pretends(&self) -> Option<&'static [u8]> {
+        self.set().pretends
     }
 
     pub(crate) fn closes(&self) -> bool {

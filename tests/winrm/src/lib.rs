@@ -5,7 +5,7 @@
 //!               connection.rs  authentication/  encrypted.rs  envelope/  action/  shells.rs  process/
 //! ```
 //!
-//! It speaks WS-Management with the shell extensions ([MS-WSMV]) and NTLM ([MS-NLMP]) as real Windows does, not as a client
+//! It speaks WS-Management with the shell extensions ([MS-WSMV]), NTLM ([MS-NLMP]) and Kerberos as real Windows does, not as a client
 //! would like it: authentication belongs to one TCP connection and its sequence numbers, plain HTTP needs sealed messages,
 //! a `Receive` without output ends in a fault, quotas are Windows' own. It runs real processes. Where what Windows does is not
 //! written down anywhere, the place in the code says what was assumed.
@@ -32,6 +32,8 @@ mod fault;
 mod faults;
 mod options;
 mod process;
+#[cfg(feature = "kerberos")]
+pub mod realm;
 mod reply;
 mod server;
 mod shell;

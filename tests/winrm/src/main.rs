@@ -28,6 +28,10 @@ struct Arguments {
     /// The user's name.
     #[arg(long, default_value = "Administrator")]
     user: String,
+    /// Who the user is in the domain: let in by a ticket for one of the keys in the file that the environment names (`KRB5_KTNAME`).
+    #[cfg(feature = "kerberos")]
+    #[arg(long, value_name = "NAME@REALM")]
+    principal: Option<String>,
     /// A file with the user's password.
     #[arg(long, value_name = "FILE")]
     password_file: PathBuf,
@@ -63,6 +67,10 @@ async fn main() -> Result<()> {
     if !arguments.offer.is_empty() {
         options.schemes = arguments.offer;
     }
+    #[cfg(feature = "kerberos")]
+    {
+        options.principal = arguments.principal;
+    }
     options.allow_unencrypted = arguments.allow_unencrypted;
     options.clock_skew_seconds = arguments.clock_skew;
     options.wine_prefix = arguments.wine_prefix;
@@ -87,6 +95,7 @@ fn way(name: &str) -> Result<Scheme, String> {
         "negotiate" => Ok(Scheme::Negotiate),
         "ntlm" => Ok(Scheme::Ntlm),
         "basic" => Ok(Scheme::Basic),
-        _ => Err("it is none of negotiate, ntlm, basic".to_owned()),
+        "kerberos" => Ok(Scheme::Kerberos),
+        _ => Err("it is none of negotiate, ntlm, basic, kerberos".to_owned()),
     }
 }

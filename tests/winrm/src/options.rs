@@ -11,6 +11,8 @@ pub enum Scheme {
     Negotiate,
     /// `NTLM` under its own name, which Windows' own service does not offer but others do.
     Ntlm,
+    /// `Kerberos` under its own name; under `Negotiate` it is taken, too. Only where there is a [`Options::principal`].
+    Kerberos,
     /// `Basic`, over TLS only.
     Basic,
 }
@@ -28,6 +30,9 @@ pub struct Options {
     pub user: String,
     /// Its password.
     pub password: String,
+    /// Who the user is in the domain, `name@REALM`: who shows a ticket of theirs for one of the keys in Kerberos' default keytab is
+    /// let in. Needs the feature `kerberos`.
+    pub principal: Option<String>,
     /// What is offered to who is not known yet; in this order. `Basic` is left out without TLS.
     pub schemes: Vec<Scheme>,
     /// Whether plain HTTP may go unsealed, as `AllowUnencrypted` does.
@@ -50,6 +55,7 @@ impl Options {
             certificate: None,
             user: user.to_owned(),
             password: password.to_owned(),
+            principal: None,
             schemes: vec![Scheme::Negotiate, Scheme::Basic],
             allow_unencrypted: false,
             clock_skew_seconds: 0,

@@ -56,7 +56,15 @@ const PACKAGES: &[Package] = &[
     package("skopeo", &[Test], "an independent client of registries"),
     package("util-linux", &[Run, Test, Peer], "enters namespaces, sets privileges"),
     package("python3-venv", &[Test], "independent clients of WinRM run in it"),
+    package("python3-dev", &[Test], "the headers by which their Kerberos is built"),
     package("wine", &[Test], "its cmd stands for Windows' own"),
+    package("libkrb5-dev", &[Test], "Kerberos, as WinRM is built with it for the tests"),
+    package("pkg-config", &[Test], "tells where that is"),
+    package("libclang-dev", &[Test], "reads its headers"),
+    package("krb5-kdc", &[Test], "the domain controller of tests with Kerberos"),
+    package("krb5-admin-server", &[Test], "puts users and guests into its domain"),
+    package("krb5-user", &[Test], "gets a person's tickets"),
+    package("libfaketime", &[Test], "a domain controller whose clock is wrong"),
     package("sudo", &[Test], "a guest's user that may become root"),
     package("runc", &[Test, Peer], "runs the containers of containerd"),
     package("procps", &[Run, Test], "lists processes, to prove that none is left"),
@@ -67,6 +75,8 @@ const SERVICES: &[(&str, &str)] = &[
     ("openssh-server", "ssh.service"),
     ("openssh-server", "ssh.socket"),
     ("docker-registry", "docker-registry.service"),
+    ("krb5-kdc", "krb5-kdc.service"),
+    ("krb5-admin-server", "krb5-admin-server.service"),
 ];
 
 /// Installs what the groups need and is not there.

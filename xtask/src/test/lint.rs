@@ -13,7 +13,16 @@ pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
     tally.check("format", told(format));
     let clippy = run::step(
         "clippy",
-        tree::cargo().args(["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]),
+        tree::cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ]),
     );
     tally.check("clippy", told(clippy));
 

@@ -136,7 +136,7 @@ impl Environment {
             // All of it at once: calls for single packages would build what they share with other features again.
             run::step(
                 "building everything",
-                tree::cargo().args(["build", "--locked", "--workspace", "--all-targets"]),
+                tree::cargo().args(["build", "--locked", "--workspace", "--all-targets", "--all-features"]),
             )?;
             self.built = true;
         }

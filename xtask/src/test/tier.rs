@@ -61,7 +61,7 @@ impl Tier {
             let mut command = tree::cargo();
             command
                 .arg("test")
-                .args(["--locked", "--workspace", "--no-fail-fast"])
+                .args(["--locked", "--workspace", "--all-features", "--no-fail-fast"])
                 .args(arguments)
                 .args(["--", "--show-output"])
                 .args(filter);

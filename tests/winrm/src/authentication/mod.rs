@@ -3,19 +3,23 @@
 //! ```text
 //!   unknown --Negotiate: NTLM--> challenged --right--> known, until the connection ends
 //!      |                              `-----wrong----> unknown
+//!      |-----Negotiate, Kerberos: a ticket----------> known, until the connection ends
 //!      `-----Basic, right----> known for this request
 //! ```
 //!
 //! NTLM is our own acceptor instead of the crate `sspi`'s, whose challenge takes its time from the clock (a test here sets
 //! another), names no target, and repeats whatever flags a client sets; and a client of ours that is built on `sspi` would be
-//! held against itself.
+//! held against itself. Kerberos is MIT's library, here as in the transport: what proves the server is Python's clients.
 
+#[cfg(feature = "kerberos")]
+mod kerberos;
 mod ntlm;
 mod seal;
+mod sealing;
 mod spnego;
 
 pub(crate) use ntlm::COMPUTER;
-pub(crate) use seal::Sealing;
+pub(crate) use sealing::Sealing;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -24,6 +28,7 @@ use md5::{Digest as _, Md5};
 use crate::options::{Options, Scheme};
 use crate::server::Shared;
 use ntlm::Ntlm;
+use seal::NtlmSealing;
 use spnego::{State, Token};
 
 /// What is known of the other end.
@@ -44,9 +49,12 @@ enum Step {
         ntlm: Ntlm,
         spnego: Option<Vec<u8>>,
     },
+    /// A ticket was shown, and more is to be said.
+    #[cfg(feature = "kerberos")]
+    Shown(Box<kerberos::Kerberos>),
     Known {
         user: String,
-        sealing: Box<Sealing>,
+        sealing: Sealing,
     },
 }
 
@@ -75,6 +83,7 @@ impl Authentication {
         let scheme = match scheme.to_ascii_lowercase().as_str() {
             "negotiate" if offered(Scheme::Negotiate) => Scheme::Negotiate,
             "ntlm" if offered(Scheme::Ntlm) => Scheme::Ntlm,
+            "kerberos" if offered(Scheme::Kerberos) => Scheme::Kerberos,
             "basic" if offered(Scheme::Basic) => {
                 return if basic(value, options) {
                     Verdict::Known { user: options.user.clone(), token: None }
@@ -93,7 +102,7 @@ impl Authentication {
         };
         let token = BASE64_STANDARD.decode(value.trim()).unwrap_or_default();
         let header = |token: &[u8]| format!("{} {}", name(scheme), BASE64_STANDARD.encode(token));
-        match self.step(&token, shared) {
+        match self.step(scheme, &token, shared) {
             Some((answer, true)) => {
                 let token = (!answer.is_empty()).then(|| header(&answer));
                 Verdict::Known { user: options.user.clone(), token }
@@ -112,21 +121,34 @@ impl Authentication {
     }
 
     /// Takes a token; answers the next one and whether that was the last step, or `None` for a refusal.
-    fn step(&mut self, token: &[u8], shared: &Shared) -> Option<(Vec<u8>, bool)> {
+    fn step(&mut self, scheme: Scheme, token: &[u8], shared: &Shared) -> Option<(Vec<u8>, bool)> {
         // A token that comes when one is known begins anew, as it does with Windows.
         let before = std::mem::take(&mut self.step);
+        #[cfg(feature = "kerberos")]
+        let before = match before {
+            Step::Shown(kerberos) => return self.show(kerberos, scheme, token, shared),
+            _ if offers_kerberos(&shared.options) && scheme != Scheme::Ntlm && spnego::is_kerberos(token) => {
+                return self.show(Box::default(), scheme, token, shared);
+            }
+            other => other,
+        };
+        if scheme == Scheme::Kerberos {
+            return None;
+        }
         let read = Token::read(token)?;
         match (before, read) {
             (Step::Challenged { ntlm, spnego: None }, Token::Ntlm(message)) if ntlm::is_last(message) => {
-                self.accept(&ntlm, message, shared)?;
+                let sealing = accept(&ntlm, message, shared)?;
+                self.know(Sealing::Ntlm(Box::new(sealing)), shared);
                 Some((Vec::new(), true))
             }
             (Step::Challenged { ntlm, spnego: Some(mechanisms) }, Token::Response { token, mic }) => {
-                let sealing = self.accept(&ntlm, token?, shared)?;
+                let mut sealing = accept(&ntlm, token?, shared)?;
                 let mic = match mic {
                     Some(mic) => Some(sealing.exchange_mic(&mechanisms, mic)?),
                     None => None,
                 };
+                self.know(Sealing::Ntlm(Box::new(sealing)), shared);
                 Some((spnego::respond(State::Completed, false, None, mic.as_ref().map(|mic| &mic[..])), true))
             }
             (Step::Agreed { mechanisms }, Token::Response { token, .. }) => {
@@ -155,31 +177,70 @@ impl Authentication {
         }
     }
 
-    fn accept(&mut self, ntlm: &Ntlm, message: &[u8], shared: &Shared) -> Option<&mut Sealing> {
-        let binding = shared.certificate.as_ref().map(|certificate| binding(&certificate.fingerprint()));
-        let sealing = ntlm.accept(message, &shared.options.user, &shared.options.password, binding)?;
-        self.step = Step::Known { user: shared.options.user.clone(), sealing: Box::new(sealing) };
-        self.sealing()
+    /// Takes a token of Kerberos, and lets in whom the ticket is for, if that is the user.
+    #[cfg(feature = "kerberos")]
+    fn show(
+        &mut self,
+        mut kerberos: Box<kerberos::Kerberos>,
+        scheme: Scheme,
+        token: &[u8],
+        shared: &Shared,
+    ) -> Option<(Vec<u8>, bool)> {
+        if let Some(answer) = shared.faults.pretends() {
+            return Some((answer.to_vec(), true));
+        }
+        let answer = kerberos.step(token, end_point(shared).as_deref())?;
+        if !kerberos.is_complete() {
+            self.step = Step::Shown(kerberos);
+            return Some((answer, false));
+        }
+        if kerberos.whom() != shared.options.principal {
+            return None;
+        }
+        self.know(Sealing::Kerberos(kerberos.sealing(), scheme), shared);
+        Some((answer, true))
+    }
+
+    fn know(&mut self, sealing: Sealing, shared: &Shared) {
+        self.step = Step::Known { user: shared.options.user.clone(), sealing };
     }
 }
 
-/// The hash of the channel bindings of a TLS connection: a `gss_channel_bindings_struct` without addresses around
-/// `tls-server-end-point` (RFC 5929).
-fn binding(fingerprint: &[u8]) -> [u8; 16] {
-    let data = [b"tls-server-end-point:", fingerprint].concat();
+fn accept(ntlm: &Ntlm, message: &[u8], shared: &Shared) -> Option<NtlmSealing> {
+    let binding = end_point(shared).map(|data| binding(&data));
+    ntlm.accept(message, &shared.options.user, &shared.options.password, binding)
+}
+
+/// What logins on a TLS connection are bound to, `tls-server-end-point` (RFC 5929).
+fn end_point(shared: &Shared) -> Option<Vec<u8>> {
+    let fingerprint = shared.certificate.as_ref()?.fingerprint();
+    Some([b"tls-server-end-point:", &fingerprint[..]].concat())
+}
+
+/// The hash of channel bindings: a `gss_channel_bindings_struct` without addresses around the data.
+fn binding(data: &[u8]) -> [u8; 16] {
     let length = u32::try_from(data.len()).unwrap_or_default().to_le_bytes();
     Md5::new().chain_update([0; 16]).chain_update(length).chain_update(data).finalize().into()
 }
 
 fn offers(options: &Options) -> impl Iterator<Item = Scheme> {
-    let may = |scheme: &Scheme| *scheme != Scheme::Basic || options.tls || options.allow_unencrypted;
+    let may = |scheme: &Scheme| match scheme {
+        Scheme::Basic => options.tls || options.allow_unencrypted,
+        Scheme::Kerberos => offers_kerberos(options),
+        Scheme::Negotiate | Scheme::Ntlm => true,
+    };
     options.schemes.iter().copied().filter(may)
+}
+
+fn offers_kerberos(options: &Options) -> bool {
+    cfg!(feature = "kerberos") && options.principal.is_some()
 }
 
 fn name(scheme: Scheme) -> &'static str {
     match scheme {
         Scheme::Negotiate => "Negotiate",
         Scheme::Ntlm => "NTLM",
+        Scheme::Kerberos => "Kerberos",
         Scheme::Basic => "Basic realm=\"WSMAN\"",
     }
 }

@@ -14,7 +14,7 @@ use md4::{Digest as _, Md4};
 use rand::Rng as _;
 use rc4::StreamCipher as _;
 
-use super::seal::{Sealing, hmac, rc4};
+use super::seal::{NtlmSealing, hmac, rc4};
 
 /// The name of this server.
 pub(crate) const COMPUTER: &str = "WINRM-PEER";
@@ -126,7 +126,7 @@ impl Ntlm {
         user: &str,
         password: &str,
         binding: Option<[u8; 16]>,
-    ) -> Option<Sealing> {
+    ) -> Option<NtlmSealing> {
         if kind(message)? != 3 {
             return None;
         }
@@ -172,7 +172,7 @@ impl Ntlm {
             flags if flags & KEY_56 != 0 => 7,
             _ => 5,
         };
-        Some(Sealing::new(&key, sealed_by, key_exchange))
+        Some(NtlmSealing::new(&key, sealed_by, key_exchange))
     }
 
     /// Whether nobody has changed any of the three messages.

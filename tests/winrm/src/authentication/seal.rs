@@ -57,19 +57,19 @@ impl Direction {
 }
 
 /// Both directions of a connection.
-pub(crate) struct Sealing {
+pub(crate) struct NtlmSealing {
     from_client: Direction,
     from_server: Direction,
     key_exchange: bool,
 }
 
-impl std::fmt::Debug for Sealing {
+impl std::fmt::Debug for NtlmSealing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sealing([redacted])")
+        f.write_str("NtlmSealing([redacted])")
     }
 }
 
-impl Sealing {
+impl NtlmSealing {
     /// From the exported session key, of which so many bytes go into the sealing keys.
     pub(super) fn new(key: &[u8; 16], sealed_by: usize, key_exchange: bool) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Sealing {
     }
 
     /// Opens a message of the client; `None` if the signature does not hold.
-    pub(crate) fn open(&mut self, signature: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn open(&mut self, signature: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
         let mut message = sealed.to_vec();
         self.from_client.cipher.apply_keystream(&mut message);
         let right = self.from_client.signature(&message, self.key_exchange);
@@ -88,7 +88,7 @@ impl Sealing {
     }
 
     /// Seals a message for the client; answers signature and sealed message.
-    pub(crate) fn seal(&mut self, message: &[u8]) -> ([u8; 16], Vec<u8>) {
+    pub(super) fn seal(&mut self, message: &[u8]) -> ([u8; 16], Vec<u8>) {
         let mut sealed = message.to_vec();
         self.from_server.cipher.apply_keystream(&mut sealed);
         (self.from_server.signature(message, self.key_exchange), sealed)
@@ -117,12 +117,12 @@ mod tests {
         let sealed = b"\x54\xe5\x01\x65\xbf\x19\x36\xdc\x99\x60\x20\xc1\x81\x1b\x0f\x06\xfb\x5f";
         let signature = b"\x01\0\0\0\x7f\xb3\x8e\xc5\xc5\x5d\x49\x76\0\0\0\0";
         let plain: Vec<u8> = "Plaintext".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let mut sealing = Sealing::new(&key, 16, true);
+        let mut sealing = NtlmSealing::new(&key, 16, true);
         assert_eq!(sealing.open(signature, sealed), Some(plain));
         assert_eq!(sealing.open(signature, sealed), None, "it opens once");
         let mut changed = *sealed;
         changed[3] ^= 1;
-        assert_eq!(Sealing::new(&key, 16, true).open(signature, &changed), None);
-        assert_eq!(Sealing::new(&[0x56; 16], 16, true).open(signature, sealed), None);
+        assert_eq!(NtlmSealing::new(&key, 16, true).open(signature, &changed), None);
+        assert_eq!(NtlmSealing::new(&[0x56; 16], 16, true).open(signature, sealed), None);
     }
 }

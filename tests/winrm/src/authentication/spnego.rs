@@ -2,6 +2,12 @@
 
 /// NTLM, 1.3.6.1.4.1.311.2.2.10.
 const NTLM: &[u8] = &[0x06, 0x0A, 0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
+/// Kerberos, 1.2.840.113554.1.2.2, and what Windows called it by mistake, 1.2.840.48018.1.2.2.
+#[cfg(feature = "kerberos")]
+const KERBEROS: [&[u8]; 2] = [
+    &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x12, 0x01, 0x02, 0x02],
+    &[0x2A, 0x86, 0x48, 0x82, 0xF7, 0x12, 0x01, 0x02, 0x02],
+];
 /// SPNEGO itself, 1.3.6.1.5.5.2.
 const SPNEGO: &[u8] = &[0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
 
@@ -70,6 +76,14 @@ pub(super) fn offers_ntlm(mechanisms: &[u8]) -> bool {
         rest = after;
     }
     false
+}
+
+/// Whether a client's first token is Kerberos', as it is or as the first of what SPNEGO has.
+#[cfg(feature = "kerberos")]
+pub(super) fn is_kerberos(token: &[u8]) -> bool {
+    let named = |bytes| element(bytes).is_some_and(|(tag, value, _)| tag == OID && KERBEROS.contains(&value));
+    inside(token, APPLICATION).is_some_and(named)
+        || matches!(Token::read(token), Some(Token::Init { mechanisms, .. }) if inside(mechanisms, SEQUENCE).is_some_and(named))
 }
 
 /// A response, which names NTLM where it is the first.

@@ -15,8 +15,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use winrm_peer::{Options, Server};
 
-const USER: &str = "Administrator";
-const PASSWORD: &str = "Grüße & <\"Mond\">";
+pub(crate) const USER: &str = "Administrator";
+pub(crate) const PASSWORD: &str = "Grüße & <\"Mond\">";
 /// How long anything may take that is asked of a client.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -95,6 +95,12 @@ impl Client {
         });
         let answers = BufReader::new(stdout).lines();
         Some(Self { server, name, common, stdin, answers, _child: child, _certificate: certificate })
+    }
+
+    /// Lets all that is asked for be so, where it does not say otherwise.
+    #[cfg(feature = "kerberos")]
+    pub(crate) fn always(&mut self, key: &str, value: &str) {
+        self.common[key] = value.into();
     }
 
     /// Asks for something.

@@ -7,6 +7,8 @@
 mod client;
 mod cmd;
 mod faults;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,11 @@ ways! {
 
 /// All that a client does, over one way.
 async fn all(mut client: Client) {
+    a_wrong_password_is_refused(&mut client).await;
+    all_that_is_let_in(client).await;
+}
+
+async fn all_that_is_let_in(mut client: Client) {
     both_streams_and_the_exit_code(&mut client).await;
     arguments_environment_and_directory(&mut client).await;
     stdin_reaches_the_process(&mut client).await;
@@ -50,7 +57,6 @@ async fn all(mut client: Client) {
     a_command_is_terminated(&mut client).await;
     what_a_command_leaves_ends_with_it(&mut client).await;
     a_missing_program_is_a_fault(&mut client).await;
-    a_wrong_password_is_refused(&mut client).await;
     the_quota_of_shells_holds(&mut client).await;
     if client.name == "pypsrp" {
         a_command_is_interrupted(&mut client).await;
@@ -58,7 +64,7 @@ async fn all(mut client: Client) {
     let counters = client.server.until(|counters| counters.processes == 0).await;
     assert_eq!(counters.shells_open, 0, "{counters:?}");
     assert_eq!(counters.receives_waiting, 0);
-    assert!(counters.shells_made > 30 && counters.unauthorized > 0);
+    assert!(counters.shells_made > 30, "{counters:?}");
 }
 
 async fn both_streams_and_the_exit_code(client: &mut Client) {
@@ -160,7 +166,8 @@ async fn a_wrong_password_is_refused(client: &mut Client) {
     assert_eq!(refused, Answer::Refused);
     let refused = client.ask(json!({"argv": ["true"], "user": "Administrators"})).await;
     assert_eq!(refused, Answer::Refused);
-    assert_eq!(client.server.counters().shells_made, made);
+    let counters = client.server.counters();
+    assert!(counters.shells_made == made && counters.unauthorized > 0, "{counters:?}");
     assert_eq!(client.sh("echo in").await, Answer::ran("in\n", "", 0));
 }
 

@@ -13,6 +13,9 @@ def connect(job):
     url = urlparse(job["url"])
     tls = url.scheme == "https"
     encryption = job.get("encryption") or ("never" if tls else "always")
+    domain = {}
+    if job.get("host_name"):
+        domain = {"negotiate_service": "HTTP", "negotiate_hostname_override": job["host_name"]}
     return WSMan(
         url.hostname,
         port=url.port,
@@ -24,6 +27,7 @@ def connect(job):
         encryption=encryption,
         operation_timeout=job.get("timeout", 20),
         read_timeout=60,
+        **domain,
     )
 
 

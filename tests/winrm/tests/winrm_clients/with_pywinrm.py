@@ -19,6 +19,7 @@ def connect(job):
         message_encryption=job.get("encryption") or "auto",
         operation_timeout_sec=job.get("timeout", 20),
         read_timeout_sec=60,
+        kerberos_hostname_override=job.get("host_name"),
     )
 
 
