@@ -67,6 +67,7 @@ async fn journal_of_a_unit_then_shutdown() {
     let target = Target {
         address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         user: fact("user"),
+        host_name: None,
         credentials: vec![Credential::Password(Secret::new(fact("password")))],
         identity: Identity::Pinned(fact("host-keys").split(',').map(str::to_owned).collect()),
         legacy_algorithms: Vec::new(),

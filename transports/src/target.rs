@@ -13,8 +13,10 @@ use crate::Result;
 pub struct Target {
     /// Where it listens. Inside a pod's network this is the pod IP.
     pub address: SocketAddr,
-    /// The user to log in as; with `WinRM` also `DOMAIN\\name`.
+    /// The user to log in as; with `WinRM` also `DOMAIN\\name`, and by Kerberos `name@REALM`.
     pub user: String,
+    /// The guest's name in its domain, by which Kerberos knows it.
+    pub host_name: Option<String>,
     /// What proves that we may.
     pub credentials: Vec<Credential>,
     /// What proves that it is the right guest.
@@ -58,6 +60,8 @@ pub enum Credential {
     Key(Secret),
     /// A password: given as such, and as the answer to a keyboard-interactive prompt.
     Password(Secret),
+    /// What this node has of the user's domain, its cache of tickets or its keytab for clients: taken by Kerberos.
+    Tickets,
     /// What stands there when one logs in, for it may change.
     Kept(Arc<dyn Logins>),
 }

@@ -37,6 +37,7 @@ async fn says_what_it_saw_and_notices_a_server_that_comes_up() {
     let mut target = Target {
         address,
         user: "root".into(),
+        host_name: None,
         credentials: vec![Credential::Key(key.private_openssh)],
         identity: Identity::TrustOnFirstUse,
         legacy_algorithms: Vec::new(),

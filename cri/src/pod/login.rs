@@ -74,6 +74,7 @@ pub(crate) fn towards(
     Target {
         address: SocketAddr::new(address, protocol.port(facts)),
         user: facts::user(facts).to_owned(),
+        host_name: None,
         credentials,
         identity,
         legacy_algorithms: facts.legacy_algorithms.clone(),

@@ -111,7 +111,7 @@ impl Protocol {
         match self {
             Self::Ssh => Arc::new(Ssh::default()),
             Self::Winrm(security, method, interpreter) => {
-                let methods = method.map_or_else(|| Method::ALL.to_vec(), |method| vec![method]);
+                let methods = method.map_or_else(|| Method::USUAL.to_vec(), |method| vec![method]);
                 Arc::new(Winrm::new(WinrmOptions {
                     security,
                     methods,

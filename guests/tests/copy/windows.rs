@@ -42,6 +42,7 @@ impl Windows {
         let target = Target {
             address: self.server.address(),
             user: USER.into(),
+            host_name: None,
             credentials: vec![Credential::Password(PASSWORD.into())],
             identity: self.server.certificate_der().map_or(Identity::TrustOnFirstUse, pin),
             legacy_algorithms: Vec::new(),

@@ -72,6 +72,7 @@ impl Machine {
         let target = Target {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             user: all("user").remove(0),
+            host_name: None,
             credentials: vec![Credential::Password(Secret::new(all("password").remove(0)))],
             identity: Identity::Pinned(all("host-keys")),
             legacy_algorithms: Vec::new(),

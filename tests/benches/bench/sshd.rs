@@ -97,6 +97,7 @@ impl Sshd {
         Target {
             address: self.address,
             user: self.user.clone(),
+            host_name: None,
             credentials: vec![Credential::Key(self.client.private_openssh.clone())],
             identity: Identity::Pinned(vec![self.host.public_openssh.clone()]),
             legacy_algorithms: Vec::new(),

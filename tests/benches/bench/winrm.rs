@@ -240,7 +240,8 @@ fn target(url: &str, certificate: Option<&PathBuf>) -> Result<Target> {
         None => Identity::TrustOnFirstUse,
     };
     let credentials = vec![Credential::Password(PASSWORD.into())];
-    Ok(Target { address, user: USER.into(), credentials, identity, legacy_algorithms: Vec::new() })
+    let (user, host_name, legacy_algorithms) = (USER.into(), None, Vec::new());
+    Ok(Target { address, user, host_name, credentials, identity, legacy_algorithms })
 }
 
 /// A process of Python that has a shell open.

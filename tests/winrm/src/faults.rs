@@ -85,7 +85,7 @@ struct Set {
     slow: Option<(Action, Duration)>,
     split: Option<Split>,
     close: bool,
-    pretends: Option<&'static [u8]>,
+    pretends: Option<(&'static [u8], bool)>,
 }
 
 impl Faults {
@@ -138,9 +138,9 @@ impl Faults {
         self.set().close = close;
     }
 
-    /// Lets in whoever shows a ticket without a look at it, and answers with this instead of the proof of who it is for.
-    pub fn pretend(&self, answer: &'static [u8]) {
-        self.set().pretends = Some(answer);
+    /// Does not look at tickets: lets in whoever shows one, or nobody, and answers with this.
+    pub fn pretend(&self, answer: &'static [u8], let_in: bool) {
+        self.set().pretends = Some((answer, let_in));
     }
 
     /// Tells of a request, or of what one asks for; answers when its connection is to be cut.
@@ -188,7 +188,7 @@ impl Faults {
     }
 
     #[cfg(feature = "kerberos")]
-    pub(crate) fn pretends(&self) -> Option<&'static [u8]> {
+    pub(crate) fn pretends(&self) -> Option<(&'static [u8], bool)> {
         self.set().pretends
     }
 

@@ -111,8 +111,8 @@ impl Login<'_> {
                     answered => answered?,
                 },
                 Credential::Password(password) => self.password(password).await?,
-                // What it is now has taken its place.
-                Credential::Kept(_) => false,
+                // Another protocol's; and what a kept one is now has taken its place.
+                Credential::Tickets | Credential::Kept(_) => false,
             };
             if done {
                 return Ok(true);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   HTTPS, HTTP: --first message--> 401 + challenge --last message--> let in      (Negotiate, or NTLM by name)
+//!   HTTPS, HTTP: --a ticket--> let in, with the guest's own proof                 (Kerberos, in a module of its own)
 //!   HTTPS:       the password goes along with each request                        (Basic, where no more is offered)
 //! ```
 //!
@@ -20,9 +21,11 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 
+use super::binding;
 use super::connection::{Answer, Failure, exchange, request};
 use super::dial::Dialled;
-use super::ntlm::{Account, Binding, Handshake, Sealer};
+use super::encrypted::Seal;
+use super::ntlm::{Account, Binding, Handshake};
 use super::options::Security;
 use crate::{Credential, Error, Result, Secret, Target};
 
@@ -32,7 +35,7 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// How requests go on a connection that has logged in.
 pub(super) enum Context {
     /// Each is sealed.
-    Sealed(Box<Sealer>),
+    Sealed(Box<dyn Seal>),
     /// As they are: TLS hides them, and the connection remembers who we are.
     Plain,
     /// As they are, each with the password.
@@ -48,23 +51,56 @@ pub enum Method {
     Ntlm,
     /// The password as it is, over HTTPS only.
     Basic,
+    /// A ticket of the domain, for the guest's name in it.
+    Kerberos,
 }
 
 impl Method {
-    /// All of them, the best first.
-    pub const ALL: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Basic];
+    /// Those that may be used where none is named, the best first. Kerberos is only used by its name: it needs the guest's.
+    pub const USUAL: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Basic];
 
     fn name(self) -> &'static str {
         match self {
             Self::Negotiate => "Negotiate",
             Self::Ntlm => "NTLM",
             Self::Basic => "Basic",
+            Self::Kerberos => "Kerberos",
+        }
+    }
+
+    /// The words by which a guest may offer it, the best first. Windows offers Kerberos by both, and people's clients take the
+    /// first.
+    fn schemes(self) -> &'static [&'static str] {
+        match self {
+            Self::Negotiate => &["Negotiate"],
+            Self::Ntlm => &["NTLM"],
+            Self::Basic => &["Basic"],
+            Self::Kerberos => &["Negotiate", "Kerberos"],
+        }
+    }
+
+    /// Why it cannot be used, and what to do, where this program was built without it.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Kerberos if !cfg!(feature = "kerberos") => Some(
+                "this program was built without Kerberos: build it with `--features kerberos`, or let the guest take NTLM \
+                 (`negotiate`)",
+            ),
+            Self::Negotiate | Self::Ntlm | Self::Basic | Self::Kerberos => None,
         }
     }
 }
 
+/// What was chosen of what a guest offers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chosen {
+    method: Method,
+    /// The guest's word for it.
+    scheme: &'static str,
+}
+
 /// Why a login has failed.
-enum Stop {
+pub(super) enum Stop {
     /// By the guest's decision.
     No(String),
     /// The connection is of no use any more: another one is needed for the next attempt.
@@ -81,27 +117,31 @@ pub(super) struct Login<'a> {
     /// The ways to log in that may be used, the best first.
     pub(super) methods: &'a [Method],
     pub(super) host: &'a HeaderValue,
-    /// What the guest was seen to offer.
-    pub(super) method: &'a OnceLock<Method>,
+    /// What was chosen of what the guest was seen to offer.
+    pub(super) chosen: &'a OnceLock<Chosen>,
+    /// What the domain has given for earlier logins.
+    #[cfg(feature = "kerberos")]
+    pub(super) tickets: &'a super::kerberos::Tickets,
 }
 
 impl Login<'_> {
-    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+    /// The passwords; none stands for the node's own tickets.
+    fn proofs(&self) -> impl Iterator<Item = Option<&Secret>> {
         self.target.credentials.iter().filter_map(|credential| match credential {
-            Credential::Password(password) => Some(password),
-            Credential::Key(_) | Credential::Kept(_) => None,
+            Credential::Password(password) => Some(Some(password)),
+            Credential::Tickets if self.methods.contains(&Method::Kerberos) => Some(None),
+            Credential::Tickets | Credential::Key(_) | Credential::Kept(_) => None,
         })
     }
 
-    /// How many passwords there are.
-    pub(super) fn passwords(&self) -> usize {
-        self.secrets().count()
+    /// How many passwords there are to be tried, or tickets instead of one.
+    pub(super) fn attempts(&self) -> usize {
+        self.proofs().count()
     }
 
-    /// Logs in with one of the passwords.
+    /// Logs in with one of them.
     pub(super) async fn with(&self, number: usize, dialled: &mut Dialled) -> Result<Context> {
-        let password = self.secrets().nth(number).ok_or_else(|| self.refused("no such password"))?;
-        self.log_in(password, dialled).await.map_err(|stop| match stop {
+        self.log_in(self.proofs().nth(number).flatten(), dialled).await.map_err(|stop| match stop {
             Stop::No(why) => self.refused(&why),
             Stop::Failed(error) => error,
         })
@@ -113,12 +153,24 @@ impl Login<'_> {
         Error::Refused(format!("{}: permission denied ({why}) for {whom}", self.target.address))
     }
 
-    async fn log_in(&self, password: &Secret, dialled: &mut Dialled) -> Result<Context, Stop> {
-        let method = match self.method.get() {
-            Some(&method) => method,
+    async fn log_in(&self, password: Option<&Secret>, dialled: &mut Dialled) -> Result<Context, Stop> {
+        if let Some(why) = self.methods.iter().find_map(|method| method.missing()) {
+            return Err(Stop::Failed(Error::Invalid(format!("{}: {why}", self.target.address))));
+        }
+        let chosen = match self.chosen.get() {
+            Some(&chosen) => chosen,
             None => self.choose(&self.offers(dialled).await?)?,
         };
+        let method = chosen.method;
+        #[cfg(feature = "kerberos")]
+        if method == Method::Kerberos {
+            return self.by_ticket(chosen.scheme, password, dialled).await;
+        }
+        let Some(password) = password else {
+            return Err(Stop::No(format!("{} needs a password", method.name())));
+        };
         match method {
+            Method::Kerberos => unreachable!("a program that was built without it has refused it"),
             Method::Basic => {
                 let pair = format!("{}:{}", self.target.user, password.expose());
                 let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
@@ -131,12 +183,15 @@ impl Login<'_> {
     }
 
     /// The best of what the guest offers.
-    fn choose(&self, offered: &[String]) -> Result<Method, Stop> {
+    fn choose(&self, offered: &[String]) -> Result<Chosen, Stop> {
         let basic = self.security == Security::Tls;
         let mut taken = self.methods.iter().copied().filter(|&method| method != Method::Basic || basic);
-        let is_offered =
-            |method: &Method| offered.iter().any(|offer| offer.eq_ignore_ascii_case(method.name()));
-        let Some(best) = taken.clone().find(is_offered) else {
+        let is_offered = |scheme: &&str| offered.iter().any(|offer| offer.eq_ignore_ascii_case(scheme));
+        let as_offered = |method: Method| {
+            let scheme = method.schemes().iter().copied().find(is_offered)?;
+            Some(Chosen { method, scheme })
+        };
+        let Some(best) = taken.clone().find_map(as_offered) else {
             let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
             let address = self.target.address;
             let why = match taken.next() {
@@ -151,7 +206,7 @@ impl Login<'_> {
             };
             return Err(Stop::Failed(Error::Forbidden(why)));
         };
-        Ok(*self.method.get_or_init(|| best))
+        Ok(*self.chosen.get_or_init(|| best))
     }
 
     /// What the guest offers, told to who is not known.
@@ -176,19 +231,19 @@ impl Login<'_> {
         dialled: &mut Dialled,
     ) -> Result<Context, Stop> {
         let handshake = Handshake::new();
-        let answer = self.ask(dialled, Some((method, handshake.negotiate()))).await?;
-        let challenge = challenge(&answer, method)
+        let answer = self.ask(dialled, Some((method.name(), handshake.negotiate()))).await?;
+        let challenge = token(&answer, method.name())
             .ok_or_else(|| self.failed(&format!("no {} challenge came back", method.name())))?;
         let (domain, user) = account(&self.target.user);
         let account = Account { domain, user, password: password.expose() };
         let binding = Binding {
             service: format!("HTTP/{}", self.target.address.ip()),
-            channel: dialled.certificate.as_ref().map(|(_, binding)| *binding),
+            channel: dialled.certificate.as_ref().map(|(_, told)| binding::hash(told)),
         };
         let (last, sealer) = handshake
             .authenticate(&challenge, &account, &binding)
             .map_err(|why| self.failed(&format!("the login by {} failed: {why}", method.name())))?;
-        let answer = self.ask(dialled, Some((method, &last))).await?;
+        let answer = self.ask(dialled, Some((method.name(), &last))).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
             return Err(Stop::No(format!("tried the password by {}", method.name())));
         }
@@ -202,10 +257,14 @@ impl Login<'_> {
     }
 
     /// A request without a message, with what is to be said of the login.
-    async fn ask(&self, dialled: &mut Dialled, token: Option<(Method, &[u8])>) -> Result<Answer, Stop> {
+    pub(super) async fn ask(
+        &self,
+        dialled: &mut Dialled,
+        token: Option<(&str, &[u8])>,
+    ) -> Result<Answer, Stop> {
         let mut request = request(self.host, "application/soap+xml;charset=UTF-8", Bytes::new().into());
-        if let Some((method, token)) = token {
-            let value = format!("{} {}", method.name(), STANDARD.encode(token));
+        if let Some((scheme, token)) = token {
+            let value = format!("{scheme} {}", STANDARD.encode(token));
             let mut value =
                 HeaderValue::try_from(value).map_err(|_| self.failed("the login cannot be sent"))?;
             value.set_sensitive(true);
@@ -219,16 +278,16 @@ impl Login<'_> {
         })
     }
 
-    fn failed(&self, why: &str) -> Stop {
+    pub(super) fn failed(&self, why: &str) -> Stop {
         Stop::Failed(Error::Unreachable(format!("{}: {why}", self.target.address)))
     }
 }
 
 /// The token that the guest answered with.
-fn challenge(answer: &Answer, method: Method) -> Option<Vec<u8>> {
+pub(super) fn token(answer: &Answer, scheme: &str) -> Option<Vec<u8>> {
     answer.headers.get_all(WWW_AUTHENTICATE).iter().find_map(|value| {
         let (name, token) = value.to_str().ok()?.split_once(' ')?;
-        if !name.eq_ignore_ascii_case(method.name()) {
+        if !name.eq_ignore_ascii_case(scheme) {
             return None;
         }
         STANDARD.decode(token.trim()).ok()

@@ -1,5 +1,5 @@
 //! What a login is bound to on a TLS connection, so that nobody between can pass it on: the certificate that was shown
-//! (RFC 5929, `tls-server-end-point`), in the form that NTLM asks for.
+//! (RFC 5929, `tls-server-end-point`). Kerberos is given that as it is, NTLM a hash around it.
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
@@ -20,8 +20,8 @@ const OVER_SHA512: [&[u8]; 2] = [
 const SEQUENCE: u8 = 0x30;
 const OBJECT: u8 = 0x06;
 
-/// The hash that binds a login to the connection on which this certificate was shown.
-pub(super) fn to_certificate(certificate: &[u8]) -> [u8; 16] {
+/// What binds a login to the connection on which this certificate was shown.
+pub(super) fn to_certificate(certificate: &[u8]) -> Vec<u8> {
     let algorithm = signed_by(certificate).unwrap_or_default();
     let hash = if OVER_SHA384.contains(&algorithm) {
         Sha384::digest(certificate).to_vec()
@@ -31,10 +31,14 @@ pub(super) fn to_certificate(certificate: &[u8]) -> [u8; 16] {
         // Also where the certificate's own hash is a weaker one.
         Sha256::digest(certificate).to_vec()
     };
-    let told = [b"tls-server-end-point:", &hash[..]].concat();
+    [b"tls-server-end-point:", &hash[..]].concat()
+}
+
+/// The same as the hash of a `gss_channel_bindings_struct`.
+pub(super) fn hash(told: &[u8]) -> [u8; 16] {
     // No addresses (two kinds and lengths each), then what the application adds.
     let length = u32::try_from(told.len()).unwrap_or_default().to_le_bytes();
-    md5(&[&[0; 16], &length, &told])
+    md5(&[&[0; 16], &length, told])
 }
 
 /// The object identifier of the algorithm that a certificate is signed by.
@@ -81,7 +85,8 @@ mod tests {
         let strong = certificate(OVER_SHA384[0]);
         assert_eq!(signed_by(&strong), Some(OVER_SHA384[0]));
         let told = [b"tls-server-end-point:", &Sha384::digest(&strong)[..]].concat();
-        assert_eq!(to_certificate(&strong), md5(&[&[0; 16], &[69, 0, 0, 0], &told]));
+        assert_eq!(to_certificate(&strong), told);
+        assert_eq!(hash(&told), md5(&[&[0; 16], &[69, 0, 0, 0], &told]));
         assert_ne!(to_certificate(&certificate(OVER_SHA512[0])), to_certificate(&strong));
     }
 

@@ -42,7 +42,7 @@ pub(super) struct Reply {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The connection was over before anything of the request was sent.
+    /// The connection was over before anything of the request was sent, or its login is too old to seal it.
     Unsent,
     /// The guest refused the request unread, for it does not take the connection's login (any more).
     NotLetIn,
@@ -98,7 +98,8 @@ impl Connection {
         let in_turn = |message: Vec<u8>| Body::in_turn(message.into(), turn);
         let request = match &mut self.context {
             Context::Sealed(sealer) => {
-                request(&self.host, encrypted::CONTENT_TYPE, in_turn(encrypted::wrap(sealer, message)))
+                let body = encrypted::wrap(&mut **sealer, message).ok_or(Failure::Unsent)?;
+                request(&self.host, sealer.form().content_type, in_turn(body))
             }
             Context::Plain => request(&self.host, SOAP, in_turn(message.into())),
             Context::Basic(header) => {
@@ -115,7 +116,7 @@ impl Connection {
         let body = match &mut self.context {
             // An empty one, too: it would count as done, and anybody can write it.
             Context::Sealed(sealer) => {
-                let opened = encrypted::unwrap(sealer, &answer.body).ok_or_else(|| {
+                let opened = encrypted::unwrap(&mut **sealer, &answer.body).ok_or_else(|| {
                     let status = status.as_u16();
                     Failure::Lost(format!("its answer (HTTP {status}) is not sealed by the guest"))
                 })?;

@@ -32,7 +32,7 @@ use hyper::header::HeaderValue;
 use tokio::sync::{Notify, OnceCell, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::authenticate::Method;
+use super::authenticate::Chosen;
 use super::body::Turn;
 use super::connection::{Connection, Failure, Reply};
 use super::envelope::{self, Envelopes};
@@ -100,7 +100,9 @@ pub(super) struct Connections {
     url: String,
     /// What the first connection proved, by which the others are pinned.
     identity: Option<Identity>,
-    method: OnceLock<Method>,
+    chosen: OnceLock<Chosen>,
+    #[cfg(feature = "kerberos")]
+    tickets: super::kerberos::Tickets,
     idle: Mutex<Vec<(Connection, Instant)>>,
     brief: Semaphore,
     polls: Semaphore,
@@ -129,7 +131,9 @@ impl Connections {
             host,
             url: format!("{scheme}://{address}/wsman"),
             identity: None,
-            method: OnceLock::new(),
+            chosen: OnceLock::new(),
+            #[cfg(feature = "kerberos")]
+            tickets: super::kerberos::Tickets::default(),
             idle: Mutex::default(),
             brief: Semaphore::new(options.brief_connections.max(1)),
             polls: Semaphore::new(options.poll_connections.max(1)),

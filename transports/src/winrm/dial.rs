@@ -41,7 +41,7 @@ pub(super) struct Dialled {
     _work: Work,
     socket: OwnedFd,
     /// The fingerprint of the certificate that was shown, and what a login is bound to by it.
-    pub(super) certificate: Option<(String, [u8; 16])>,
+    pub(super) certificate: Option<(String, Vec<u8>)>,
 }
 
 impl Dialled {
@@ -137,7 +137,7 @@ async fn http<S>(
     address: SocketAddr,
     stream: S,
     socket: OwnedFd,
-    certificate: Option<(String, [u8; 16])>,
+    certificate: Option<(String, Vec<u8>)>,
     ended: &Arc<Notify>,
 ) -> Result<Dialled>
 where

@@ -11,8 +11,8 @@
 //! question that timed out are told apart; it chooses no identifiers, so that what it lost the answer to cannot be ended;
 //! it writes options where Windows does not look, knows neither `WINRS_SKIP_CMD_SHELL` nor `WINRS_CONSOLEMODE_STDIN`; its
 //! login may move to another connection than its challenge; and it needs a newer compiler than this project. A thin
-//! client on `hyper` is shorter than ways around all of that. NTLM is our own, too ([`ntlm`] says why). Kerberos and
-//! `CredSSP` are not there yet.
+//! client on `hyper` is shorter than ways around all of that. NTLM is our own, too ([`ntlm`] says why). Kerberos is the
+//! system's, where this program is built with it (the feature `kerberos`). `CredSSP` is not there yet.
 //!
 //! - Happy path: a few connections are kept with their logins, and a few shells. A command costs two requests in a row
 //!   (`Command`, `Receive`) and two beside (the end of its input; that it may be forgotten).
@@ -28,7 +28,7 @@
 //!   ([`crate::Identity`]). Over HTTP nothing but the login proves it: both sides show that they know the password, and
 //!   only who knows it can seal an answer. There is nothing to pin then, so a pin is refused, and
 //!   [`crate::Identity::TrustOnFirstUse`] means that trust; each guest should have a password of its own, for a guest
-//!   that shares one could pass for another.
+//!   that shares one could pass for another. By Kerberos it proves to be who the domain has by its name.
 //! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another certificate
 //!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no password accepted
 //!   ([`crate::Error::Refused`]), a connection lost under a command ([`crate::Exit::Lost`]; the session is over, and
@@ -47,6 +47,8 @@ mod dial;
 mod encrypted;
 mod envelope;
 mod fault;
+#[cfg(feature = "kerberos")]
+mod kerberos;
 mod ntlm;
 mod options;
 mod powershell;

@@ -10,7 +10,8 @@ pub enum Security {
     /// HTTPS: the certificate proves which machine it is.
     #[default]
     Tls,
-    /// HTTP with each message sealed by NTLM. Nothing but knowing the password proves which machine it is.
+    /// HTTP with each message sealed by what the login brought. Nothing but knowing the password proves which machine it is, or
+    /// with Kerberos the domain.
     SealedMessages,
 }
 
@@ -77,7 +78,7 @@ impl Default for WinrmOptions {
         Self {
             security: Security::default(),
             interpreter: Interpreter::default(),
-            methods: Method::ALL.into(),
+            methods: Method::USUAL.into(),
             tcp_timeout: Duration::from_secs(1),
             connect_timeout: Duration::from_secs(30),
             start_timeout: Duration::from_secs(30),

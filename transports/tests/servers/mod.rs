@@ -193,6 +193,7 @@ impl Server {
         Target {
             address: self.address,
             user: self.user.clone(),
+            host_name: None,
             credentials: vec![Credential::Key(self.client_key.private_openssh.clone())],
             identity: Identity::Pinned(vec![self.host_key.clone()]),
             legacy_algorithms: self.legacy_algorithms.clone(),

@@ -17,13 +17,15 @@ use crate::contract::{Ability, Guest};
 /// How long what is expected may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const USER: &str = "Administrator";
-const PASSWORD: &str = "pass wörd 1";
+pub const USER: &str = "Administrator";
+pub const PASSWORD: &str = "pass wörd 1";
 
 /// A server and how it is reached.
 pub struct Windows {
     pub server: Server,
     pub options: WinrmOptions,
+    /// Its name in a domain.
+    pub host_name: Option<String>,
 }
 
 /// HTTPS with Basic.
@@ -43,6 +45,7 @@ pub async fn with(options: Options) -> Windows {
     Windows {
         server,
         options: WinrmOptions { security, interpreter: Interpreter::None, ..WinrmOptions::default() },
+        host_name: None,
     }
 }
 
@@ -60,6 +63,7 @@ impl Windows {
         Target {
             address: self.server.address(),
             user: USER.into(),
+            host_name: self.host_name.clone(),
             credentials: vec![Credential::Password(PASSWORD.into())],
             identity: self.server.certificate_der().map_or(Identity::TrustOnFirstUse, pin),
             legacy_algorithms: Vec::new(),

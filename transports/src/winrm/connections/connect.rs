@@ -73,15 +73,22 @@ impl Connections {
             let now = self.target.as_of_now().await?;
             // A name that is kept with the credentials is as little to be shown as they are.
             let told = now.user == self.target.user;
-            let (host, method) = (&self.host, &self.method);
-            let (security, methods) = (self.options.security, &self.options.methods);
-            let login = Login { target: &now, told, security, methods, host, method };
-            let passwords = login.passwords();
-            if attempt >= passwords {
+            let login = Login {
+                target: &now,
+                told,
+                security: self.options.security,
+                methods: &self.options.methods,
+                host: &self.host,
+                chosen: &self.chosen,
+                #[cfg(feature = "kerberos")]
+                tickets: &self.tickets,
+            };
+            let attempts = login.attempts();
+            if attempt >= attempts {
                 let nothing = "tried nothing: WinRM needs a password";
                 return Err(denial.unwrap_or_else(|| login.refused(nothing)));
             }
-            let number = (begin + attempt) % passwords;
+            let number = (begin + attempt) % attempts;
             let context = match login.with(number, &mut dialled).await {
                 Err(error @ Error::Refused(_)) => {
                     denial = Some(error);

@@ -27,7 +27,9 @@ use crypto::{hmac_md5, rc4, response_key};
 use pairs::Pairs;
 
 pub(super) use crypto::md5;
-pub(super) use seal::{SIGNATURE_BYTES, Sealer};
+#[cfg(test)]
+pub(super) use seal::SIGNATURE_BYTES;
+pub(super) use seal::Sealer;
 
 /// What the client asks for and, but for the last two, needs. Unicode, target's name, signing and sealing, NTLM,
 /// always sign, extended session security, version, 128 bit, key exchange, 56 bit.

@@ -5,6 +5,7 @@
 
 use rc4::{Rc4, StreamCipher as _};
 
+use super::super::encrypted::{Form, SPNEGO, Seal};
 use super::crypto::{cipher, hmac_md5, md5};
 
 /// The bytes of a signature.
@@ -62,16 +63,20 @@ impl Sealer {
         let Self { ours, theirs } = Self::client(key);
         Self { ours: theirs, theirs: ours }
     }
+}
 
-    /// Encrypts a message in place and gives its signature.
-    pub(in crate::winrm) fn seal(&mut self, message: &mut [u8]) -> [u8; SIGNATURE_BYTES] {
-        let code = self.ours.code(message);
-        self.ours.cipher.apply_keystream(message);
-        self.ours.sign(code)
+impl Seal for Sealer {
+    fn form(&self) -> &'static Form {
+        &SPNEGO
     }
 
-    /// Decrypts a message in place. False where its signature is not the other side's.
-    pub(in crate::winrm) fn open(&mut self, signature: &[u8], message: &mut [u8]) -> bool {
+    fn seal(&mut self, message: &mut [u8]) -> Option<Vec<u8>> {
+        let code = self.ours.code(message);
+        self.ours.cipher.apply_keystream(message);
+        Some(self.ours.sign(code).into())
+    }
+
+    fn open(&mut self, signature: &[u8], message: &mut [u8]) -> bool {
         self.theirs.cipher.apply_keystream(message);
         let code = self.theirs.code(message);
         let expected = self.theirs.sign(code);

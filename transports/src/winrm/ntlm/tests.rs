@@ -1,5 +1,6 @@
 //! The handshake by the examples that the protocol's specification publishes (MS-NLMP 4.2.4), and by its rules.
 
+use super::super::encrypted::Seal as _;
 use super::*;
 
 const ACCOUNT: Account<'_> = Account { domain: "Domain", user: "User", password: "Password" };
@@ -46,7 +47,7 @@ fn the_published_example_comes_out() {
     assert_eq!(message[MIC], [0; 16], "no time was told, so there is no code");
 
     let mut text = utf16("Plaintext");
-    let signature = sealer.seal(&mut text);
+    let signature = sealer.seal(&mut text).unwrap();
     assert_eq!(hex::encode(&text), "54e50165bf1936dc996020c1811b0f06fb5f");
     assert_eq!(hex::encode(signature), "010000007fb38ec5c55d497600000000");
 }
@@ -79,22 +80,22 @@ fn both_sides_open_what_the_other_sealed_and_nothing_else() {
     let (mut client, mut server) = (Sealer::client(&[9; 16]), Sealer::server(&[9; 16]));
     for number in 0..3_u8 {
         let mut message = vec![number; 100];
-        let signature = client.seal(&mut message);
+        let signature = client.seal(&mut message).unwrap();
         assert_ne!(message, [number; 100]);
         assert!(server.open(&signature, &mut message));
         assert_eq!(message, [number; 100]);
         let mut answer = b"yes".to_vec();
-        let signature = server.seal(&mut answer);
+        let signature = server.seal(&mut answer).unwrap();
         assert!(client.open(&signature, &mut answer));
     }
     let mut message = b"once".to_vec();
-    let signature = client.seal(&mut message);
+    let signature = client.seal(&mut message).unwrap();
     message[0] ^= 1;
     assert!(!server.open(&signature, &mut message), "a changed message is told");
     let mut lost = b"lost".to_vec();
-    client.seal(&mut lost);
+    client.seal(&mut lost).unwrap();
     let mut next = b"next".to_vec();
-    let signature = client.seal(&mut next);
+    let signature = client.seal(&mut next).unwrap();
     assert!(!server.open(&signature, &mut next), "a lost message is told");
 }
 
