@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use transports::{Exit, Process, Session, Stdin, Stream};
 
@@ -137,7 +137,8 @@ impl Drop for OutputStream {
     }
 }
 
-/// Follows a process. Returns once the follower runs.
+/// Follows a process. Returns once the follower runs; from [`Offset::now`] on once it has begun, so that nothing which the process
+/// prints afterwards is missed.
 pub(super) async fn follow(
     session: Arc<dyn Session>,
     family: Family,
@@ -163,25 +164,32 @@ pub(super) async fn follow(
         return Err(transports::Error::Lost("the session went away".into()).into());
     }
     let (sender, events) = mpsc::channel(QUEUE);
+    let (begun, begins) = oneshot::channel();
     let decoder = Decoder::new(family, id.clone(), places.unwrap_or_default());
     let task = tokio::spawn(async move {
-        let end = read(process, decoder, &sender).await;
+        let end = read(process, decoder, begun, &sender).await;
         drop(session);
         if let Some(error) = end {
             // Nobody may be left to hear it.
             let _ = sender.send(Err(error)).await;
         }
     });
-    Ok(OutputStream { events, release, released: AtomicU64::new(0), task })
+    let stream = OutputStream { events, release, released: AtomicU64::new(0), task };
+    if places.is_none() {
+        // Where it never begins, the stream tells why.
+        let _ = begins.await;
+    }
+    Ok(stream)
 }
 
-/// Reads until the exit is told or nobody listens any more (`None`).
+/// Reads until the exit is told or nobody listens any more (`None`). Says when the follower has begun.
 async fn read(
     mut process: Process,
     mut decoder: Decoder,
+    begun: oneshot::Sender<()>,
     events: &mpsc::Sender<Result<Event>>,
 ) -> Option<Error> {
-    let mut complaint = Vec::new();
+    let (mut complaint, mut begun) = (Vec::new(), Some(begun));
     while let Some(output) = process.output.recv().await {
         match output.stream {
             Stream::Stdout => decoder.raw.extend_from_slice(&output.data),
@@ -191,7 +199,14 @@ async fn read(
             }
         }
         loop {
-            match decoder.next() {
+            let next = decoder.next();
+            if decoder.begun
+                && let Some(begun) = begun.take()
+            {
+                // Nobody waits for it but who has joined.
+                let _ = begun.send(());
+            }
+            match next {
                 Ok(Some(event)) => {
                     let last = matches!(event, Event::Exited(_));
                     events.send(Ok(event)).await.ok()?;
@@ -224,12 +239,14 @@ struct Decoder {
     id: ProcessId,
     /// What arrived and is not decoded yet: less than a control line and a frame.
     raw: BytesMut,
+    /// Whether the follower has said where it begins.
+    begun: bool,
     places: Places,
 }
 
 impl Decoder {
     fn new(family: Family, id: ProcessId, places: Places) -> Self {
-        Self { family, id, raw: BytesMut::new(), places }
+        Self { family, id, raw: BytesMut::new(), begun: false, places }
     }
 
     /// The next event of what arrived; `None` when more is needed.
@@ -249,7 +266,7 @@ impl Decoder {
                 ["S", stdout, stderr] => {
                     let stdout = place(stdout).ok_or_else(malformed)?;
                     let stderr = place(stderr).ok_or_else(malformed)?;
-                    self.places = Places { stdout, stderr };
+                    (self.places, self.begun) = (Places { stdout, stderr }, true);
                     self.raw.advance(end + 1);
                 }
                 ["X", ..] => {
@@ -341,6 +358,40 @@ mod tests {
         ] {
             told(bad.as_bytes(), 3).unwrap_err();
         }
+    }
+
+    /// A session whose one command is this.
+    #[derive(Debug)]
+    struct One(std::sync::Mutex<Option<Process>>);
+
+    #[async_trait::async_trait]
+    impl Session for One {
+        async fn exec(&self, _: transports::Command) -> transports::Result<Process> {
+            Ok(self.0.lock().unwrap().take().unwrap())
+        }
+
+        async fn closed(&self) -> transports::Error {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn who_joins_a_process_waits_until_the_follower_has_begun() {
+        let (stdin, _input) = mpsc::channel(1);
+        let (follower, output) = mpsc::channel(1);
+        let (_exit, exit) = oneshot::channel();
+        let process = Process { stdin: Some(stdin), output, exit, guard: None };
+        let session = Arc::new(One(std::sync::Mutex::new(Some(process))));
+        let id = ProcessId::new("a").unwrap();
+        let joining = follow(session, Family::Unix, &id, Some(Offset::now()));
+        tokio::pin!(joining);
+        let moment = std::time::Duration::from_millis(50);
+        assert!(tokio::time::timeout(moment, &mut joining).await.is_err(), "it has not begun");
+        let says = |text: &'static [u8]| transports::Output { stream: Stream::Stdout, data: text.into() };
+        follower.send(says(b"S 7 0\n")).await.unwrap();
+        let mut joined = joining.await.unwrap();
+        follower.send(says(b"o 7 1\nx")).await.unwrap();
+        assert!(matches!(joined.next().await, Some(Ok(Event::Output { data, .. })) if data == "x"));
     }
 
     #[test]
