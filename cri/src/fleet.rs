@@ -205,6 +205,7 @@ fn facts(entry: &Entry) -> Facts {
         credential: entry.credential.as_ref().map(|credential| match credential {
             Credential::KeyFile(file) => Given::KeyFile(file.clone()),
             Credential::PasswordFile(file) => Given::PasswordFile(file.clone()),
+            Credential::Tickets => Given::Tickets,
         }),
         host_keys: entry.host_keys.clone(),
         certificates: entry.certificates.clone(),
@@ -213,6 +214,7 @@ fn facts(entry: &Entry) -> Facts {
             .certificate_authority
             .as_ref()
             .map(|_| entry.certificate_name.clone().unwrap_or_else(|| entry.host.clone())),
+        host_name: entry.host_name.clone(),
         trust_on_first_use: entry.trust_on_first_use.then_some(true),
         os: Some(protocol::os_of_entry(entry)),
         transport: Some(protocol::of_entry(entry)),

@@ -23,6 +23,8 @@ pub struct Facts {
     pub certificate_authority: Option<PathBuf>,
     /// The name that they vouch for. Absent: the address that the guest is reached at.
     pub certificate_name: Option<String>,
+    /// The guest's name in its domain, by which Kerberos knows it.
+    pub host_name: Option<String>,
     /// Whether the first host key or certificate shown is trusted. The configuration alone may say so, never a label.
     pub trust_on_first_use: Option<bool>,
     /// The guest's operating system.
@@ -31,7 +33,7 @@ pub struct Facts {
     pub transport: Option<Transport>,
     /// What that is carried by, where there is a choice: `https` or `http`. Absent: as the port says.
     pub scheme: Option<String>,
-    /// How it takes a password, where only one way may be used: `negotiate`, `ntlm` or `basic`.
+    /// How one logs in, where only one way may be used: `negotiate`, `ntlm`, `basic` or `kerberos`.
     pub authentication: Option<String>,
     /// The port that it listens on.
     pub port: Option<u16>,
@@ -75,6 +77,8 @@ pub enum Credential {
     PasswordFile(PathBuf),
     /// A password that everyone knows.
     Password(String),
+    /// The tickets that the node has for the user, which Kerberos takes.
+    Tickets,
 }
 
 impl Facts {
@@ -95,6 +99,7 @@ impl std::fmt::Debug for Credential {
             Self::KeyFile(path) => f.debug_tuple("KeyFile").field(path).finish(),
             Self::PasswordFile(path) => f.debug_tuple("PasswordFile").field(path).finish(),
             Self::Password(_) => f.write_str("Password([redacted])"),
+            Self::Tickets => f.write_str("Tickets"),
         }
     }
 }

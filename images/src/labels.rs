@@ -75,7 +75,7 @@ impl Facts {
             "memory-mib" => self.memory_mib = Some(number(value, 1, 1 << 24)?),
             "disk-gib" => self.disk_gib = Some(number(value, 1, 1 << 20)?),
             "boot-deadline-seconds" => self.boot_deadline_seconds = Some(number(value, 1, 24 * 60 * 60)?),
-            "trust-on-first-use" | "certificate-name" => {
+            "trust-on-first-use" | "certificate-name" | "host-name" => {
                 return Err("only the node's configuration may say whom to trust".to_owned());
             }
             "credential" | "key-file" | "password-file" | "certificate-authority" => {
@@ -97,6 +97,7 @@ impl Facts {
             certificates,
             certificate_authority,
             certificate_name,
+            host_name,
             trust_on_first_use,
             os,
             transport,
@@ -124,6 +125,7 @@ impl Facts {
             certificates: unless_empty(certificates, base.certificates),
             certificate_authority: certificate_authority.or(base.certificate_authority),
             certificate_name: certificate_name.or(base.certificate_name),
+            host_name: host_name.or(base.host_name),
             trust_on_first_use: trust_on_first_use.or(base.trust_on_first_use),
             os: os.or(base.os),
             transport: transport.or(base.transport),
@@ -265,6 +267,7 @@ mod tests {
             certificates: vec!["SHA256:abc".into(), "SHA256:def".into()],
             certificate_authority: None,
             certificate_name: None,
+            host_name: None,
             trust_on_first_use: None,
             os: Some(Os::Windows),
             transport: Some(Transport::Winrm),
@@ -297,6 +300,7 @@ mod tests {
             ("io.infranetes.transport", "telnet", "none of: ssh, winrm"),
             ("io.infranetes.scheme", "ftp", "none of: https, http"),
             ("io.infranetes.certificate-name", "x", "only the node's configuration"),
+            ("io.infranetes.host-name", "x", "only the node's configuration"),
             ("io.infranetes.certificate-authority", "/ca.pem", "configuration alone"),
             ("io.infranetes.log", "file:relative", "none of: journal"),
             ("io.infranetes.log", "file:c:relative", "none of: journal"),

@@ -74,7 +74,7 @@ pub(crate) fn towards(
     Target {
         address: SocketAddr::new(address, protocol.port(facts)),
         user: facts::user(facts).to_owned(),
-        host_name: None,
+        host_name: facts.host_name.clone(),
         credentials,
         identity,
         legacy_algorithms: facts.legacy_algorithms.clone(),
@@ -98,5 +98,6 @@ pub(crate) fn read(given: &Given) -> Result<Credential> {
             Credential::Password(Secret::new(file(path)?.trim_end_matches(['\r', '\n'])))
         }
         Given::Password(password) => Credential::Password(Secret::new(password.clone())),
+        Given::Tickets => Credential::Tickets,
     })
 }

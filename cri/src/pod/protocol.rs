@@ -59,12 +59,16 @@ impl Protocol {
             Some("negotiate") => Some(Method::Negotiate),
             Some("ntlm") => Some(Method::Ntlm),
             Some("basic") => Some(Method::Basic),
+            Some("kerberos") => Some(Method::Kerberos),
             Some(other) => {
                 return Err(format!(
-                    "the image's authentication {other:?} is none of: negotiate, ntlm, basic"
+                    "the image's authentication {other:?} is none of: negotiate, ntlm, basic, kerberos"
                 ));
             }
         };
+        if let Some(why) = method.and_then(Method::missing) {
+            return Err(format!("the image's authentication cannot be used: {why}"));
+        }
         let interpreter = match facts.os.unwrap_or_default() {
             Os::Windows => Interpreter::Cmd,
             Os::Linux => Interpreter::None,
@@ -79,6 +83,8 @@ impl Protocol {
     /// What of the facts means nothing in this protocol, and what to do.
     fn misfit(self, facts: &Facts) -> Option<&'static str> {
         let key = matches!(facts.credential, Some(Credential::KeyFile(_)));
+        let tickets = facts.credential == Some(Credential::Tickets);
+        let kerberos = matches!(self, Self::Winrm(_, Some(Method::Kerberos), _));
         let authority = facts.certificate_authority.is_some();
         let certified = !facts.certificates.is_empty() || authority || facts.certificate_name.is_some();
         let worded = facts.scheme.is_some() || facts.authentication.is_some();
@@ -88,6 +94,15 @@ impl Protocol {
             }
             Self::Winrm(..) if !facts.host_keys.is_empty() || !facts.legacy_algorithms.is_empty() => {
                 "`host-keys` and `legacy-algorithms` mean nothing over WinRM; give `certificates`, and remove them"
+            }
+            _ if tickets && !kerberos => {
+                "tickets are what Kerberos takes; set `authentication` to kerberos over WinRM, or give another credential"
+            }
+            _ if facts.host_name.is_some() && !kerberos => {
+                "`host-name` is what Kerberos knows a guest by; set `authentication` to kerberos over WinRM, or remove it"
+            }
+            Self::Winrm(..) if kerberos && facts.host_name.is_none() => {
+                "Kerberos knows a guest by its name in the domain; give that as `host-name`"
             }
             Self::Winrm(..) if key => "WinRM takes no keys; give a `password-file` as the credential",
             Self::Winrm(Security::SealedMessages, ..) if certified => {
@@ -141,10 +156,17 @@ impl Protocol {
         !matches!(self, Self::Winrm(Security::SealedMessages, ..))
     }
 
+    /// Whether nothing is shown that could be pinned, and the login proves all the same which guest it is: the domain says whose
+    /// ticket `host-name` can answer.
+    fn proves_itself_by_a_ticket(self) -> bool {
+        matches!(self, Self::Winrm(Security::SealedMessages, Some(Method::Kerberos), _))
+    }
+
     /// Whether the facts pin what the guest has to prove.
     pub(crate) fn is_pinned(self, facts: &Facts) -> bool {
         match self {
             Self::Ssh => !facts.host_keys.is_empty(),
+            Self::Winrm(..) if self.proves_itself_by_a_ticket() => true,
             Self::Winrm(..) => !facts.certificates.is_empty() || facts.certificate_authority.is_some(),
         }
     }
@@ -157,6 +179,9 @@ impl Protocol {
         };
         if !pins.is_empty() {
             return Ok(Some(Identity::Pinned(pins.clone())));
+        }
+        if self.proves_itself_by_a_ticket() {
+            return Ok(Some(Identity::TrustOnFirstUse));
         }
         let Some(authority) = &facts.certificate_authority else { return Ok(None) };
         let name = facts.certificate_name.clone().unwrap_or_else(|| address.to_string());
@@ -270,7 +295,14 @@ mod tests {
         let http = || Facts { scheme: Some("http".into()), ..winrm() };
         for (facts, part) in [
             (Facts { scheme: Some("ftp".into()), ..winrm() }, "none of: https, http"),
-            (Facts { authentication: Some("digest".into()), ..winrm() }, "negotiate, ntlm, basic"),
+            (Facts { authentication: Some("digest".into()), ..winrm() }, "negotiate, ntlm, basic, kerberos"),
+            (Facts { host_name: Some("x".into()), ..winrm() }, "set `authentication` to kerberos"),
+            (Facts { host_name: Some("x".into()), ..Facts::default() }, "set `authentication` to kerberos"),
+            (Facts { credential: Some(Credential::Tickets), ..winrm() }, "tickets are what Kerberos takes"),
+            #[cfg(feature = "kerberos")]
+            (Facts { authentication: Some("kerberos".into()), ..winrm() }, "give that as `host-name`"),
+            #[cfg(not(feature = "kerberos"))]
+            (Facts { authentication: Some("kerberos".into()), ..winrm() }, "`--features kerberos`"),
             (Facts { certificates: list(), ..Facts::default() }, "set `transport` to winrm"),
             (Facts { scheme: Some("http".into()), ..Facts::default() }, "set `transport` to winrm"),
             (Facts { host_keys: list(), ..winrm() }, "give `certificates`"),
@@ -285,6 +317,27 @@ mod tests {
         ] {
             let said = of(&facts).unwrap_err();
             assert!(said.contains(part), "{facts:?}: {said}");
+        }
+    }
+
+    #[cfg(feature = "kerberos")]
+    #[test]
+    fn over_http_a_ticket_proves_who_a_guest_is() {
+        let by_ticket = |scheme: &str| Facts {
+            scheme: Some(scheme.into()),
+            authentication: Some("kerberos".into()),
+            host_name: Some("win.lab.example".into()),
+            credential: Some(Credential::Tickets),
+            ..winrm()
+        };
+        for (scheme, proves) in [("http", Some(Identity::TrustOnFirstUse)), ("https", None)] {
+            let facts = by_ticket(scheme);
+            let protocol = of(&facts).unwrap();
+            assert_eq!(protocol.is_pinned(&facts), proves.is_some(), "{scheme}");
+            assert_eq!(
+                protocol.pinned(&facts, [192, 0, 2, 7].into()).map_err(|error| error.to_string()),
+                Ok(proves)
+            );
         }
     }
 

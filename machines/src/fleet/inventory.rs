@@ -40,13 +40,15 @@ pub struct Entry {
     pub certificate_authority: Option<PathBuf>,
     /// The name that they vouch for; absent: its address, as it is written.
     pub certificate_name: Option<String>,
+    /// Its name in its domain, by which Kerberos knows it.
+    pub host_name: Option<String>,
     /// Whether the first key or certificate that it shows is trusted.
     pub trust_on_first_use: bool,
     /// The protocol that it speaks.
     pub transport: Protocol,
     /// What that is carried by, where there is a choice.
     pub scheme: Option<Scheme>,
-    /// How it takes a password, where only one way may be used.
+    /// How one logs in, where only one way may be used.
     pub authentication: Option<Authentication>,
     /// Algorithms beyond the safe default that it needs.
     pub legacy_algorithms: Vec<String>,
@@ -62,23 +64,25 @@ pub struct Entry {
     pub power_off: bool,
 }
 
-/// A file on the node that proves that we may log in.
+/// What the node has that proves that we may log in.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Credential {
-    /// A private key.
+    /// A file with a private key.
     KeyFile(PathBuf),
-    /// A password.
+    /// A file with a password.
     PasswordFile(PathBuf),
+    /// Tickets for the user, which Kerberos takes.
+    Tickets,
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (kind, path) = match self {
-            Self::KeyFile(path) => ("key-file", path),
-            Self::PasswordFile(path) => ("password-file", path),
-        };
-        write!(f, "{kind} {}", path.display())
+        match self {
+            Self::KeyFile(path) => write!(f, "key-file {}", path.display()),
+            Self::PasswordFile(path) => write!(f, "password-file {}", path.display()),
+            Self::Tickets => f.write_str("tickets"),
+        }
     }
 }
 

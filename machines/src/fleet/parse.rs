@@ -39,6 +39,7 @@ struct Written {
     certificates: Vec<Spanned<String>>,
     certificate_authority: Option<Spanned<PathBuf>>,
     certificate_name: Option<Spanned<String>>,
+    host_name: Option<Spanned<String>>,
     #[serde(default)]
     trust_on_first_use: bool,
     #[serde(default)]
@@ -118,8 +119,9 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
     }
     let (host, port) = host_and_port(written.address.get_ref())
         .map_err(|why| place.wrong(written.address.span().start, why))?;
-    if let Some(credential) = &written.credential {
-        let (Credential::KeyFile(file) | Credential::PasswordFile(file)) = credential.get_ref();
+    if let Some(credential) = &written.credential
+        && let Credential::KeyFile(file) | Credential::PasswordFile(file) = credential.get_ref()
+    {
         whole("credential file", file).map_err(|why| place.wrong(credential.span().start, why))?;
     }
     if let Some(authority) = &written.certificate_authority {
@@ -146,11 +148,12 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
             ),
         ));
     }
-    let reached = written.reached(port);
+    let reached = written.reached(&host, port);
     if let Some((at, why)) = reached.fault() {
         return Err(place.wrong(at, why));
     }
     let (scheme, port) = reached.scheme_and_port();
+    let host_name = reached.host_name();
     let answer_within_seconds = match written.answer_within_seconds {
         Some(seconds) if !(1..=LONGEST_SILENCE).contains(seconds.get_ref()) => {
             let why = format!("answer-within-seconds takes 1 to {LONGEST_SILENCE}");
@@ -169,6 +172,7 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
         certificates: written.certificates.into_iter().map(Spanned::into_inner).collect(),
         certificate_authority: written.certificate_authority.map(Spanned::into_inner),
         certificate_name: written.certificate_name.map(Spanned::into_inner),
+        host_name,
         trust_on_first_use: written.trust_on_first_use,
         transport: written.transport,
         scheme,
@@ -184,9 +188,10 @@ fn entry(written: Written, place: &Place<'_>) -> Result<Entry> {
 
 impl Written {
     /// What it says of how the machine is reached.
-    fn reached(&self, port: Option<u16>) -> reach::Written<'_> {
+    fn reached<'a>(&'a self, host: &'a str, port: Option<u16>) -> reach::Written<'a> {
         reach::Written {
             transport: self.transport,
+            host,
             port,
             scheme: self.scheme.as_ref(),
             authentication: self.authentication.as_ref(),
@@ -195,6 +200,7 @@ impl Written {
             certificates: &self.certificates,
             certificate_authority: self.certificate_authority.as_ref(),
             certificate_name: self.certificate_name.as_ref(),
+            host_name: self.host_name.as_ref(),
             legacy_algorithms: &self.legacy_algorithms,
         }
     }

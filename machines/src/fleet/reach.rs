@@ -6,8 +6,10 @@
 //!   winrm, http        port 5985   nothing but that it knows the password                  a password
 //! ```
 //!
+//! By Kerberos a machine is known by its name in the domain, too, and the node's own tickets may take a password's place.
 //! What is said of one protocol and means nothing in the other is refused, for it would be a wish that nobody hears.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +38,7 @@ pub enum Scheme {
     Http,
 }
 
-/// How `WinRM` takes a password.
+/// How one logs in to `WinRM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Authentication {
@@ -44,8 +46,10 @@ pub enum Authentication {
     Negotiate,
     /// NTLM by its name.
     Ntlm,
-    /// As it is.
+    /// By the password as it is.
     Basic,
+    /// By a ticket of the domain.
+    Kerberos,
 }
 
 /// The operating system of a machine.
@@ -99,6 +103,7 @@ impl Authentication {
             Self::Negotiate => "negotiate",
             Self::Ntlm => "ntlm",
             Self::Basic => "basic",
+            Self::Kerberos => "kerberos",
         }
     }
 }
@@ -116,6 +121,8 @@ impl Os {
 /// What an entry says of it, as it is written.
 pub(super) struct Written<'a> {
     pub(super) transport: Protocol,
+    /// The address, without the port.
+    pub(super) host: &'a str,
     /// The port, where the address names one.
     pub(super) port: Option<u16>,
     pub(super) scheme: Option<&'a Spanned<Scheme>>,
@@ -125,6 +132,7 @@ pub(super) struct Written<'a> {
     pub(super) certificates: &'a [Spanned<String>],
     pub(super) certificate_authority: Option<&'a Spanned<PathBuf>>,
     pub(super) certificate_name: Option<&'a Spanned<String>>,
+    pub(super) host_name: Option<&'a Spanned<String>>,
     pub(super) legacy_algorithms: &'a [Spanned<String>],
 }
 
@@ -138,6 +146,18 @@ impl Written<'_> {
                 (Some(scheme), self.port.unwrap_or(scheme.port()))
             }
         }
+    }
+
+    /// Whether one logs in by Kerberos, and where that is said.
+    fn kerberos(&self) -> Option<usize> {
+        at(self.authentication.filter(|how| *how.get_ref() == Authentication::Kerberos))
+    }
+
+    /// The name by which Kerberos knows the machine: that, or the address where it is a name.
+    pub(super) fn host_name(&self) -> Option<String> {
+        self.kerberos()?;
+        let named = self.host.parse::<IpAddr>().is_err().then_some(self.host);
+        self.host_name.map(|name| name.get_ref().as_str()).or(named).map(str::to_owned)
     }
 
     /// What does not go together: where it stands, and what to do.
@@ -155,6 +175,8 @@ impl Written<'_> {
             ("certificates", at(self.certificates.first())),
             ("certificate-authority", at(self.certificate_authority)),
             ("certificate-name", at(self.certificate_name)),
+            ("host-name", at(self.host_name)),
+            ("a credential of tickets", self.tickets()),
         ];
         let (key, at) = of_winrm.into_iter().find_map(|(key, at)| Some((key, at?)))?;
         let why = format!(
@@ -174,6 +196,9 @@ impl Written<'_> {
         }
         if let Some(key) = self.credential.filter(|given| matches!(given.get_ref(), Credential::KeyFile(_))) {
             return Some((key.span().start, "WinRM takes no keys; give a `password-file`".to_owned()));
+        }
+        if let Some(fault) = self.fault_of_kerberos() {
+            return Some(fault);
         }
         let pins = at(self.certificates.first());
         let authority = at(self.certificate_authority);
@@ -197,6 +222,37 @@ impl Written<'_> {
         let why = "certificate-name is what a `certificate-authority` vouches for; give that, too, or remove the name";
         Some((name.span().start, why.to_owned()))
     }
+}
+
+impl Written<'_> {
+    fn tickets(&self) -> Option<usize> {
+        at(self.credential.filter(|given| matches!(given.get_ref(), Credential::Tickets)))
+    }
+
+    fn fault_of_kerberos(&self) -> Option<(usize, String)> {
+        let Some(kerberos) = self.kerberos() else {
+            let (at, what) = at(self.host_name)
+                .map(|at| (at, "host-name is what Kerberos knows a machine by"))
+                .or(self.tickets().map(|at| (at, "tickets are what Kerberos takes")))?;
+            return Some((at, format!("{what}; add `authentication = \"kerberos\"`, or remove it")));
+        };
+        if let Some(name) = self.host_name.filter(|name| !is_host(name.get_ref())) {
+            let why =
+                format!("host-name {:?} is no name of a host; write it as the domain has it", name.get_ref());
+            return Some((name.span().start, why));
+        }
+        if self.host_name().is_none() {
+            let why = "Kerberos knows a machine by its name in the domain; add it as `host-name`, or take it as the address";
+            return Some((kerberos, why.to_owned()));
+        }
+        None
+    }
+}
+
+/// Whether a domain may have a machine of this name.
+fn is_host(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    !name.is_empty() && name.len() <= 253 && name.bytes().all(fits)
 }
 
 fn at<T>(written: Option<&Spanned<T>>) -> Option<usize> {

@@ -51,6 +51,13 @@ fn a_machine_that_speaks_another_protocol_is_read_whole() {
         let entry = winrm(address, more);
         assert_eq!((entry.port, entry.scheme), (port, Some(scheme)), "{address} {more}");
     }
+    let kerberos = "authentication = \"kerberos\"\ncredential = \"tickets\"";
+    assert_eq!(winrm("win.lab.example:5985", kerberos).host_name.as_deref(), Some("win.lab.example"));
+    let named = winrm("192.0.2.7", &format!("{kerberos}\nhost-name = \"win.lab.example\""));
+    assert_eq!(
+        (named.host_name.as_deref(), named.credential),
+        (Some("win.lab.example"), Some(Credential::Tickets))
+    );
     let authority = "certificate-authority = \"/etc/ca.pem\"\ncertificate-name = \"win.example\"";
     assert_eq!(winrm("192.0.2.7", authority).certificate_name.as_deref(), Some("win.example"));
 }
@@ -66,7 +73,13 @@ fn what_means_nothing_in_a_protocol_is_refused() {
         ("", &*format!("certificates = [\"{hash}\"]"), "`transport = \"winrm\"`"),
         ("", "certificate-authority = \"/ca.pem\"", "`transport = \"winrm\"`"),
         (winrm, "scheme = \"ftp\"", "docs/fleet.md"),
-        (winrm, "authentication = \"kerberos\"", "docs/fleet.md"),
+        (winrm, "authentication = \"digest\"", "docs/fleet.md"),
+        (winrm, "authentication = \"kerberos\"", "`host-name`"),
+        (winrm, "authentication = \"kerberos\"\nhost-name = \"a/b\"", "no name of a host"),
+        (winrm, "host-name = \"win.lab.example\"", "`authentication = \"kerberos\"`"),
+        (winrm, "credential = \"tickets\"", "`authentication = \"kerberos\"`"),
+        ("", "host-name = \"win.lab.example\"", "`transport = \"winrm\"`"),
+        ("", "credential = \"tickets\"", "`transport = \"winrm\"`"),
         (winrm, "os = \"dos\"", "docs/fleet.md"),
         (winrm, "certificates = [\"SHA256:ab\"]", "64 hexadecimal digits"),
         (winrm, "certificate-authority = \"ca.pem\"", "absolute"),
