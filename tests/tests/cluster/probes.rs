@@ -1,5 +1,7 @@
 //! Probes of guests: exec probes know what a boot is, and those over the network need one that waits for it.
 
+use tests::Process;
+
 use crate::{BOOT, Fixture, MOMENT};
 
 /// Where a start waits for no guest, so that each boot is a slow one to the kubelet.
@@ -92,6 +94,32 @@ fn a_probe_over_the_network_needs_a_startup_probe_for_a_slow_guest() {
     // The kubelet asks the guest itself, which nobody tells that it boots.
     fixture.cluster.kubectl().apply(&manifest("killed", &image, "{}", &alive)).unwrap();
     fixture.wait("killed", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
+    fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+
+    asked_by_grpc(&fixture);
+}
+
+/// A guest that leads to a server which tells its health by gRPC: the cluster's etcd.
+fn asked_by_grpc(fixture: &Fixture) {
+    let address = r#"jsonpath={.status.addresses[?(@.type=="InternalIP")].address}"#;
+    let node = fixture.kubectl(&["get", "node", "node", "-o", address]);
+    let mut socat = fixture.cluster.node().namespace().command("socat");
+    socat.args([&format!("TCP-LISTEN:2379,bind={node},fork"), "TCP:127.0.0.1:2379"]);
+    let mut relay = Process::start(socat, "socat", &fixture.cluster.logs().join("relay.log")).unwrap();
+    let grpc = "{grpc: {port: 50051}, periodSeconds: 1, timeoutSeconds: 5, failureThreshold";
+    let own = format!(
+        "command: [nc, -ll, -p, '50051', -e, nc, {node}, '2379']
+      startupProbe: {grpc}: 300}}
+      livenessProbe: {grpc}: 100}}
+      readinessProbe: {grpc}: 1}}"
+    );
+    fixture.cluster.kubectl().apply(&manifest("asked", &fixture.image(), "{}", &own)).unwrap();
+    fixture.wait("asked", "condition=Ready");
+    assert_eq!(fixture.of_pod("asked", &format!("{STATUS}.restartCount")), "0", "its boot was waited for");
+
+    // An open port alone is no health.
+    relay.kill();
+    fixture.wait("asked", "condition=Ready=False");
     fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
 }
 
