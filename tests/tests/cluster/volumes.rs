@@ -33,6 +33,10 @@ fn secrets_and_config_maps_are_files_in_the_guest_and_follow() {
     // A file that is mounted alone stays as it was, as in any container.
     fixture.until(MOMENT, &shown, |text| text == "good eveninghello");
 
+    fixture.kubectl(&["label", "pod", "app", "tier=modern", "--overwrite"]);
+    let labels = ["exec", "app", "-c", "app", "--", "cat", "/etc/about/labels"];
+    fixture.until(MOMENT, &labels, |text| text.contains("tier=\"modern\""));
+
     let slowest = (1..=SWAPS).map(|turn| swap(&fixture, turn)).max().unwrap_or_default();
     let _ = writeln!(
         std::io::stdout(),
