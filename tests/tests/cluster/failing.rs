@@ -39,6 +39,15 @@ fn guests_that_fail_say_why_and_are_tried_again_ever_more_slowly() {
     assert!(message.contains("correct the image's `user` and `credential`"), "{message}");
     assert!(!message.contains("not this one"), "a secret is told: {message}");
 
+    // The same guest lets in whoever has the pod's own Secret.
+    apply(with_login(&mini.replace("mini", "dropbear")));
+    fixture.wait("entered", "condition=Ready");
+    assert_eq!(fixture.kubectl(&["exec", "entered", "--", "id", "-un"]), "root\n");
+    let kept =
+        fixture.kubectl(&["exec", "entered", "--", "sh", "-c", "ls -d /login 2>/dev/null || echo none"]);
+    assert_eq!(kept, "none\n", "it is not in the guest");
+    fixture.kubectl(&["delete", "pod", "entered", "--wait=false"]);
+
     // Its kernel panics, again and again.
     apply(manifest("panics", &mini, "OnFailure", 300, READY));
     for restarts in 0..2 {
@@ -84,6 +93,36 @@ fn ended(fixture: &Fixture, pod: &str, state: &str) -> (String, String, String) 
 
 /// So that it is known when a guest has booted.
 const READY: &str = "readinessProbe: {exec: {command: ['true']}, periodSeconds: 1, timeoutSeconds: 5}";
+
+/// A pod that brings the login of its image.
+fn with_login(image: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Secret
+metadata:
+  name: login
+type: kubernetes.io/basic-auth
+stringData: {{ username: root, password: infranetes }}
+---
+apiVersion: v1
+kind: Pod
+metadata:
+  name: entered
+  annotations: {{ infranetes.io/credential: login }}
+spec:
+  runtimeClassName: vm
+  terminationGracePeriodSeconds: 5
+  containers:
+    - name: machine
+      image: {image}
+      {READY}
+      volumeMounts: [{{ name: login, mountPath: /login }}]
+  volumes:
+    - name: login
+      secret: {{ secretName: login }}
+"
+    )
+}
 
 /// A pod whose one container is its machine, with this of its own.
 fn manifest(name: &str, image: &str, restart: &str, deadline: u32, own: &str) -> String {
