@@ -10,6 +10,8 @@ use crate::{Fixture, MOMENT};
 
 /// How often somebody asks to learn who answers.
 const ASKED: usize = 12;
+/// An image of ordinary containers.
+const ORDINARY: &str = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
 /// What a restart of a pod or of a container would change.
 const SEEN: &str = "jsonpath={range .items[*]}{.metadata.uid} {.status.podIP} {.status.containerStatuses[*].containerID} \
                     {.status.containerStatuses[*].restartCount} {.status.containerStatuses[*].ready};{end}";
@@ -40,7 +42,9 @@ fn a_service_leads_to_machines_and_containers() {
         let url = "http://web.default.svc.cluster.local/name";
         let told = fixture.kubectl(&["exec", pod, "--", "timeout", "20", "wget", "-qO-", url]);
         assert!(both.contains(told.trim()), "{told}");
+        people_speak_with(&fixture, pod);
     }
+    talks_to_who_joins_it(&fixture);
 
     // Either side ends and comes back, and no pod is restarted.
     let before = fixture.seen_of_all();
@@ -98,6 +102,44 @@ impl Fixture {
 /// The name of the one pod.
 const NAME: &str = "jsonpath={.items[0].metadata.name}";
 
+/// What people type to speak with a pod does the same on either side.
+fn people_speak_with(fixture: &Fixture, pod: &str) {
+    let kubectl = fixture.cluster.kubectl();
+    let mut talk = kubectl.on_terminal((24, 80), &["exec", "-it", pod, "--", "sh"]);
+    talk.types("exit $((4 - 1))\r");
+    assert_eq!(talk.ends(MOMENT).1.code(), Some(3), "the exit code of {pod}");
+
+    let folder = tempfile::tempdir().unwrap();
+    let (from, back) = (folder.path().join("from"), folder.path().join("back"));
+    std::fs::write(&from, "as it was\n").unwrap();
+    let there = format!("{pod}:/tmp/copied");
+    fixture.kubectl(&["cp", from.to_str().unwrap(), &there]);
+    fixture.kubectl(&["cp", &there, back.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&back).unwrap(), "as it was\n");
+
+    let forward = ["port-forward", &format!("pod/{pod}"), "18080:80", "--address=127.0.0.1"];
+    let mut talk = kubectl.talk(&forward);
+    talk.shows("Forwarding from 127.0.0.1:18080 -> 80", MOMENT);
+    assert_eq!(fixture.page("http://127.0.0.1:18080/name").trim(), pod);
+}
+
+/// A container that is made to be joined, and goes with who has joined it.
+fn talks_to_who_joins_it(fixture: &Fixture) {
+    let tolerates = r#"{"spec": {"tolerations": [{"key": "infranetes.io/vm", "operator": "Exists"}]}}"#;
+    let overrides = format!("--overrides={tolerates}");
+    let image = format!("--image={ORDINARY}");
+    let command = ["--command", "--", "tr", "a-z", "A-Z"];
+    let run = ["run", "talker", &image, &overrides, "-i", "--rm", "--restart=Never"];
+    let run = [&run[..], &command].concat();
+    let mut talk = fixture.cluster.kubectl().talk(&run);
+    talk.types("as it comes\n");
+    talk.hangs_up();
+    let (shown, status) = talk.ends(MOMENT);
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(status.success() && shown.contains("AS IT COMES\n"), "{status}: {shown}");
+    fixture.until(MOMENT, &["get", "pods", "-o", "name"], |names| !names.contains("talker"));
+}
+
 /// Waits until all answer, and nobody else.
 fn answers(fixture: &Fixture, wanted: &BTreeSet<String>, address: &str) {
     let deadline = Instant::now() + MOMENT;
@@ -120,7 +162,6 @@ fn goes_on(fixture: &Fixture, pods: &BTreeSet<String>) {
 
 /// A Service with a machine and a container behind it, and a `DaemonSet` of containers.
 fn manifest(image: &str) -> String {
-    let ordinary = "registry.k8s.io/e2e-test-images/busybox:1.29-2";
     let tolerations = "tolerations: [{ key: infranetes.io/vm, operator: Exists }]";
     let ready = "readinessProbe:
             httpGet: { path: /name, port: 80 }
@@ -160,7 +201,7 @@ spec:
             "      {tolerations}
       containers:
         - name: main
-          image: {ordinary}
+          image: {ORDINARY}
           command: [sh, -c, 'hostname >/var/www/name; exec sh /bin/serve']
           {ready}"
         ),
@@ -184,7 +225,7 @@ spec:
       {tolerations}
       containers:
         - name: main
-          image: {ordinary}
+          image: {ORDINARY}
           command: [sh, -c, 'echo runs; trap exit TERM; while :; do sleep 1; done']
 "
     )
