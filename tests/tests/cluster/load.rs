@@ -1,4 +1,4 @@
-//! What guests use is known to Kubernetes: `kubectl top` tells it, and the autoscaler acts on it.
+//! What guests use is known to Kubernetes: `kubectl top` tells it, and the autoscaler acts on it, of a Deployment as people have it.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -16,7 +16,7 @@ const FIGURES: Duration = Duration::from_secs(120);
 fn load_in_a_guest_adds_pods_and_its_end_removes_them() {
     let Some(fixture) = Fixture::alone() else { return };
     let told = Told(Instant::now());
-    fixture.cluster.kubectl().apply(&manifest(&fixture.image())).unwrap();
+    fixture.applies("busy");
     fixture.rolled_out("deployment/web");
     let pod = fixture.kubectl(&["get", "pods", "-o", "jsonpath={.items[0].metadata.name}"]);
     told.say(format!("{pod} is ready"));
@@ -83,42 +83,4 @@ impl Told {
         let seconds = self.0.elapsed().as_secs_f64();
         let _ = writeln!(std::io::stdout(), "{seconds:6.1} s  {}", what.to_string().trim());
     }
-}
-
-fn manifest(image: &str) -> String {
-    format!(
-        "apiVersion: apps/v1
-kind: Deployment
-metadata: {{ name: web }}
-spec:
-  selector: {{ matchLabels: {{ app: web }} }}
-  template:
-    metadata: {{ labels: {{ app: web }} }}
-    spec:
-      runtimeClassName: vm
-      terminationGracePeriodSeconds: 10
-      containers:
-        - name: machine
-          image: {image}
-          resources:
-            requests: {{ cpu: 300m }}
-          readinessProbe:
-            httpGet: {{ path: /, port: 80 }}
-            timeoutSeconds: 10
----
-apiVersion: autoscaling/v2
-kind: HorizontalPodAutoscaler
-metadata: {{ name: web }}
-spec:
-  scaleTargetRef: {{ apiVersion: apps/v1, kind: Deployment, name: web }}
-  minReplicas: 1
-  maxReplicas: 2
-  metrics:
-    - type: Resource
-      resource: {{ name: cpu, target: {{ type: Utilization, averageUtilization: 50 }} }}
-  behavior:
-    scaleUp: {{ stabilizationWindowSeconds: 0 }}
-    scaleDown: {{ stabilizationWindowSeconds: 30 }}
-"
-    )
 }
