@@ -129,6 +129,17 @@ fn each_error_names_line_and_remedy() {
 }
 
 #[test]
+fn the_page_has_every_key() {
+    let said = read("[[machine]]\nno-such-key = 1\n").unwrap_err();
+    let (_, expected) = said.split_once("expected one of ").expect(&said);
+    let (expected, _) = expected.split_once(';').expect(&said);
+    for key in expected.split('`').skip(1).step_by(2) {
+        let page = include_str!("../../../../docs/fleet.md");
+        assert!(page.contains(&format!("`{key}`")), "docs/fleet.md has no {key}");
+    }
+}
+
+#[test]
 fn names_stand_in_image_references() {
     for good in ["a", "web-1", "web--1", "a.b_c", "0"] {
         assert!(is_name(good), "{good}");
