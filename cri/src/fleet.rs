@@ -177,10 +177,9 @@ fn tag(name: &str) -> String {
     format!("{SOURCE}{name}:{TAG}")
 }
 
-/// What holds for a machine: what its entry says, and over that each rule for a name by which pods ask for it.
+/// What holds for a machine: what its entry says, and over that each rule for its name.
 pub(crate) fn ruled(entry: &Entry, rules: &[ImageRule]) -> Facts {
-    let names = [format!("{SOURCE}{}", entry.name), tag(&entry.name)];
-    image_facts::merged(facts(entry), &names, rules)
+    image_facts::merged(facts(entry), &[tag(&entry.name)], rules)
 }
 
 /// A machine as an image.

@@ -30,7 +30,7 @@ impl Default for ImagesConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ImageRule {
-    /// The image's full name; `*` stands for any characters.
+    /// The image's full name, without a tag `latest`; `*` stands for any characters.
     pub pattern: String,
     /// The facts.
     #[serde(default)]
@@ -38,8 +38,12 @@ pub struct ImageRule {
 }
 
 impl ImageRule {
-    /// Whether an image of this name is meant.
+    /// Whether an image of this name is meant. The kubelet gives a name without a tag the tag `latest`, as everybody does.
     pub fn matches(&self, name: &str) -> bool {
+        self.fits(name) || name.strip_suffix(":latest").is_some_and(|name| self.fits(name))
+    }
+
+    fn fits(&self, name: &str) -> bool {
         let Some((first, rest)) = self.pattern.split_once('*') else { return self.pattern == name };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
         let Some(name) = name.strip_prefix(first).and_then(|name| name.strip_suffix(last)) else {
@@ -89,6 +93,10 @@ mod tests {
         assert!(matches("r:5000/a:1", "r:5000/a:1"));
         assert!(matches("*", "anything"));
         assert!(matches("a*b*c", "aXbYc"));
+        assert!(matches("fleet/web-1", "fleet/web-1:latest"));
+        assert!(matches("fleet/web-1:latest", "fleet/web-1:latest"));
+        assert!(matches("*/legacy/app", "r:5000/legacy/app:latest"));
+        assert!(!matches("fleet/web-1", "fleet/web-1:2"));
         assert!(!matches("r:5000/a:1", "r:5000/a:12"));
         assert!(!matches("r/*:1", "r/a:2"));
         assert!(!matches("ab*ba", "aba"));

@@ -8,7 +8,7 @@ use crate::client::pod;
 /// Rules for two names: one says all that the entry does not, one what cannot be.
 pub(super) fn text(key: &Path) -> String {
     format!(
-        "[[image]]\npattern = \"fleet/ruled*\"\n\
+        "[[image]]\npattern = \"fleet/ruled\"\n\
          facts = {{ credential = {{ key-file = \"{}\" }}, trust-on-first-use = true }}\n\
          [[image]]\npattern = \"fleet/spoilt*\"\nfacts = {{ scheme = \"http\" }}\n",
         key.display()
@@ -29,7 +29,8 @@ async fn ruled() {
     let (well, text) = setup.fleet(&["check", "--trust"]);
     assert!(well && text.contains("it lets us in"), "{text}");
     let pod_id = setup.client.run_pod_by(&pod("ruled", &setup.node.pod_logs()), HANDLER).await.unwrap();
-    let id = setup.client.create(&pod_id, "machine", "fleet/ruled").await.unwrap();
+    // As the kubelet names it; the rule has no tag.
+    let id = setup.client.create(&pod_id, "machine", "fleet/ruled:latest").await.unwrap();
     setup.client.start(&id).await.unwrap();
     assert_eq!(setup.client.output(&id, &["hostname"]).await, "ruled");
     setup.remove(&pod_id).await;
