@@ -49,6 +49,8 @@ pub struct Facts {
     pub clock: Option<String>,
     /// Whether the guest is shown a Hyper-V, which Windows makes use of.
     pub hyper_v: Option<bool>,
+    /// The Trusted Platform Module that the guest finds: `2.0`, or `none`.
+    pub tpm: Option<String>,
     /// The bus of the root disk.
     pub disk_bus: Option<String>,
     /// The model of the network card.

@@ -36,7 +36,7 @@ pub use error::{Error, Result};
 pub use resize::{Resize, Share};
 pub use spec::{
     Clock, DiskBus, DiskFormat, Firmware, MachineId, MachineSpec, Nic, NicModel, OnReset, RootDisk, Seed,
-    SeedForm,
+    SeedForm, Tpm,
 };
 pub use usage::{GuestMemory, Usage};
 

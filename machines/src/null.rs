@@ -141,7 +141,7 @@ impl Resize for NullProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk, Tpm};
 
     #[tokio::test]
     async fn states_change_at_once() {
@@ -156,6 +156,7 @@ mod tests {
             firmware: Firmware::Bios,
             clock: Clock::Utc,
             hyper_v: false,
+            tpm: Tpm::None,
             disk,
             nic: None,
             seed: None,

@@ -66,6 +66,9 @@ pub struct MachineSpec {
     /// Whether it shows itself as a Hyper-V to the guest where it runs by KVM: Windows is faster so.
     #[serde(default)]
     pub hyper_v: bool,
+    /// The Trusted Platform Module that the guest finds in it.
+    #[serde(default)]
+    pub tpm: Tpm,
     /// The disk that the guest boots from.
     pub disk: RootDisk,
     /// Its one network card; none for a machine without a network.
@@ -99,6 +102,18 @@ pub enum Clock {
     Utc,
     /// The node's local time, which Windows takes it for.
     Local,
+}
+
+/// A machine's Trusted Platform Module. What it keeps is as old as the root disk, and goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Tpm {
+    /// There is none.
+    #[default]
+    #[serde(rename = "none")]
+    None,
+    /// Version 2.0.
+    #[serde(rename = "2.0")]
+    V2,
 }
 
 /// The root disk: a read-only base that many machines share; each writes to an overlay of its own.

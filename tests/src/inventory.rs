@@ -50,7 +50,7 @@ impl fmt::Display for Inventory {
     }
 }
 
-/// The emulators that have a file of a directory open: their command line names no path.
+/// The emulators of machines and TPMs that have a file of a directory open: their command line names no path.
 fn machines(dir: &Path) -> Vec<(i32, String)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
@@ -59,7 +59,8 @@ fn machines(dir: &Path) -> Vec<(i32, String)> {
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
         let open = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
         let mut files = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
-        (line.contains("qemu") && files.any(|file| file.starts_with(dir))).then_some((pid, line))
+        (["qemu", "swtpm"].iter().any(|name| line.contains(name)) && files.any(|file| file.starts_with(dir)))
+            .then_some((pid, line))
     });
     machines.collect()
 }

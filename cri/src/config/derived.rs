@@ -32,6 +32,7 @@ impl Config {
             run: self.run_dir.join("machines").join(name),
             binary: section.binary.clone(),
             qemu_img: None,
+            swtpm: section.swtpm.clone(),
             user: section.user.clone(),
             accel: match section.accel {
                 Accel::Auto => machines::qemu::Accel::Auto,

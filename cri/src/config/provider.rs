@@ -43,6 +43,8 @@ pub struct QemuSection {
     pub accel: Accel,
     /// The QEMU program; absent: `qemu-system-x86_64` from the path.
     pub binary: Option<PathBuf>,
+    /// The program that is the TPM of a machine; absent: `swtpm` from the path.
+    pub swtpm: Option<PathBuf>,
     /// The UEFI firmware; absent: where the distributions put it.
     pub ovmf_code: Option<PathBuf>,
     /// The template of the UEFI variables.
@@ -69,6 +71,7 @@ impl Default for QemuSection {
             user: "infranetes-qemu".into(),
             accel: Accel::Auto,
             binary: None,
+            swtpm: None,
             ovmf_code: None,
             ovmf_vars: None,
             console_bytes: 8 << 20,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use guests::Family;
 use guests::log::LogSource;
 use images::Facts;
-use machines::{Clock, DiskBus, Firmware, NicModel, OnReset};
+use machines::{Clock, DiskBus, Firmware, NicModel, OnReset, Tpm};
 
 use super::protocol::Protocol;
 use super::{annotations, secret};
@@ -53,6 +53,8 @@ pub struct Hardware {
     pub clock: Clock,
     /// Whether the guest is shown a Hyper-V.
     pub hyper_v: bool,
+    /// Its Trusted Platform Module.
+    pub tpm: Tpm,
     /// The bus of the root disk.
     pub disk_bus: DiskBus,
     /// The network card.
@@ -66,6 +68,7 @@ impl Hardware {
             firmware: word("firmware", facts.firmware.as_deref())?,
             clock: word("clock", facts.clock.as_deref())?,
             hyper_v: facts.hyper_v.unwrap_or_default(),
+            tpm: word("tpm", facts.tpm.as_deref())?,
             disk_bus: word("disk-bus", facts.disk_bus.as_deref())?,
             nic: word("nic", facts.nic.as_deref())?,
         })
@@ -150,6 +153,8 @@ mod tests {
         let facts = Facts { disk_bus: Some("sata".into()), nic: Some("e1000".into()), ..Facts::default() };
         let hardware = Hardware::of(&facts).unwrap();
         assert_eq!((hardware.disk_bus, hardware.nic), (DiskBus::Sata, NicModel::E1000));
+        let facts = Facts { tpm: Some("2.0".into()), ..Facts::default() };
+        assert_eq!(Hardware::of(&facts).unwrap().tpm, Tpm::V2);
         let facts = Facts { firmware: Some("coreboot".into()), ..Facts::default() };
         assert!(check(&facts).unwrap_err().contains("firmware \"coreboot\""));
     }

@@ -61,6 +61,7 @@ pub(super) async fn spec(
         firmware: hardware.firmware,
         clock: hardware.clock,
         hyper_v: hardware.hyper_v,
+        tpm: hardware.tpm,
         disk: RootDisk {
             base: base.path,
             format,

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Clock, DiskBus, DiskFormat, Firmware, MachineSpec, NicModel, OnReset};
+use crate::{Clock, DiskBus, DiskFormat, Firmware, MachineSpec, NicModel, OnReset, Tpm};
 
 /// The numbers of the descriptors in the machine's process.
 pub(crate) mod fd {
@@ -21,6 +21,7 @@ pub(crate) mod fd {
     pub(crate) const SEED: i32 = 19;
     pub(crate) const VARS: i32 = 20;
     pub(crate) const TAP: i32 = 21;
+    pub(crate) const TPM: i32 = 22;
 }
 
 /// How many free PCI Express ports a machine has for what is plugged in later.
@@ -97,6 +98,11 @@ pub(crate) fn arguments(spec: &MachineSpec, around: &Surroundings<'_>) -> Vec<St
     line.device("virtio-rng-pci,id=rng0");
     line.device("virtio-balloon-pci,id=balloon0,deflate-on-oom=on");
     line.device("pvpanic");
+    if spec.tpm == Tpm::V2 {
+        line.add(["-chardev", &format!("socket,id=tpm,fd={}", fd::TPM)]);
+        line.add(["-tpmdev", "emulator,id=tpm0,chardev=tpm"]);
+        line.device("tpm-crb,tpmdev=tpm0");
+    }
     if !on_pc {
         for port in 0..FREE_PORTS {
             line.device(&format!("pcie-root-port,id=port{port},chassis={},slot={}", port + 1, port + 1));

@@ -65,8 +65,12 @@ pub(crate) async fn keep_bounded(id: &MachineId, files: Vec<(PathBuf, u64)>) -> 
         clock.tick().await;
         let looked = Arc::clone(&files);
         let looking = tokio::task::spawn_blocking(move || {
-            let errors = looked.iter().filter_map(|(path, limit)| {
-                bound(path, *limit).err().map(|error| format!("{}: {error}", path.display()))
+            let errors = looked.iter().filter_map(|(path, limit)| match bound(path, *limit) {
+                // Not every machine has them all.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    Some(format!("{}: {error}", path.display()))
+                }
+                _ => None,
             });
             errors.collect::<Vec<_>>()
         });

@@ -27,6 +27,8 @@ pub struct QemuConfig {
     pub binary: Option<PathBuf>,
     /// `qemu-img`; searched in `PATH` where none is given.
     pub qemu_img: Option<PathBuf>,
+    /// `swtpm`, which machines with a TPM need; searched in `PATH` where none is given.
+    pub swtpm: Option<PathBuf>,
     /// The user that QEMU runs as: a name of `/etc/passwd`, or `UID` or `UID:GID` in digits. Never root.
     pub user: String,
     /// How guest code is executed.

@@ -6,14 +6,16 @@
 //!         overlay.qcow2   the disk      seed.img  the NoCloud seed      vars.fd  UEFI variables
 //!         run.json        "it was started" and its cgroups, written before anything of them is made
 //!         process.json    the process that runs it, written before its processors are let go
+//!         tpm/            what its TPM keeps      tpm.json  the process that is its TPM, as above
 //!         events.log      what the machine's monitor told, also while no daemon listens
 //!         ended.json      why the last run ended
-//!         console.log     the serial console        qemu.log  what QEMU itself complains about
+//!         console.log     the serial console        qemu.log, tpm.log  what QEMU and the TPM themselves complain about
 //! RUN/ID/qmp.sock         the daemon's monitor      qmp2.sock  one for people      serial.sock  the console
 //! ```
 //!
-//! All of it belongs to root with no access for others: QEMU gets open descriptors, never paths. Files that say
-//! something appear whole or not at all (written aside, synced, renamed).
+//! All of it belongs to root with no access for others: QEMU gets open descriptors, never paths. Only what is in `tpm` is
+//! the machines' user's, to which no path there is open. Files that say something appear whole or not at all (written
+//! aside, synced, renamed).
 //!
 //! A machine ran if `process.json` says so. All that its files say about a run is removed in an order in which each
 //! rest is true: without `process.json` nothing ran, with `ended.json` alone it ended as that says.
@@ -185,6 +187,15 @@ impl Directory {
         self.write("process.json", record)
     }
 
+    /// The process that is the TPM of the last run.
+    pub(crate) fn tpm(&self) -> Option<ProcessRecord> {
+        self.read("tpm.json").ok().flatten()
+    }
+
+    pub(crate) fn write_tpm(&self, record: &ProcessRecord) -> Result<()> {
+        self.write("tpm.json", record)
+    }
+
     pub(crate) fn ended(&self) -> Result<Option<Ended>> {
         self.read("ended.json")
     }
@@ -206,7 +217,7 @@ impl Directory {
 
     /// Forgets the last run.
     pub(crate) fn clear_run(&self) -> Result<()> {
-        for name in ["run.json", "process.json", "ended.json"] {
+        for name in ["run.json", "process.json", "tpm.json", "ended.json"] {
             match fs::remove_file(self.file(name)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(self.failed(&format!("cannot remove {name}"), error));

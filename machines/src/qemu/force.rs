@@ -11,7 +11,7 @@ use super::directory::{Directory, ended_now};
 use super::process::{self, Process};
 use super::recovery::lock_is_released;
 use super::watcher::{Watcher, kill_process};
-use super::{Machine, Qemu, cgroup};
+use super::{Machine, Qemu, cgroup, tpm};
 use crate::{Cause, MachineState, Result};
 
 impl Qemu {
@@ -28,8 +28,13 @@ impl Qemu {
         self.force_unwatched(machine).await
     }
 
-    /// Ends a process that no task watches, if there is one.
+    /// Ends a process that no task watches, if there is one, and the TPM beside it.
     pub(super) async fn force_unwatched(&self, machine: &Machine) -> Result<()> {
+        self.force_process(machine).await?;
+        tpm::end(&machine.directory, self.user).await
+    }
+
+    async fn force_process(&self, machine: &Machine) -> Result<()> {
         let directory = &machine.directory;
         let (uuid, user) = (machine.uuid.clone(), self.user);
         let finding = directory.work(move |directory| {

@@ -1,7 +1,8 @@
 //! The steps of a start, in their order, each after a durable word about it.
 //!
 //! 1. The lock is held, the last run is forgotten, `run.json` says that a start has begun and names its cgroups.
-//! 2. Sockets are made and listen; every file is opened. The process is made, with its processors stopped.
+//! 2. Sockets are made and listen; every file is opened. The TPM's process is made and recorded, if there shall be one,
+//!    and then QEMU's, with its processors stopped.
 //! 3. Its id is recorded, its journal negotiated, its identity verified.
 //! 4. It joins its cgroups, so that all of the guest's memory is counted there; then the processors are let go.
 //!
@@ -24,6 +25,7 @@ use super::config::{self, User};
 use super::directory::{Directory, RunRecord};
 use super::process::{self, Launch, Process, last_words};
 use super::watcher::{ANSWER, Attached};
+use super::{tpm, unprivileged};
 use crate::{Error, Firmware, MachineId, MachineSpec, Result};
 
 /// How long a process that is no use any more may take to end by itself.
@@ -47,9 +49,19 @@ pub(crate) struct Start {
     pub(crate) spec: MachineSpec,
     pub(crate) uuid: String,
     pub(crate) binary: PathBuf,
+    /// The program of its TPM, where it shall have one.
+    pub(crate) swtpm: Option<PathBuf>,
     pub(crate) user: User,
     pub(crate) execution: Execution,
     pub(crate) ovmf: Option<(PathBuf, PathBuf)>,
+}
+
+/// What a start begins with.
+struct Prepared {
+    launch: Launch,
+    groups: Option<Groups>,
+    /// The process that is its TPM.
+    tpm: Option<i32>,
 }
 
 impl Start {
@@ -60,10 +72,10 @@ impl Start {
         let (journal, journal_end) =
             UnixStream::pair().map_err(|error| directory.failed("cannot make its journal", error))?;
         let preparing = directory.work(move |_| self.prepare(lock, journal_end));
-        let (launch, groups) = preparing.await?;
-        let complaints = directory.file("qemu.log");
+        let Prepared { launch, groups, tpm } = preparing.await?;
         let launched = process::launch(launch).await;
-        let mut child = launched.map_err(|error| process::launch_failed(&directory, error))?;
+        let mut child =
+            launched.map_err(|error| unprivileged::failed(&directory, "cannot make its process", error))?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let recording = directory.work(move |directory| {
             let process = pid.and_then(Process::of_child);
@@ -79,9 +91,9 @@ impl Start {
             let mut attached = Attached::new(&directory, &uuid).await?;
             let process = recorded?;
             if let Some(groups) = groups {
-                let pid = process.record.pid;
+                let pids = [Some(process.record.pid), tpm];
                 let joining = directory.work(move |directory| {
-                    let joined = groups.join(pid);
+                    let joined = pids.into_iter().flatten().try_for_each(|pid| groups.join(pid));
                     joined.map_err(|error| directory.failed("cannot join its cgroup", error))
                 });
                 joining.await?;
@@ -94,8 +106,12 @@ impl Start {
             // A QEMU that gave up says why in its complaints, after a moment.
             if let Ok(status) = tokio::time::timeout(GIVING_UP, child.wait()).await {
                 let status = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                let said = directory.work(move |_| Ok(last_words(&complaints))).await.unwrap_or_default();
-                started = Err(directory.failure(format!("QEMU did not start ({status}): {said}")));
+                let logs = ["qemu.log", tpm::LOG];
+                let said = directory
+                    .work(move |directory| Ok(logs.map(|log| last_words(&directory.file(log))).join(" ")))
+                    .await
+                    .unwrap_or_default();
+                started = Err(directory.failure(format!("QEMU did not start ({status}): {}", said.trim())));
             }
         }
         // Reaped for as long as this daemon lives; the process itself lives on.
@@ -104,7 +120,7 @@ impl Start {
     }
 
     /// Forgets the last run, and says that another is begun.
-    fn prepare(&self, lock: OwnedFd, journal: UnixStream) -> Result<(Launch, Option<Groups>)> {
+    fn prepare(&self, lock: OwnedFd, journal: UnixStream) -> Result<Prepared> {
         let (directory, id) = (&self.directory, &self.spec.id);
         directory.make()?;
         let parent = self.spec.cgroup_parent.as_deref();
@@ -112,24 +128,35 @@ impl Start {
         directory.clear_run()?;
         let cgroups = groups.as_ref().map(|groups| groups.made.clone()).unwrap_or_default();
         directory.write_run_record(&RunRecord { cgroups })?;
-        Ok((self.open(lock, journal)?, groups))
+        let (mut descriptors, mut tpm) = (Vec::new(), None);
+        if let Some(program) = &self.swtpm {
+            let (socket, pid) = tpm::start(directory, program, self.user)?;
+            descriptors.push((socket, fd::TPM));
+            tpm = Some(pid);
+        }
+        Ok(Prepared { launch: self.open(lock, journal, descriptors)?, groups, tpm })
     }
 
-    /// Opens everything that the process gets.
-    fn open(&self, lock: OwnedFd, journal: UnixStream) -> Result<Launch> {
+    /// Opens everything that the process gets beside these.
+    fn open(
+        &self,
+        lock: OwnedFd,
+        journal: UnixStream,
+        mut descriptors: Vec<(OwnedFd, i32)>,
+    ) -> Result<Launch> {
         let (directory, spec) = (&self.directory, &self.spec);
         let opening = |path: &Path, options: &mut fs::OpenOptions| -> Result<OwnedFd> {
             let file = options.mode(0o600).open(path);
             file.map(Into::into)
                 .map_err(|error| directory.failed(&format!("cannot open {}", path.display()), error))
         };
-        let mut descriptors = vec![
+        descriptors.extend([
             (lock, fd::LOCK),
             (self.listen(&directory.qmp_socket())?, fd::QMP),
             (self.listen(&directory.people_socket())?, fd::QMP_PEOPLE),
             (self.listen(&directory.serial_socket())?, fd::SERIAL),
             (journal.into(), fd::JOURNAL),
-        ];
+        ]);
         let (events, complaints) = (directory.file("events.log"), directory.file("qemu.log"));
         for path in [&events, &complaints] {
             opening(path, File::options().write(true).create(true).truncate(true))?;
@@ -176,7 +203,7 @@ impl Start {
             program: self.binary.clone(),
             arguments: arguments::arguments(spec, &around),
             user: self.user,
-            kvm_group: (self.execution == Execution::Kvm).then(process::kvm_group).flatten(),
+            kvm_group: (self.execution == Execution::Kvm).then(unprivileged::kvm_group).flatten(),
             descriptors,
             complaints: complaints_file,
             nic: spec.nic.clone(),

@@ -18,7 +18,7 @@
 //!
 //! QEMU is trusted as little as its guest: it runs as an unprivileged user behind its seccomp sandbox, in the pod's
 //! network namespace, and gets every file, socket and tap as an open descriptor. It owns no file on the node, and no
-//! machine's process can reach another machine's files or monitor.
+//! machine's process can reach another machine's files or monitor. A machine's TPM is a process of its own beside it.
 
 mod arguments;
 mod bound;
@@ -38,6 +38,8 @@ mod recovery;
 mod resize;
 mod seed;
 mod stall;
+mod tpm;
+mod unprivileged;
 mod validate;
 mod watcher;
 
@@ -89,6 +91,10 @@ impl Qemu {
     /// `qemu-system-x86_64`.
     fn binary(&self) -> Result<PathBuf> {
         config::program(self.config.binary.as_deref(), "qemu-system-x86_64", "qemu-system-x86")
+    }
+
+    fn swtpm(&self) -> Result<PathBuf> {
+        config::program(self.config.swtpm.as_deref(), "swtpm", "swtpm")
     }
 
     fn qemu_img(&self) -> Result<PathBuf> {
@@ -155,6 +161,7 @@ mod tests {
             run: dir.path().join("run"),
             binary: None,
             qemu_img: None,
+            swtpm: None,
             user: "1".into(),
             accel: Accel::Tcg,
             ovmf: None,

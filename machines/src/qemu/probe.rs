@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use super::arguments::{Execution, SANDBOX};
 use super::config::User;
-use super::process::kvm_group;
+use super::unprivileged::kvm_group;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 /// What the firmware says last.

@@ -1,10 +1,9 @@
 //! The machine's process: made once, found again, and ended only when it is known to be the right one.
 //!
-//! The process is detached from the daemon from its start (`setsid`), has the unprivileged user's identity before
-//! QEMU's first instruction (`setpriv`: no groups, no capabilities, no new privileges), and is born in the pod's network
-//! namespace: a thread of the daemon enters the namespace, opens the tap there and makes the process, which inherits
-//! the namespace. So QEMU needs neither `/dev/net/tun` nor any right over the network. QEMU's own `-daemonize` is not
-//! used: it needs `setsid` and `fork`, which the seccomp sandbox refuses.
+//! The process is detached from the daemon and has the unprivileged user's identity from its start, and is born in the
+//! pod's network namespace: a thread of the daemon enters the namespace, opens the tap there and makes the process, which
+//! inherits the namespace. So QEMU needs neither `/dev/net/tun` nor any right over the network. QEMU's own `-daemonize`
+//! is not used: it needs `setsid` and `fork`, which the seccomp sandbox refuses.
 //!
 //! Whether a machine runs is told by its lock: an open file, locked before the process is made and inherited by it, so
 //! the kernel releases it when the process has ended, however that happened. There is no instant at which a process
@@ -19,7 +18,6 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -31,7 +29,8 @@ use rustix::thread::LinkNameSpaceType;
 use super::arguments::fd;
 use super::config::User;
 use super::directory::{Directory, ProcessRecord};
-use crate::{Error, Nic, Result};
+use super::unprivileged;
+use crate::{Nic, Result};
 
 /// Takes the machine's lock; `None` while its process lives.
 pub(crate) fn take_lock(directory: &Directory) -> Result<Option<OwnedFd>> {
@@ -90,22 +89,8 @@ fn launch_here(mut launch: Launch) -> io::Result<tokio::process::Child> {
         let tap = open_tap(nic)?;
         launch.descriptors.push((tap, fd::TAP));
     }
-    let groups = match launch.kvm_group {
-        Some(group) => format!("--groups={group}"),
-        None => "--clear-groups".into(),
-    };
-    let mut command = Command::new("setsid");
-    command
-        .arg("setpriv")
-        .arg(format!("--reuid={}", launch.user.uid))
-        .arg(format!("--regid={}", launch.user.gid))
-        .args([&groups, "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"])
-        .arg(&launch.program)
-        .args(&launch.arguments)
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(launch.complaints.try_clone()?)
-        .stderr(launch.complaints);
+    let mut command = unprivileged::command(launch.user, launch.kvm_group, &[], &launch.program);
+    command.args(&launch.arguments).stdout(launch.complaints.try_clone()?).stderr(launch.complaints);
     let mut command = tokio::process::Command::from(command);
     let mappings =
         launch.descriptors.into_iter().map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
@@ -153,9 +138,7 @@ impl Process {
         }
         let lock = fs::metadata(directory.file("lock")).ok()?;
         let lock = (lock.dev(), lock.ino());
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        let mut ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        ids.find_map(|pid| {
+        ids()?.find_map(|pid| {
             let process = Self::open(pid, user)?;
             belongs(pid, uuid, lock).then_some(process)
         })
@@ -169,12 +152,12 @@ impl Process {
     }
 
     /// Opens the process that was recorded, if it still lives. Nothing is asked that the process could answer falsely.
-    fn recorded(record: &ProcessRecord, user: User) -> Option<Self> {
+    pub(crate) fn recorded(record: &ProcessRecord, user: User) -> Option<Self> {
         Self::open(record.pid, user).filter(|process| process.record == *record && !process.has_ended())
     }
 
     /// Opens a process by id, if it has the machines' user or is about to take it.
-    fn open(pid: i32, user: User) -> Option<Self> {
+    pub(crate) fn open(pid: i32, user: User) -> Option<Self> {
         let descriptor = rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
         // From here on the descriptor means one process; what /proc says may be another's only if this one has ended,
         // and then a signal to the descriptor reaches nobody.
@@ -209,6 +192,12 @@ impl Process {
     }
 }
 
+/// The ids of all processes.
+pub(crate) fn ids() -> Option<impl Iterator<Item = i32>> {
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    Some(processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
+}
+
 /// Whether a process has the machine's UUID in its command line, and its lock open: another state directory may have a
 /// machine of the same name.
 fn belongs(pid: i32, uuid: &str, lock: (u64, u64)) -> bool {
@@ -234,12 +223,6 @@ fn start_time(stat: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-/// The group that opens `/dev/kvm`, where that is a matter of a group.
-pub(crate) fn kvm_group() -> Option<u32> {
-    let device = fs::metadata("/dev/kvm").ok()?;
-    (device.mode() & 0o060 == 0o060 && device.gid() != 0).then(|| device.gid())
-}
-
 /// The last words of QEMU's complaints, as one line.
 pub(crate) fn last_words(path: &Path) -> String {
     let text = super::bound::tail(path, 4096).unwrap_or_default();
@@ -249,18 +232,10 @@ pub(crate) fn last_words(path: &Path) -> String {
     words.chars().filter(|c| !c.is_control()).take(600).collect()
 }
 
-/// An error of a launch, with the remedy where one is known.
-pub(crate) fn launch_failed(directory: &Directory, error: io::Error) -> Error {
-    if error.kind() == io::ErrorKind::NotFound && error.get_ref().is_none() {
-        return Error::NotReady(
-            "setsid or setpriv is not on this node; install them with `apt-get install util-linux`".into(),
-        );
-    }
-    directory.failed("cannot make its process", error)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     #[test]

@@ -11,7 +11,8 @@ use super::force::release_cgroups;
 use super::watcher::ANSWER;
 use super::{Qemu, config, disk, launch, process, seed, validate};
 use crate::{
-    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Resize, Result, StopMode, Usage,
+    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Resize, Result, StopMode, Tpm,
+    Usage,
 };
 
 #[async_trait]
@@ -35,6 +36,9 @@ impl Provider for Qemu {
         validate::specification(spec)?;
         if spec.firmware == Firmware::Uefi {
             config::ovmf(self.config.ovmf.as_ref())?;
+        }
+        if spec.tpm == Tpm::V2 {
+            self.swtpm()?;
         }
         let qemu_img = self.qemu_img()?;
         let machine = self.machine(&spec.id);
@@ -84,6 +88,7 @@ impl Provider for Qemu {
         }
         validate::specification(&spec)?;
         let binary = self.binary()?;
+        let swtpm = (spec.tpm == Tpm::V2).then(|| self.swtpm()).transpose()?;
         let execution = self.execution().await?;
         // What still runs is a process whose processors were never let go.
         self.force_unwatched(&machine).await?;
@@ -95,6 +100,7 @@ impl Provider for Qemu {
             spec,
             uuid: machine.uuid.clone(),
             binary,
+            swtpm,
             user: self.user,
             execution,
             ovmf: self.config.ovmf.clone(),

@@ -123,7 +123,7 @@ impl Qemu {
     /// Watches a process from now on.
     pub(super) fn attend(&self, machine: &Machine, attached: Attached, process: Process) -> Watcher {
         let (directory, state) = (machine.directory.clone(), machine.state.clone());
-        attached.watch(directory, process, state, self.config.console_bytes)
+        attached.watch(directory, process, state, self.user, self.config.console_bytes)
     }
 }
 

@@ -145,7 +145,7 @@ async fn memory(qmp: &Qmp) -> Result<u64, QmpError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, Firmware, OnReset, RootDisk, Tpm};
 
     #[test]
     fn more_than_the_boot_gave_is_refused_with_the_remedy() {
@@ -156,6 +156,7 @@ mod tests {
             firmware: Firmware::Bios,
             clock: Clock::Utc,
             hyper_v: false,
+            tpm: Tpm::None,
             disk: RootDisk {
                 base: "/base".into(),
                 format: DiskFormat::Raw,

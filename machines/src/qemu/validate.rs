@@ -60,7 +60,7 @@ fn card(nic: &Nic) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, DiskBus, DiskFormat, MachineId, NicModel, OnReset, RootDisk};
+    use crate::{Clock, DiskBus, DiskFormat, MachineId, NicModel, OnReset, RootDisk, Tpm};
 
     fn refusal(change: impl FnOnce(&mut MachineSpec)) -> String {
         let mut spec = MachineSpec {
@@ -70,6 +70,7 @@ mod tests {
             firmware: Firmware::Bios,
             clock: Clock::Utc,
             hyper_v: false,
+            tpm: Tpm::None,
             disk: RootDisk {
                 base: "/base".into(),
                 format: DiskFormat::Raw,

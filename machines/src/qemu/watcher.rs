@@ -20,13 +20,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::bound;
-use super::cgroup;
+use super::config::User;
 use super::directory::{Directory, ended_now};
 use super::meter::Meter;
 use super::process::{Process, last_words};
 use super::qmp::Qmp;
-use super::stall;
+use super::{bound, cgroup, stall, tpm};
 use crate::{Cause, Ended, MachineState, Result};
 
 /// How long a monitor may take to answer. An emulated guest on a busy node delays it, so it is generous.
@@ -138,6 +137,7 @@ impl Attached {
         directory: Directory,
         process: Process,
         state: watch::Sender<MachineState>,
+        user: User,
         console_bytes: u64,
     ) -> Watcher {
         state.send_replace(MachineState::Running { resets: self.telling.borrow().resets });
@@ -150,12 +150,16 @@ impl Attached {
                 (directory.console_log(), console_bytes),
                 (directory.file("qemu.log"), LOG_LIMIT),
                 (directory.file("events.log"), LOG_LIMIT),
+                (directory.file(tpm::LOG), LOG_LIMIT),
             ];
             let ended = tokio::select! {
                 ended = until_end(&directory, &watched.0, &watched.1, told.clone(), &state) => ended,
                 never = bound::keep_bounded(directory.id(), files) => match never {},
                 never = stall::keep_going(directory.id(), &watched.0, told) => match never {},
             };
+            if let Err(error) = tpm::end(&directory, user).await {
+                tracing::error!(machine = %directory.id(), %error, "the machine has ended, its TPM has not");
+            }
             tracing::info!(machine = %directory.id(), cause = ?ended.cause, "the machine has ended");
             state.send_replace(MachineState::Ended(ended));
         });

@@ -58,7 +58,7 @@ impl Drop for Namespace {
     }
 }
 
-fn status(pid: i32, field: &str) -> String {
+pub(crate) fn status(pid: i32, field: &str) -> String {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix(field)).unwrap();
     line.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -155,7 +155,7 @@ async fn a_missing_tap_is_told_and_not_made() {
     stage.close().await;
 }
 
-fn cgroup_mounts() -> Vec<PathBuf> {
+pub(crate) fn cgroup_mounts() -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     let is_cgroup = |line: &&str| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("cgroup"));
     mounts.lines().filter(is_cgroup).map(|line| PathBuf::from(line.split(' ').nth(1).unwrap())).collect()

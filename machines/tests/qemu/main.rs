@@ -1,6 +1,6 @@
 //! The QEMU provider on real QEMU. Guests are boot sectors of a few bytes, so that every event comes within a second.
 //!
-//! Needs root and `apt-get install qemu-system-x86 qemu-utils ovmf util-linux iproute2 mtools`.
+//! Needs root and `apt-get install qemu-system-x86 qemu-utils ovmf swtpm util-linux iproute2 mtools`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop where it is")]
 
@@ -13,4 +13,5 @@ mod refusals;
 mod resize;
 mod sector;
 mod stage;
+mod tpm;
 mod usage;

@@ -5,12 +5,12 @@ use machines::{Cause, MachineState, OnReset, Provider};
 use crate::sector::Sector;
 use crate::stage::{Stage, id};
 
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     let status = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
     assert!(status.success());
 }
 
-async fn gone(pid: i32) {
+pub(crate) async fn gone(pid: i32) {
     let going = async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
         while std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()) {

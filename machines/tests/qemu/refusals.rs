@@ -1,6 +1,6 @@
 //! Bad input and a node that lacks something: each refusal is told in words that help.
 
-use machines::{DiskFormat, Firmware, MachineSpec, MachineState, Provider, Qemu};
+use machines::{DiskFormat, Firmware, MachineSpec, MachineState, Provider, Qemu, Tpm};
 
 use crate::sector::Sector;
 use crate::stage::{Stage, config};
@@ -93,5 +93,9 @@ async fn a_node_that_lacks_something_says_so() {
     uefi.memory_mib = 256;
     let no_ovmf = with(|config| config.ovmf = Some(("/nonexistent".into(), "/nonexistent".into()))).unwrap();
     assert!(no_ovmf.define(&uefi).await.unwrap_err().to_string().contains("apt-get install ovmf"));
+    let mut trusted = stage.spec(&Sector::new().halt());
+    trusted.tpm = Tpm::V2;
+    let no_swtpm = with(|config| config.swtpm = Some("/nonexistent/swtpm".into())).unwrap();
+    assert!(no_swtpm.define(&trusted).await.unwrap_err().to_string().contains("apt-get install swtpm"));
     assert_eq!(stage.qemu.list().await.unwrap(), []);
 }

@@ -79,6 +79,14 @@ impl Sector {
         self
     }
 
+    /// Writes `T` to the serial port where the BIOS knows of a TPM that works, else `F`.
+    pub(crate) fn say_tpm(mut self) -> Self {
+        self.0.extend([0xb8, 0x00, 0xbb, 0xcd, 0x1a]); // mov ax, 0xbb00; int 0x1a
+        self.0.extend([0x66, 0x85, 0xc0, 0xb0, b'F', 0x75, 0x02, 0xb0, b'T']); // test eax, eax; al = F; if zero: al = T
+        self.0.extend([0xba, 0xf8, 0x03, 0xee]); // mov dx, 0x3f8; out dx, al
+        self
+    }
+
     /// Stays forever.
     pub(crate) fn halt(mut self) -> Self {
         self.0.extend([0xfa, 0xf4, 0xeb, 0xfd]); // cli; hlt; jmp to hlt

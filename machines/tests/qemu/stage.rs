@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use machines::{
     Accel, Clock, DiskBus, DiskFormat, Ended, Firmware, MachineId, MachineSpec, MachineState, OnReset,
-    Provider, Qemu, QemuConfig, RootDisk, StopMode,
+    Provider, Qemu, QemuConfig, RootDisk, StopMode, Tpm,
 };
 
 use crate::sector::Sector;
@@ -47,6 +47,7 @@ impl Stage {
             firmware: Firmware::Bios,
             clock: Clock::Utc,
             hyper_v: false,
+            tpm: Tpm::None,
             disk: RootDisk {
                 base: self.base(),
                 format: DiskFormat::Raw,
@@ -84,8 +85,17 @@ impl Stage {
 
     /// The process's id, as recorded.
     pub(crate) fn pid(&self) -> i32 {
+        self.recorded("process.json")
+    }
+
+    /// The id of the process that is its TPM, as recorded.
+    pub(crate) fn tpm(&self) -> i32 {
+        self.recorded("tpm.json")
+    }
+
+    fn recorded(&self, name: &str) -> i32 {
         let record: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(self.file("process.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(self.file(name)).unwrap()).unwrap();
         i32::try_from(record["pid"].as_i64().unwrap()).unwrap()
     }
 
@@ -137,6 +147,7 @@ pub(crate) fn config(dir: &tempfile::TempDir) -> QemuConfig {
         run: dir.path().join("run"),
         binary: None,
         qemu_img: None,
+        swtpm: None,
         user: UID.to_string(),
         accel: Accel::Tcg,
         ovmf: None,

@@ -25,7 +25,12 @@ struct Guest {
 impl Guest {
     /// Pulls the image and boots it.
     async fn boot(name: &str, change: impl FnOnce(&mut PodSandboxConfig)) -> Self {
-        let (node, mut client) = crate::node_with(NODE).await;
+        Self::boot_by("", name, change).await
+    }
+
+    /// The same where further configuration says what the image needs.
+    async fn boot_by(rules: &str, name: &str, change: impl FnOnce(&mut PodSandboxConfig)) -> Self {
+        let (node, mut client) = crate::node_with(&format!("{NODE}\n{rules}")).await;
         let image = format!("{}/guests/{name}:latest", node.registry());
         client.pull(&image).await.unwrap();
         let mut config = pod("legacy-pod", &node.pod_logs());
@@ -131,6 +136,22 @@ async fn cloud() {
     for (one, other) in first.iter().zip(&second) {
         assert!(!one.is_empty() && one != other, "{first:?} {second:?}");
     }
+    guest.ends_well().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_finds_the_tpm_that_its_image_asks_for() {
+    crate::within(150, tpm()).await;
+}
+
+async fn tpm() {
+    let rule = "[[image]]\npattern = \"*/guests/mini\"\nfacts.tpm = \"2.0\"\n";
+    let mut guest = Guest::boot_by(rule, "mini", |_| ()).await;
+    let chip = "/sys/class/tpm/tpm0";
+    assert_eq!(guest.output(&["cat", &format!("{chip}/tpm_version_major")]).await, "2");
+    // What the firmware has measured of the boot loader.
+    let measured = guest.output(&["cat", &format!("{chip}/pcr-sha256/4")]).await;
+    assert!(measured.len() == 64 && measured.bytes().any(|digit| digit != b'0'), "{measured}");
     guest.ends_well().await;
 }
 

@@ -38,6 +38,7 @@ const PACKAGES: &[Package] = &[
     package("openssh-client", &[Guest, Run, Test], "makes keys, and is a peer in tests"),
     package("qemu-system-x86", &[Run, Test], "runs the machines"),
     package("ovmf", &[Run, Test], "UEFI firmware for the images that ask for it"),
+    package("swtpm", &[Run, Test], "the TPM of the machines that have one"),
     package("iproute2", &[Run, Test, Peer], "makes network namespaces and their links"),
     package("containernetworking-plugins", &[Run, Test, Peer], "wires pods: bridge, host-local, portmap"),
     package("iptables", &[Run, Test, Peer], "the CNI's portmap and masquerading call it"),
