@@ -31,5 +31,6 @@ mod traces;
 mod update;
 mod volumes;
 mod winrm;
+mod winrm_image;
 
 use fixture::{bare_node, bare_node_with, node, node_with, within};
