@@ -65,7 +65,7 @@ impl Facts {
             }
             "cloud-init" => self.cloud_init = Some(one_of(value, &["true", "false"])? == "true"),
             "config-drive" => self.config_drive = Some(one_of(value, &["true", "false"])? == "true"),
-            "firmware" => self.firmware = Some(one_of(value, &["bios", "uefi"])?),
+            "firmware" => self.firmware = Some(one_of(value, &["bios", "uefi", "uefi-secure"])?),
             "clock" => self.clock = Some(one_of(value, &["utc", "local"])?),
             "hyper-v" => self.hyper_v = Some(one_of(value, &["true", "false"])? == "true"),
             "tpm" => self.tpm = Some(one_of(value, &["none", "2.0"])?),
@@ -301,7 +301,7 @@ mod tests {
         for (label, value, why) in [
             ("io.infranetes.colour", "red", "no such fact"),
             ("io.infranetes.port", "0", "no whole number from 1 to 65535"),
-            ("io.infranetes.firmware", "coreboot", "none of: bios, uefi"),
+            ("io.infranetes.firmware", "coreboot", "none of: bios, uefi, uefi-secure"),
             ("io.infranetes.tpm", "1.2", "none of: none, 2.0"),
             ("io.infranetes.transport", "telnet", "none of: ssh, winrm"),
             ("io.infranetes.scheme", "ftp", "none of: https, http"),

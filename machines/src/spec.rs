@@ -84,13 +84,15 @@ pub struct MachineSpec {
 
 /// The firmware of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Firmware {
     /// `SeaBIOS`.
     #[default]
     Bios,
     /// OVMF.
     Uefi,
+    /// OVMF that boots only what is signed, by the keys in its variables (Microsoft's, as computers are sold).
+    UefiSecure,
 }
 
 /// What a machine's clock shows.

@@ -40,6 +40,7 @@ impl Config {
                 Accel::Tcg => machines::qemu::Accel::Tcg,
             },
             ovmf: section.ovmf_code.clone().zip(section.ovmf_vars.clone()),
+            ovmf_secure: section.ovmf_secure_code.clone().zip(section.ovmf_secure_vars.clone()),
             console_bytes: section.console_bytes,
         }
     }

@@ -49,6 +49,10 @@ pub struct QemuSection {
     pub ovmf_code: Option<PathBuf>,
     /// The template of the UEFI variables.
     pub ovmf_vars: Option<PathBuf>,
+    /// The UEFI firmware that boots only what is signed; absent: where the distributions put it.
+    pub ovmf_secure_code: Option<PathBuf>,
+    /// The template of its variables, with the keys.
+    pub ovmf_secure_vars: Option<PathBuf>,
     /// How much of a serial console is kept, in bytes.
     pub console_bytes: u64,
 }
@@ -74,6 +78,8 @@ impl Default for QemuSection {
             swtpm: None,
             ovmf_code: None,
             ovmf_vars: None,
+            ovmf_secure_code: None,
+            ovmf_secure_vars: None,
             console_bytes: 8 << 20,
         }
     }

@@ -85,11 +85,17 @@ pub(crate) fn arguments(spec: &MachineSpec, around: &Surroundings<'_>) -> Vec<St
 
     let on_pc = spec.disk.bus == DiskBus::Ide;
     let mut machine = String::from(if on_pc { "pc" } else { "q35" });
-    if let (Firmware::Uefi, Some(code)) = (spec.firmware, around.ovmf_code) {
+    if let Some(code) = around.ovmf_code {
         line.block(&json!({"node-name": "code", "driver": "file", "filename": code, "read-only": true}));
         line.fd_set(fd::VARS);
         line.block(&json!({"node-name": "vars", "driver": "file", "filename": fd_path(fd::VARS)}));
         machine.push_str(",pflash0=code,pflash1=vars");
+    }
+    if spec.firmware == Firmware::UefiSecure {
+        // The variables are written by the firmware alone, in the mode that only it comes into.
+        machine.push_str(",smm=on");
+        line.add(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        line.add(["-global", "ICH9-LPC.disable_s3=1"]);
     }
     line.add(["-machine", &machine]);
 

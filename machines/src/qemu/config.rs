@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Result};
+use crate::{Error, Firmware, Result};
 
 /// How guest code is executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +35,8 @@ pub struct QemuConfig {
     pub accel: Accel,
     /// The UEFI firmware: its code, and the variables that each machine gets a copy of. Debian's where none is given.
     pub ovmf: Option<(PathBuf, PathBuf)>,
+    /// The same of the firmware that boots only what is signed, with the keys in its variables.
+    pub ovmf_secure: Option<(PathBuf, PathBuf)>,
     /// How many bytes of each machine's console are kept on the disk.
     pub console_bytes: u64,
 }
@@ -95,23 +97,28 @@ pub(crate) fn program(configured: Option<&Path>, name: &str, package: &str) -> R
     })
 }
 
-/// The UEFI firmware of this node: code and variables.
-pub(crate) fn ovmf(configured: Option<&(PathBuf, PathBuf)>) -> Result<(PathBuf, PathBuf)> {
-    let shipped = ["OVMF_{}_4M.fd", "OVMF_{}.fd"].map(|name| {
-        let file = |part| Path::new("/usr/share/OVMF").join(name.replace("{}", part));
-        (file("CODE"), file("VARS"))
-    });
-    let candidates = match configured {
-        Some(pair) => vec![pair.clone()],
-        None => shipped.to_vec(),
-    };
-    candidates.into_iter().find(|(code, vars)| code.is_file() && vars.is_file()).ok_or_else(|| {
-        Error::NotReady(
-            "the UEFI firmware is not on this node; install it with `apt-get install ovmf`, or name its code and \
-             variables files in the configuration"
-                .into(),
-        )
-    })
+impl QemuConfig {
+    /// The files of a machine's firmware on this node, code and variables; `None` for one that QEMU itself has.
+    pub(crate) fn firmware(&self, firmware: Firmware) -> Result<Option<(PathBuf, PathBuf)>> {
+        let (configured, kind) = match firmware {
+            Firmware::Bios => return Ok(None),
+            Firmware::Uefi => (&self.ovmf, ""),
+            Firmware::UefiSecure => (&self.ovmf_secure, ".ms"),
+        };
+        let shipped = ["_4M", ""].map(|size| {
+            let file = |part| Path::new("/usr/share/OVMF").join(format!("OVMF_{part}{size}{kind}.fd"));
+            (file("CODE"), file("VARS"))
+        });
+        let candidates = configured.as_ref().map_or_else(|| shipped.to_vec(), |pair| vec![pair.clone()]);
+        let found = candidates.into_iter().find(|(code, vars)| code.is_file() && vars.is_file());
+        found.map(Some).ok_or_else(|| {
+            Error::NotReady(
+                "the UEFI firmware is not on this node; install it with `apt-get install ovmf`, or name its code and \
+                 variables files in the configuration"
+                    .into(),
+            )
+        })
+    }
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::arguments::{self, Execution, Surroundings, fd};
 use super::cgroup::{self, Groups};
-use super::config::{self, User};
+use super::config::User;
 use super::directory::{Directory, RunRecord};
 use super::process::{self, Launch, Process, last_words};
 use super::watcher::{ANSWER, Attached};
 use super::{tpm, unprivileged};
-use crate::{Error, Firmware, MachineId, MachineSpec, Result};
+use crate::{Error, MachineId, MachineSpec, Result};
 
 /// How long a process that is no use any more may take to end by itself.
 const GIVING_UP: Duration = Duration::from_secs(1);
@@ -53,7 +53,8 @@ pub(crate) struct Start {
     pub(crate) swtpm: Option<PathBuf>,
     pub(crate) user: User,
     pub(crate) execution: Execution,
-    pub(crate) ovmf: Option<(PathBuf, PathBuf)>,
+    /// The files of its firmware, code and variables, where QEMU itself has none.
+    pub(crate) firmware: Option<(PathBuf, PathBuf)>,
 }
 
 /// What a start begins with.
@@ -181,11 +182,10 @@ impl Start {
             descriptors.push((opening(&seed, read().write(writable))?, fd::SEED));
         }
         let mut code = None;
-        if spec.firmware == Firmware::Uefi {
-            let (found, template) = config::ovmf(self.ovmf.as_ref())?;
+        if let Some((found, template)) = &self.firmware {
             let vars = directory.file("vars.fd");
             if !vars.exists() {
-                let template = fs::read(&template);
+                let template = fs::read(template);
                 let template =
                     template.map_err(|error| directory.failed("cannot read the UEFI variables", error))?;
                 directory.write_bytes("vars.fd", &template)?;

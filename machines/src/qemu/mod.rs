@@ -165,6 +165,7 @@ mod tests {
             user: "1".into(),
             accel: Accel::Tcg,
             ovmf: None,
+            ovmf_secure: None,
             console_bytes: 1 << 20,
         })
         .unwrap();

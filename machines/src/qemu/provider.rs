@@ -11,8 +11,7 @@ use super::force::release_cgroups;
 use super::watcher::ANSWER;
 use super::{Qemu, config, disk, launch, process, seed, validate};
 use crate::{
-    Console, Error, Firmware, MachineId, MachineSpec, MachineState, Provider, Resize, Result, StopMode, Tpm,
-    Usage,
+    Console, Error, MachineId, MachineSpec, MachineState, Provider, Resize, Result, StopMode, Tpm, Usage,
 };
 
 #[async_trait]
@@ -34,9 +33,7 @@ impl Provider for Qemu {
 
     async fn define(&self, spec: &MachineSpec) -> Result<()> {
         validate::specification(spec)?;
-        if spec.firmware == Firmware::Uefi {
-            config::ovmf(self.config.ovmf.as_ref())?;
-        }
+        self.config.firmware(spec.firmware)?;
         if spec.tpm == Tpm::V2 {
             self.swtpm()?;
         }
@@ -89,6 +86,7 @@ impl Provider for Qemu {
         validate::specification(&spec)?;
         let binary = self.binary()?;
         let swtpm = (spec.tpm == Tpm::V2).then(|| self.swtpm()).transpose()?;
+        let firmware = self.config.firmware(spec.firmware)?;
         let execution = self.execution().await?;
         // What still runs is a process whose processors were never let go.
         self.force_unwatched(&machine).await?;
@@ -103,7 +101,7 @@ impl Provider for Qemu {
             swtpm,
             user: self.user,
             execution,
-            ovmf: self.config.ovmf.clone(),
+            firmware,
         };
         match launched.run(lock).await {
             Ok((attached, process)) => {

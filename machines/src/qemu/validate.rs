@@ -1,6 +1,6 @@
 //! What a specification may ask for. A pure function; each refusal says what to change.
 
-use crate::{Error, Firmware, MachineSpec, Nic, Result};
+use crate::{DiskBus, Error, Firmware, MachineSpec, Nic, Result};
 
 /// The most virtual processors that the machine models carry.
 const CPUS: std::ops::RangeInclusive<u32> = 1..=255;
@@ -16,8 +16,13 @@ pub(crate) fn specification(spec: &MachineSpec) -> Result<()> {
     }
     let least = match spec.firmware {
         Firmware::Bios => BIOS_MEMORY_MIB,
-        Firmware::Uefi => UEFI_MEMORY_MIB,
+        Firmware::Uefi | Firmware::UefiSecure => UEFI_MEMORY_MIB,
     };
+    if spec.firmware == Firmware::UefiSecure && spec.disk.bus == DiskBus::Ide {
+        return refuse(
+            "the machine that has an IDE disk has no secure boot; give the disk another bus".into(),
+        );
+    }
     if spec.memory_mib < least {
         return refuse(format!("{} MiB of memory are too small, give it at least {least}", spec.memory_mib));
     }
@@ -60,7 +65,7 @@ fn card(nic: &Nic) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Clock, DiskBus, DiskFormat, MachineId, NicModel, OnReset, RootDisk, Tpm};
+    use crate::{Clock, DiskFormat, MachineId, NicModel, OnReset, RootDisk, Tpm};
 
     fn refusal(change: impl FnOnce(&mut MachineSpec)) -> String {
         let mut spec = MachineSpec {
@@ -101,6 +106,10 @@ mod tests {
         assert_eq!(refusal(|s| s.cpus = 0), "machine m: 0 processors are not between 1 and 255");
         assert!(refusal(|s| s.memory_mib = 8).contains("at least 32"));
         assert!(refusal(|s| s.firmware = Firmware::Uefi).contains("at least 256"));
+        let secure = refusal(|s| {
+            (s.firmware, s.memory_mib, s.disk.bus) = (Firmware::UefiSecure, 256, DiskBus::Ide);
+        });
+        assert!(secure.contains("another bus"), "{secure}");
         assert!(refusal(|s| s.disk.base = "base".into()).contains("absolute"));
         assert!(refusal(|s| s.disk.size_bytes = Some(513)).contains("multiple of 512"));
         assert!(nic(|n| n.tap = "tap0,script=/x".into()).contains("not the name"));

@@ -2,6 +2,7 @@
 
 use machines::{Accel, Cause, Clock, DiskBus, DiskFormat, Firmware, OnReset, Provider, Qemu, Seed, SeedForm};
 
+use crate::efi;
 use crate::sector::Sector;
 use crate::stage::{Stage, config};
 
@@ -68,6 +69,24 @@ async fn uefi_firmware_runs_with_variables_of_its_own() {
         stage.start(&spec).await;
         stage.console_says("BdsDxe").await;
         assert!(stage.file("vars.fd").exists());
+        stage.close().await;
+    }
+}
+
+#[tokio::test]
+async fn secure_boot_starts_nothing_without_a_signature() {
+    for firmware in [Firmware::Uefi, Firmware::UefiSecure] {
+        let stage = Stage::new();
+        let mut spec = stage.spec(&Sector::new());
+        std::fs::write(stage.base(), efi::disk("a program runs")).unwrap();
+        (spec.firmware, spec.memory_mib) = (firmware, 256);
+        stage.start(&spec).await;
+        if firmware == Firmware::Uefi {
+            stage.console_says("a program runs").await;
+            assert_eq!(stage.ended().await.cause, Cause::PoweredOff);
+        } else {
+            stage.console_says("Access Denied").await;
+        }
         stage.close().await;
     }
 }

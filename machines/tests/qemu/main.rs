@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on shall stop where it is")]
 
+mod efi;
 mod full_disk;
 mod hardware;
 mod isolation;

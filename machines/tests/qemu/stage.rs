@@ -151,6 +151,7 @@ pub(crate) fn config(dir: &tempfile::TempDir) -> QemuConfig {
         user: UID.to_string(),
         accel: Accel::Tcg,
         ovmf: None,
+        ovmf_secure: None,
         console_bytes: 1 << 20,
     }
 }
