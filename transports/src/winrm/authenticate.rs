@@ -178,7 +178,7 @@ impl Login<'_> {
                 header.set_sensitive(true);
                 Ok(Context::Basic(header))
             }
-            Method::Negotiate | Method::Ntlm => self.handshake(method, password, dialled).await,
+            Method::Negotiate | Method::Ntlm => self.handshake(chosen.scheme, password, dialled).await,
         }
     }
 
@@ -226,14 +226,14 @@ impl Login<'_> {
 
     async fn handshake(
         &self,
-        method: Method,
+        scheme: &str,
         password: &Secret,
         dialled: &mut Dialled,
     ) -> Result<Context, Stop> {
         let handshake = Handshake::new();
-        let answer = self.ask(dialled, Some((method.name(), handshake.negotiate()))).await?;
-        let challenge = token(&answer, method.name())
-            .ok_or_else(|| self.failed(&format!("no {} challenge came back", method.name())))?;
+        let answer = self.ask(dialled, Some((scheme, handshake.negotiate()))).await?;
+        let challenge =
+            token(&answer, scheme).ok_or_else(|| self.failed(&format!("no {scheme} challenge came back")))?;
         let (domain, user) = account(&self.target.user);
         let account = Account { domain, user, password: password.expose() };
         let binding = Binding {
@@ -242,10 +242,10 @@ impl Login<'_> {
         };
         let (last, sealer) = handshake
             .authenticate(&challenge, &account, &binding)
-            .map_err(|why| self.failed(&format!("the login by {} failed: {why}", method.name())))?;
-        let answer = self.ask(dialled, Some((method.name(), &last))).await?;
+            .map_err(|why| self.failed(&format!("the login by {scheme} failed: {why}")))?;
+        let answer = self.ask(dialled, Some((scheme, &last))).await?;
         if answer.status == StatusCode::UNAUTHORIZED {
-            return Err(Stop::No(format!("tried the password by {}", method.name())));
+            return Err(Stop::No(format!("tried the password by {scheme}")));
         }
         if answer.last {
             return Err(self.failed("the guest ends the connection right after the login"));

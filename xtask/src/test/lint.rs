@@ -11,20 +11,15 @@ use crate::{progress, run, setup, tree};
 pub(super) fn run(fetch_advisories: bool, tally: &mut Tally) -> Result<()> {
     let format = run::step("format", tree::cargo().args(["fmt", "--all", "--", "--check"]));
     tally.check("format", told(format));
-    let clippy = run::step(
-        "clippy",
-        tree::cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--all-features",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]),
-    );
-    tally.check("clippy", told(clippy));
+    // As people build it, and with everything that they may ask for.
+    for (name, what) in [
+        ("clippy", &["--workspace", "--all-targets", "--all-features"][..]),
+        ("clippy, by default", &["--package", "cri"]),
+    ] {
+        let mut clippy = tree::cargo();
+        clippy.arg("clippy").args(what).args(["--locked", "--", "-D", "warnings"]);
+        tally.check(name, told(run::step(name, &mut clippy)));
+    }
 
     let deny = setup::deny()?;
     let check = |title: &str, arguments: &[&str]| {
