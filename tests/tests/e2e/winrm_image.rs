@@ -8,6 +8,7 @@
 //! It is Linux inside, for there is no Windows to be had. What leads into a guest and what drives it are two things, so this
 //! proves the first for machines of QEMU; the second is proved where scripts of Windows are.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
@@ -161,9 +162,9 @@ fn disk(folder: &Path) -> PathBuf {
     }
     let mut script = String::from("rm /usr/sbin/sshd\nmkdir /winrm\ncd /winrm\n");
     for (from, name) in files {
-        script += &format!("write {} {name}\nsif {name} mode 0100755\n", from.display());
+        writeln!(script, "write {} {name}\nsif {name} mode 0100755", from.display()).unwrap();
     }
-    script += &format!("cd /etc\nrm inittab\nwrite {} inittab\n", inittab.display());
+    writeln!(script, "cd /etc\nrm inittab\nwrite {} inittab", inittab.display()).unwrap();
     edit(&disk, &script);
     disk
 }
