@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Config;
+use super::{Config, ProviderConfig};
 use crate::error::{Error, Result};
 
 /// The largest limit that makes sense, in GiB.
@@ -73,6 +73,13 @@ impl Config {
                         known.join(", ")
                     ),
                 );
+            }
+        }
+        for (name, provider) in &self.providers {
+            if let ProviderConfig::Qemu(section) = provider
+                && let Some((key, why)) = section.wrong(name)
+            {
+                return refuse(key, why);
             }
         }
         if let Some((key, why)) = self.tracing.fault() {
@@ -156,6 +163,14 @@ mod tests {
         let message = refused("[handlers.vm]\nprovider = \"kvm\"\n");
         assert!(message.contains(":2: handler \"vm\" names the provider \"kvm\""), "{message}");
         assert!(message.contains("qemu"), "{message}");
+    }
+
+    #[test]
+    fn a_firmware_has_its_variables() {
+        let with = |more: &str| format!("[providers.qemu]\nkind = \"qemu\"\n{more}");
+        let message = refused(&with("ovmf-code = \"/c\"\n"));
+        assert!(message.starts_with("infranetes.toml:3: ") && message.contains("give both"), "{message}");
+        Config::parse(&with("ovmf-code = \"/c\"\novmf-vars = \"/v\"\n"), Path::new("x")).unwrap();
     }
 
     #[test]

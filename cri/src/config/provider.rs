@@ -69,6 +69,18 @@ pub enum Accel {
     Tcg,
 }
 
+impl QemuSection {
+    /// What is wrong with the provider of this name: the key, and why.
+    pub(super) fn wrong(&self, name: &str) -> Option<(&'static str, String)> {
+        (self.ovmf_code.is_some() != self.ovmf_vars.is_some()).then(|| {
+            let why = format!(
+                "[providers.{name}] has one of ovmf-code and ovmf-vars; give both, for one is made for the other, or none"
+            );
+            ("ovmf-", why)
+        })
+    }
+}
+
 impl Default for QemuSection {
     fn default() -> Self {
         Self {
