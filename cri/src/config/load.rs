@@ -159,6 +159,35 @@ mod tests {
     }
 
     #[test]
+    fn the_page_has_every_key() {
+        let page = include_str!("../../../docs/configuration.md");
+        for section in [
+            "",
+            "[handlers.vm]\nprovider = \"qemu\"",
+            "[providers.qemu]\nkind = \"qemu\"",
+            "[providers.fleet]\nkind = \"fleet\"\ninventory = \"/f\"",
+            "[delegate]\nendpoint = \"unix:///run/c.sock\"",
+            "[network]",
+            "[images]",
+            "[streaming]",
+            "[metrics]",
+            "[tracing]",
+            "[timeouts]",
+            "[machine]",
+            "[[image]]\npattern = \"*\"",
+            "[[image]]\npattern = \"*\"\n[image.facts]",
+        ] {
+            let message = refused(&format!("{section}\nno-such-key = 1\n"));
+            let (_, expected) = message.split_once("expected ").expect(&message);
+            let (expected, _) = expected.split_once(" (in ").expect(&message);
+            for key in expected.split('`').skip(1).step_by(2) {
+                let told = [format!("`{key}`"), format!(" {key}`"), format!("[{key}")];
+                assert!(told.iter().any(|told| page.contains(told)), "the page has no {key} of {section:?}");
+            }
+        }
+    }
+
+    #[test]
     fn a_handler_without_its_provider_is_refused() {
         let message = refused("[handlers.vm]\nprovider = \"kvm\"\n");
         assert!(message.contains(":2: handler \"vm\" names the provider \"kvm\""), "{message}");
