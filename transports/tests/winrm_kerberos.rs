@@ -5,9 +5,11 @@
 mod contract;
 mod windows;
 
-use contract::{Guest, run, sh};
+use std::sync::{Arc, Mutex};
+
+use contract::{Changing, Guest, run, sh};
 use transports::winrm::Method;
-use transports::{Credential, Error, Target, Transport as _};
+use transports::{Credential, Error, Login, Target, Transport as _};
 use windows::{PASSWORD, USER, Windows, with};
 use winrm_peer::realm::{self, Realm, Setup};
 use winrm_peer::{Options, Scheme};
@@ -148,6 +150,18 @@ async fn what_the_domain_refuses_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_is_kept_is_not_told() {
+    let Some(_realm) = domain("a_name_that_is_kept_is_not_told", Setup::default()).await else { return };
+    let windows = guest(true, Scheme::Negotiate).await;
+    let credentials = vec![Credential::Password(PASSWORD.into())];
+    let now = Mutex::new(Ok(Login { user: Some("hidden-name".into()), credentials }));
+    let target =
+        Target { credentials: vec![Credential::Kept(Arc::new(Changing { now }))], ..windows.target() };
+    let error = error(&windows, target).await.to_string();
+    assert!(error.contains("no such user") && !error.contains("hidden-name"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_of_another_name_is_told() {
     let Some(realm) = domain("a_guest_of_another_name_is_told", Setup::default()).await else { return };
     realm.user("somebody", PASSWORD, &[]).await;
@@ -173,6 +187,20 @@ async fn a_guest_of_another_name_is_told() {
             assert!(error.to_string().contains(said) && error.to_string().contains("host-name"), "{error:?}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_guest_that_knows_outdated_ciphers_only_is_refused() {
+    let test = "a_guest_that_knows_outdated_ciphers_only_is_refused";
+    let Some(realm) = domain(test, Setup::default()).await else { return };
+    let old = "old.lab.example";
+    realm.change(&format!("addprinc -randkey HTTP/{old}")).await;
+    realm.change(&format!("ktadd -k {} HTTP/{old}", realm.guest_keytab().display())).await;
+    realm.change(&format!("setstr HTTP/{old} session_enctypes arcfour-hmac")).await;
+    let mut windows = guest(false, Scheme::Negotiate).await;
+    windows.host_name = Some(old.to_owned());
+    let error = error(&windows, windows.target()).await;
+    assert!(error.to_string().contains("AES keys"), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,10 +30,14 @@ pub const OTHER: &str = "other.lab.example";
 
 /// How long the controller may take to listen.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a port is taken for the controller.
+const ATTEMPTS: usize = 5;
 /// How long the test may take in its domain.
 const TEST_PATIENCE: Duration = Duration::from_secs(300);
 /// What tells the second process where the domain is.
 const FOLDER: &str = "WINRM_PEER_REALM";
+/// The keys of the guest.
+const KEYTAB: &str = "guest.keytab";
 /// What the controller said, beside the domain.
 const LOG: &str = "controller.log";
 
@@ -82,6 +86,11 @@ impl Realm {
         self.folder.join("client.keytab")
     }
 
+    /// Where the server looks for its keys.
+    pub fn guest_keytab(&self) -> PathBuf {
+        self.folder.join(KEYTAB)
+    }
+
     /// Changes what the domain knows, by kadmin's own words.
     pub async fn change(&self, query: &str) {
         kadmin(&self.folder, query).await;
@@ -120,38 +129,73 @@ fn in_domain<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
 /// Makes the domain, and starts its controller unless it is down.
 async fn start(folder: &TempDir, setup: Setup) -> Option<Child> {
     let folder = folder.path();
-    // Some other program may take the port until the controller does, which then says so and ends.
-    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
-    let port = free.expect("a port").port();
-    let place = folder.display();
-    let write = |name: &str, text: String| std::fs::write(folder.join(name), text).expect("it is written");
-    write(
-        "krb5.conf",
-        format!(
-            "[libdefaults]\n default_realm = {NAME}\n dns_lookup_kdc = false\n dns_lookup_realm = false\n \
-         dns_canonicalize_hostname = false\n rdns = false\n kdc_timesync = 0\n default_ccache_name = FILE:{place}/tickets\n \
-         default_keytab_name = FILE:{place}/guest.keytab\n default_client_keytab_name = FILE:{place}/client.keytab\n\
-         [realms]\n {NAME} = {{\n  kdc = 127.0.0.1:{port}\n }}\n"
-        ),
-    );
-    write(
-        "kdc.conf",
-        format!(
-            "[kdcdefaults]\n kdc_listen = 127.0.0.1:{port}\n kdc_tcp_listen = 127.0.0.1:{port}\n[realms]\n {NAME} = {{\n  \
-         database_name = {place}/principal\n  key_stash_file = {place}/stash\n  acl_file = {place}/acl\n  \
-         supported_enctypes = aes256-cts:normal aes128-cts:normal\n }}\n[logging]\n kdc = STDERR\n kdc = FILE:{place}/{LOG}\n \
-             default = FILE:{place}/log\n"
-        ),
-    );
+    configure(folder);
     let mut create = Command::new("kdb5_util");
     succeed(in_domain(create.args(["create", "-s", "-r", NAME, "-P", "master"]), folder)).await;
     for service in [GUEST, OTHER] {
         kadmin(folder, &format!("addprinc -randkey HTTP/{service}")).await;
     }
-    kadmin(folder, &format!("ktadd -k {place}/guest.keytab HTTP/{GUEST}")).await;
+    let keytab = folder.join(KEYTAB);
+    kadmin(folder, &format!("ktadd -k {} HTTP/{GUEST}", keytab.display())).await;
     if setup.down {
         return None;
     }
+    for _ in 0..ATTEMPTS {
+        match listen(folder, setup).await {
+            Ok(controller) => return Some(controller),
+            // Another program may have taken the port meanwhile.
+            Err(said) if said.contains("in use") => configure(folder),
+            Err(said) => panic!("the domain controller does not listen:\n{said}"),
+        }
+    }
+    panic!("no port of {ATTEMPTS} stayed free for the domain controller")
+}
+
+/// Says where everything is, with a port that is free now.
+fn configure(folder: &Path) {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+    let (port, place) = (free.expect("a port").port(), folder.display());
+    let client = format!(
+        "[libdefaults]
+ default_realm = {NAME}
+ dns_lookup_kdc = false
+ dns_lookup_realm = false
+ dns_canonicalize_hostname = false
+ rdns = false
+ kdc_timesync = 0
+ default_ccache_name = FILE:{place}/tickets
+ default_keytab_name = FILE:{place}/{KEYTAB}
+ default_client_keytab_name = FILE:{place}/client.keytab
+[realms]
+ {NAME} = {{
+  kdc = 127.0.0.1:{port}
+ }}
+"
+    );
+    let controller = format!(
+        "[kdcdefaults]
+ kdc_listen = 127.0.0.1:{port}
+ kdc_tcp_listen = 127.0.0.1:{port}
+[realms]
+ {NAME} = {{
+  database_name = {place}/principal
+  key_stash_file = {place}/stash
+  acl_file = {place}/acl
+  supported_enctypes = aes256-cts:normal aes128-cts:normal
+ }}
+[logging]
+ kdc = STDERR
+ kdc = FILE:{place}/{LOG}
+ default = FILE:{place}/log
+"
+    );
+    for (name, text) in [("krb5.conf", client), ("kdc.conf", controller)] {
+        std::fs::write(folder.join(name), text).expect("it is written");
+    }
+}
+
+/// Starts the controller, and waits until it listens; else what it said.
+async fn listen(folder: &Path, setup: Setup) -> Result<Child, String> {
     // It ends with us, whatever becomes of us.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -175,11 +219,12 @@ async fn start(folder: &TempDir, setup: Setup) -> Option<Child> {
         }
         false
     });
-    let listens = listens.await.unwrap_or_default();
-    assert!(listens, "the domain controller does not listen:\n{said}");
+    if !listens.await.unwrap_or_default() {
+        return Err(said);
+    }
     // It would wait for a reader of what it says.
     tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
-    Some(controller)
+    Ok(controller)
 }
 
 /// The library that lets a program see another time.

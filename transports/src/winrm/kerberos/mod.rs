@@ -46,9 +46,11 @@ impl Login<'_> {
         let service = self.service()?;
         let binding = dialled.certificate.as_ref().map(|(_, told)| told.clone());
         let shown = self.tickets.show(&self.target.user, password, &service, binding.as_deref()).await;
+        // The library names the user.
+        let told = |why: String| if self.told { why } else { trouble::unnamed(&why) };
         let (mut context, first) = shown.map_err(|trouble| match trouble {
-            Trouble::Denied(why) => Stop::No(why),
-            Trouble::Failed(why) => self.failed(&format!("no login by Kerberos as {service}: {why}")),
+            Trouble::Denied(why) => Stop::No(told(why)),
+            Trouble::Failed(why) => self.failed(&format!("no login by Kerberos as {service}: {}", told(why))),
         })?;
 
         let answer = self.ask(dialled, Some((scheme, &first))).await?;

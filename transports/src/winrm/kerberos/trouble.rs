@@ -93,6 +93,11 @@ pub(super) fn unknown() -> String {
         .to_owned()
 }
 
+/// Words of ours without what the library says, which may name the user.
+pub(super) fn unnamed(why: &str) -> String {
+    why.split_once(" (").map_or("for a reason that names the user", |(ours, _)| ours).to_owned()
+}
+
 /// What the library says of an error.
 pub(super) fn said(error: Error) -> String {
     clean(&error.to_string())
