@@ -114,8 +114,8 @@ impl Connection {
             self.authentication().check(text(AUTHORIZATION), &self.shared)
         };
         let limit = self.shared.options.limits.envelope_bytes;
-        // What is around a sealed envelope is not of it.
-        let body = match Limited::new(request.into_body(), limit + 4096).collect().await {
+        // What is around a sealed envelope is not of it, nor what is around each of its pieces.
+        let body = match Limited::new(request.into_body(), limit + limit / 32 + 4096).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 let reply = self.write(Err(Fault::envelope_too_long(limit)), None, false);
@@ -162,8 +162,7 @@ impl Connection {
         let opened;
         let body = if sealed {
             let mut authentication = self.authentication();
-            let Some(envelope) = authentication.sealing().and_then(|sealing| encrypted::open(body, sealing))
-            else {
+            let Some(envelope) = authentication.seal().and_then(|seal| encrypted::open(body, seal)) else {
                 return Ok(Reply::status(StatusCode::BAD_REQUEST));
             };
             opened = envelope;
@@ -250,8 +249,8 @@ impl Connection {
         };
         let envelope = answer.write(relates_to).into_bytes();
         let mut authentication = self.authentication();
-        let (content_type, body) = match authentication.sealing().filter(|_| sealed) {
-            Some(sealing) => (encrypted::content_type(sealing), encrypted::seal(&envelope, sealing)),
+        let (content_type, body) = match authentication.seal().filter(|_| sealed) {
+            Some(seal) => encrypted::seal(&envelope, seal),
             None => (SOAP.to_owned(), envelope),
         };
         Reply { content_type, body, ..Reply::status(status) }

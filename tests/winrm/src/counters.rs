@@ -17,6 +17,8 @@ pub struct Counters {
     pub requests: u64,
     /// Requests answered with 401: offers, challenges, refusals.
     pub unauthorized: u64,
+    /// Passwords that were handed over, by `CredSSP`.
+    pub passwords_received: u64,
     /// Envelopes that were understood, by what they ask for.
     pub actions: BTreeMap<Action, u64>,
     /// How often each command line was run.

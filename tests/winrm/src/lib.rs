@@ -5,10 +5,10 @@
 //!               connection.rs  authentication/  encrypted.rs  envelope/  action/  shells.rs  process/
 //! ```
 //!
-//! It speaks WS-Management with the shell extensions ([MS-WSMV]), NTLM ([MS-NLMP]) and Kerberos as real Windows does, not as a client
-//! would like it: authentication belongs to one TCP connection and its sequence numbers, plain HTTP needs sealed messages,
-//! a `Receive` without output ends in a fault, quotas are Windows' own. It runs real processes. Where what Windows does is not
-//! written down anywhere, the place in the code says what was assumed.
+//! It speaks WS-Management with the shell extensions ([MS-WSMV]), NTLM ([MS-NLMP], also within `CredSSP`) and Kerberos as real
+//! Windows does, not as a client would like it: authentication belongs to one TCP connection and its sequence numbers, plain
+//! HTTP needs sealed messages, a `Receive` without output ends in a fault, quotas are Windows' own. It runs real processes.
+//! Where what Windows does is not written down anywhere, the place in the code says what was assumed.
 //!
 //! - Happy path: [`Server::start`] listens on a free port of loopback; a client makes a shell, runs commands in it, and
 //!   deletes it. [`Server::counters`] tells what happened so far, [`Server::until`] waits for it.
@@ -42,5 +42,5 @@ mod shells;
 pub use action::Action;
 pub use counters::Counters;
 pub use faults::{Answered, Cut, Faults, Instead, Moment, Split};
-pub use options::{Limits, Options, Scheme};
+pub use options::{Between, CredSsp, Limits, Options, Scheme};
 pub use server::Server;

@@ -94,8 +94,9 @@ fn way(name: &str) -> Result<Scheme, String> {
     match name {
         "negotiate" => Ok(Scheme::Negotiate),
         "ntlm" => Ok(Scheme::Ntlm),
+        "credssp" => Ok(Scheme::CredSsp),
         "basic" => Ok(Scheme::Basic),
         "kerberos" => Ok(Scheme::Kerberos),
-        _ => Err("it is none of negotiate, ntlm, basic, kerberos".to_owned()),
+        _ => Err("it is none of negotiate, ntlm, credssp, basic, kerberos".to_owned()),
     }
 }

@@ -13,8 +13,28 @@ pub enum Scheme {
     Ntlm,
     /// `Kerberos` under its own name; under `Negotiate` it is taken, too. Only where there is a [`Options::principal`].
     Kerberos,
+    /// `CredSSP`, which hands the password over. Windows has to be told to offer it.
+    CredSsp,
     /// `Basic`, over TLS only.
     Basic,
+}
+
+/// How `CredSSP` is spoken.
+#[derive(Debug, Clone, Copy)]
+pub struct CredSsp {
+    /// The newest version of it that is known, from 2 on. Windows has known the sixth since May 2018.
+    pub version: u32,
+    /// Somebody between shows a key of his own, and passes everything else on.
+    pub between: Option<Between>,
+}
+
+/// What a server makes of a key that is not its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Between {
+    /// It refuses the login.
+    Refused,
+    /// It looks away, and tells its own: the client has to see it.
+    Believed,
 }
 
 /// How a server is.
@@ -35,6 +55,8 @@ pub struct Options {
     pub principal: Option<String>,
     /// What is offered to who is not known yet; in this order. `Basic` is left out without TLS.
     pub schemes: Vec<Scheme>,
+    /// How `CredSSP` is spoken, where that is offered.
+    pub credssp: CredSsp,
     /// Whether plain HTTP may go unsealed, as `AllowUnencrypted` does.
     pub allow_unencrypted: bool,
     /// How far the server's clock is ahead in its NTLM challenge, in seconds.
@@ -57,6 +79,7 @@ impl Options {
             password: password.to_owned(),
             principal: None,
             schemes: vec![Scheme::Negotiate, Scheme::Basic],
+            credssp: CredSsp { version: 6, between: None },
             allow_unencrypted: false,
             clock_skew_seconds: 0,
             wine_prefix: None,

@@ -9,11 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::authentication::Key;
 use crate::certificate::Certificate;
 use crate::connection;
 use crate::counters::{Counters, Counting};
 use crate::faults::Faults;
-use crate::options::Options;
+use crate::options::{Options, Scheme};
 use crate::process::Wine;
 use crate::shells::Shells;
 
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) address: SocketAddr,
     pub(crate) certificate: Option<Certificate>,
+    /// The key of `CredSSP`, where that is offered.
+    pub(crate) key: Option<Key>,
     pub(crate) faults: Faults,
     pub(crate) counting: Counting,
     pub(crate) shells: Arc<Shells>,
@@ -56,6 +59,11 @@ impl Server {
             Some(path) => Some(Certificate::kept(path, address.ip())?),
             None => Some(Certificate::make(address.ip())?),
         };
+        let key = if options.schemes.contains(&Scheme::CredSsp) {
+            Some(Key::new(options.credssp.between.is_some()).await?)
+        } else {
+            None
+        };
         let wine = match &options.wine_prefix {
             Some(prefix) => Some(Wine::start(prefix).await?),
             None => None,
@@ -64,6 +72,7 @@ impl Server {
         let shared = Arc::new(Shared {
             address,
             certificate,
+            key,
             faults: Faults::default(),
             shells: Shells::new(options.limits.clone(), counting.clone(), wine),
             counting,

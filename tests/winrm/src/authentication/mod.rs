@@ -4,13 +4,16 @@
 //!   unknown --Negotiate: NTLM--> challenged --right--> known, until the connection ends
 //!      |                              `-----wrong----> unknown
 //!      |-----Negotiate, Kerberos: a ticket----------> known, until the connection ends
-//!      `-----Basic, right----> known for this request
+//!      |-----Basic, right----> known for this request
+//!      `-----CredSSP: TLS, NTLM in it, the key, the password--> known, until the connection ends
 //! ```
 //!
 //! NTLM is our own acceptor instead of the crate `sspi`'s, whose challenge takes its time from the clock (a test here sets
 //! another), names no target, and repeats whatever flags a client sets; and a client of ours that is built on `sspi` would be
 //! held against itself. Kerberos is MIT's library, here as in the transport: what proves the server is Python's clients.
 
+mod credssp;
+mod der;
 #[cfg(feature = "kerberos")]
 mod kerberos;
 mod ntlm;
@@ -18,6 +21,7 @@ mod seal;
 mod sealing;
 mod spnego;
 
+pub(crate) use credssp::{Key, Tls};
 pub(crate) use ntlm::COMPUTER;
 pub(crate) use sealing::Sealing;
 
@@ -27,6 +31,7 @@ use md5::{Digest as _, Md5};
 
 use crate::options::{Options, Scheme};
 use crate::server::Shared;
+use credssp::{CredSsp, Outcome};
 use ntlm::Ntlm;
 use seal::NtlmSealing;
 use spnego::{State, Token};
@@ -52,10 +57,20 @@ enum Step {
     /// A ticket was shown, and more is to be said.
     #[cfg(feature = "kerberos")]
     Shown(Box<kerberos::Kerberos>),
+    CredSsp(CredSsp),
     Known {
         user: String,
-        sealing: Sealing,
+        seal: Seal,
     },
+}
+
+/// What envelopes on a connection are sealed with.
+#[derive(Debug)]
+pub(crate) enum Seal {
+    /// Keys that sign each envelope beside it.
+    Signed(Sealing),
+    /// A TLS session, by `CredSSP`.
+    Tls(Tls),
 }
 
 /// What to do with a request.
@@ -84,6 +99,7 @@ impl Authentication {
             "negotiate" if offered(Scheme::Negotiate) => Scheme::Negotiate,
             "ntlm" if offered(Scheme::Ntlm) => Scheme::Ntlm,
             "kerberos" if offered(Scheme::Kerberos) => Scheme::Kerberos,
+            "credssp" if offered(Scheme::CredSsp) => return self.credssp(value, shared),
             "basic" if offered(Scheme::Basic) => {
                 return if basic(value, options) {
                     Verdict::Known { user: options.user.clone(), token: None }
@@ -112,11 +128,48 @@ impl Authentication {
         }
     }
 
+    /// Takes a token of `CredSSP`.
+    fn credssp(&mut self, value: &str, shared: &Shared) -> Verdict {
+        let token = BASE64_STANDARD.decode(value.trim()).unwrap_or_default();
+        let begun = match std::mem::take(&mut self.step) {
+            Step::CredSsp(begun) => Some(begun),
+            // A token that comes when one is known begins anew.
+            _ => shared.key.as_ref().and_then(CredSsp::begin),
+        };
+        let answer = |token: &[u8]| {
+            let header = format!("{} {}", name(Scheme::CredSsp), BASE64_STANDARD.encode(token));
+            Verdict::Unknown { authenticate: vec![header] }
+        };
+        let Some((goes_on, outcome)) = begun.and_then(|begun| begun.take(&token, shared)) else {
+            return unknown(&shared.options);
+        };
+        if let Some(goes_on) = goes_on {
+            self.step = Step::CredSsp(goes_on);
+        }
+        match outcome {
+            Outcome::Answer(token) | Outcome::Refused(Some(token)) => answer(&token),
+            Outcome::Refused(None) => unknown(&shared.options),
+            Outcome::Known(tls) => {
+                let user = shared.options.user.clone();
+                self.step = Step::Known { user: user.clone(), seal: Seal::Tls(tls) };
+                Verdict::Known { user, token: None }
+            }
+        }
+    }
+
     /// What envelopes on this connection are sealed with.
-    pub(crate) fn sealing(&mut self) -> Option<&mut Sealing> {
+    pub(crate) fn seal(&mut self) -> Option<&mut Seal> {
         match &mut self.step {
-            Step::Known { sealing, .. } => Some(sealing),
+            Step::Known { seal, .. } => Some(seal),
             _ => None,
+        }
+    }
+
+    /// The same, where each envelope has a signature beside it.
+    fn sealing(&mut self) -> Option<&mut Sealing> {
+        match self.seal()? {
+            Seal::Signed(sealing) => Some(sealing),
+            Seal::Tls(_) => None,
         }
     }
 
@@ -202,7 +255,8 @@ impl Authentication {
     }
 
     fn know(&mut self, sealing: Sealing, shared: &Shared) {
-        self.step = Step::Known { user: shared.options.user.clone(), sealing };
+        let seal = Seal::Signed(sealing);
+        self.step = Step::Known { user: shared.options.user.clone(), seal };
     }
 }
 
@@ -227,7 +281,7 @@ fn offers(options: &Options) -> impl Iterator<Item = Scheme> {
     let may = |scheme: &Scheme| match scheme {
         Scheme::Basic => options.tls || options.allow_unencrypted,
         Scheme::Kerberos => offers_kerberos(options),
-        Scheme::Negotiate | Scheme::Ntlm => true,
+        Scheme::Negotiate | Scheme::Ntlm | Scheme::CredSsp => true,
     };
     options.schemes.iter().copied().filter(may)
 }
@@ -241,6 +295,7 @@ fn name(scheme: Scheme) -> &'static str {
         Scheme::Negotiate => "Negotiate",
         Scheme::Ntlm => "NTLM",
         Scheme::Kerberos => "Kerberos",
+        Scheme::CredSsp => "CredSSP",
         Scheme::Basic => "Basic realm=\"WSMAN\"",
     }
 }

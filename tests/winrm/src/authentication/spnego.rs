@@ -1,4 +1,6 @@
-//! SPNEGO (RFC 4178) around NTLM, in as much DER as that takes.
+//! SPNEGO (RFC 4178) around NTLM.
+
+use super::der::{OCTETS, SEQUENCE, context, element, inside, write};
 
 /// NTLM, 1.3.6.1.4.1.311.2.2.10.
 const NTLM: &[u8] = &[0x06, 0x0A, 0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0A];
@@ -11,8 +13,6 @@ const KERBEROS: [&[u8]; 2] = [
 /// SPNEGO itself, 1.3.6.1.5.5.2.
 const SPNEGO: &[u8] = &[0x2B, 0x06, 0x01, 0x05, 0x05, 0x02];
 
-const SEQUENCE: u8 = 0x30;
-const OCTETS: u8 = 0x04;
 const OID: u8 = 0x06;
 const ENUMERATED: u8 = 0x0A;
 const APPLICATION: u8 = 0x60;
@@ -99,49 +99,4 @@ pub(super) fn respond(state: State, names_ntlm: bool, token: Option<&[u8]>, mic:
         fields.extend(write(0xA3, &write(OCTETS, mic)));
     }
     write(0xA1, &write(SEQUENCE, &fields))
-}
-
-/// The first element: its tag, its value, and what follows.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], rest) = bytes.split_first_chunk::<2>()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (length, rest) =
-            rest.split_at_checked(usize::from(first & 0x7F)).filter(|(n, _)| n.len() <= 4)?;
-        (length.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)), rest)
-    };
-    let (value, rest) = rest.split_at_checked(length)?;
-    Some((tag, value, rest))
-}
-
-/// The value of an element that has this tag.
-fn inside(bytes: &[u8], tag: u8) -> Option<&[u8]> {
-    element(bytes).filter(|(found, ..)| *found == tag).map(|(_, value, _)| value)
-}
-
-/// The value of the field of this number among elements.
-fn context(mut bytes: &[u8], number: u8) -> Option<&[u8]> {
-    loop {
-        let (tag, value, rest) = element(bytes)?;
-        if tag == 0xA0 | number {
-            return Some(value);
-        }
-        bytes = rest;
-    }
-}
-
-fn write(tag: u8, value: &[u8]) -> Vec<u8> {
-    let mut element = vec![tag];
-    match u8::try_from(value.len()) {
-        Ok(length) if length < 0x80 => element.push(length),
-        Ok(length) => element.extend([0x81, length]),
-        Err(_) => {
-            let length = u16::try_from(value.len()).unwrap_or(u16::MAX);
-            element.push(0x82);
-            element.extend(length.to_be_bytes());
-        }
-    }
-    element.extend(value);
-    element
 }

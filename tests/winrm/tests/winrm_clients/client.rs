@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
-use winrm_peer::{Options, Server};
+use winrm_peer::{Options, Scheme, Server};
 
 pub(crate) const USER: &str = "Administrator";
 pub(crate) const PASSWORD: &str = "Grüße & <\"Mond\">";
@@ -61,7 +61,10 @@ pub(crate) struct Client {
 impl Client {
     /// Starts a client and a server of its own; `None` where the tests are run without clients.
     pub(crate) async fn start(name: &'static str, auth: &str, tls: bool) -> Option<Self> {
-        let options = if tls { Options::https(USER, PASSWORD) } else { Options::http(USER, PASSWORD) };
+        let mut options = if tls { Options::https(USER, PASSWORD) } else { Options::http(USER, PASSWORD) };
+        if auth == "credssp" {
+            options.schemes.push(Scheme::CredSsp);
+        }
         Self::start_with(name, auth, options).await
     }
 

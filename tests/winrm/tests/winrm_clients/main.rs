@@ -6,6 +6,7 @@
 
 mod client;
 mod cmd;
+mod credssp;
 mod faults;
 #[cfg(feature = "kerberos")]
 mod kerberos;
@@ -37,6 +38,9 @@ ways! {
     pypsrp_over_https_by_basic: "pypsrp", "basic", true;
     pypsrp_over_https_by_ntlm: "pypsrp", "ntlm", true;
     pypsrp_over_https_by_negotiate: "pypsrp", "negotiate", true;
+    pypsrp_over_http_by_credssp: "pypsrp", "credssp", false;
+    pypsrp_over_https_by_credssp: "pypsrp", "credssp", true;
+    pywinrm_over_http_by_credssp: "pywinrm", "credssp", false;
     pywinrm_over_http_by_ntlm: "pywinrm", "ntlm", false;
     pywinrm_over_https_by_basic: "pywinrm", "basic", true;
     pywinrm_over_https_by_ntlm: "pywinrm", "ntlm", true;

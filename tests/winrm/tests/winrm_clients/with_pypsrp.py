@@ -5,8 +5,12 @@ from urllib.parse import urlparse
 from pypsrp.exceptions import AuthenticationError, WSManFaultError
 from pypsrp.shell import Process, SignalCode, WinRS
 from pypsrp.wsman import WSMan
+from requests_credssp.exceptions import AuthenticationException, NTStatusException
 
 import talk
+
+# What pypsrp raises itself, and what CredSSP does below it.
+REFUSED = (AuthenticationError, AuthenticationException, NTStatusException)
 
 
 def connect(job):
@@ -27,6 +31,8 @@ def connect(job):
         encryption=encryption,
         operation_timeout=job.get("timeout", 20),
         read_timeout=60,
+        credssp_auth_mechanism=job.get("mechanism", "auto"),
+        credssp_minimum_version=job.get("minimum_version", 2),
         **domain,
     )
 
@@ -69,4 +75,4 @@ def do(job):
             return run(job, shell)
 
 
-talk.serve(do, AuthenticationError, lambda error: error.code if isinstance(error, WSManFaultError) else None)
+talk.serve(do, REFUSED, lambda error: error.code if isinstance(error, WSManFaultError) else None)

@@ -2,6 +2,7 @@
 
 from winrm.exceptions import InvalidCredentialsError, WinRMOperationTimeoutError, WSManFaultError
 from winrm.protocol import Protocol
+from requests_credssp.exceptions import AuthenticationException, NTStatusException
 
 import talk
 
@@ -69,5 +70,5 @@ def do(job):
         protocol.close_shell(shell)
 
 
-talk.serve(do, InvalidCredentialsError,
+talk.serve(do, (InvalidCredentialsError, AuthenticationException, NTStatusException),
            lambda error: (error.wsman_fault_code or error.wmierror_code) if isinstance(error, WSManFaultError) else None)
