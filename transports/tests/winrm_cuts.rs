@@ -11,6 +11,8 @@ use std::time::Duration;
 use contract::{bounds, command};
 use tokio::time::timeout;
 use transports::{Error, Exit, capture};
+#[cfg(feature = "credssp")]
+use windows::credssp;
 use windows::{Windows, options, with};
 use winrm_peer::{Action, Cut, Moment};
 
@@ -61,9 +63,28 @@ async fn cut(windows: &Windows, at: u32, moment: Moment) -> bool {
     reached
 }
 
-async fn every_message(tls: bool, moment: Moment) {
+/// How the guest is reached.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    Tls,
+    Sealed,
+    #[cfg(feature = "credssp")]
+    CredSsp,
+}
+
+/// A guest that is reached so.
+async fn guest(way: Way) -> Windows {
+    match way {
+        Way::Tls => with(options(true)).await,
+        Way::Sealed => with(options(false)).await,
+        #[cfg(feature = "credssp")]
+        Way::CredSsp => credssp(options(false)).await,
+    }
+}
+
+async fn every_message(way: Way, moment: Moment) {
     let mut at = 1;
-    let mut windows = with(options(tls)).await;
+    let mut windows = guest(way).await;
     while cut(&windows, at, moment).await {
         at += 1;
         assert!(at < MOST, "that many messages?");
@@ -72,7 +93,7 @@ async fn every_message(tls: bool, moment: Moment) {
     assert!(at > 6, "only {} messages were cut", at - 1);
     // The cut that was not reached goes with its server; then the same while the session is made.
     for at in 1..=4 {
-        windows = with(options(tls)).await;
+        windows = guest(way).await;
         windows.server.faults().cut(Cut { at, action: None, moment });
         let made = transports::Transport::connect(&windows.transport(), &windows.target()).await;
         if windows.server.faults().cuts_left() == 0 {
@@ -84,41 +105,36 @@ async fn every_message(tls: bool, moment: Moment) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_it_is_read_over_tls() {
-    every_message(true, Moment::BeforeRead).await;
+macro_rules! cuts {
+    ($($name:ident: $way:ident, $moment:ident;)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            every_message(Way::$way, Moment::$moment).await;
+        })*
+    };
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_the_reply_over_tls() {
-    every_message(true, Moment::BeforeReply).await;
+cuts! {
+    before_it_is_read_over_tls: Tls, BeforeRead;
+    before_the_reply_over_tls: Tls, BeforeReply;
+    in_the_reply_over_tls: Tls, InReply;
+    before_it_is_read_sealed: Sealed, BeforeRead;
+    before_the_reply_sealed: Sealed, BeforeReply;
+    in_the_reply_sealed: Sealed, InReply;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_the_reply_over_tls() {
-    every_message(true, Moment::InReply).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_it_is_read_sealed() {
-    every_message(false, Moment::BeforeRead).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_the_reply_sealed() {
-    every_message(false, Moment::BeforeReply).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_the_reply_sealed() {
-    every_message(false, Moment::InReply).await;
+#[cfg(feature = "credssp")]
+cuts! {
+    before_it_is_read_sealed_by_credssp: CredSsp, BeforeRead;
+    before_the_reply_sealed_by_credssp: CredSsp, BeforeReply;
+    in_the_reply_sealed_by_credssp: CredSsp, InReply;
 }
 
 /// A long input, whose messages are there but for a byte when their turn comes. One that is cut before was not carried out, so it
 /// goes again; one that is cut afterwards leaves no hole: the command does not end well.
-async fn long_input(tls: bool) {
+async fn long_input(way: Way) {
     const BYTES: usize = 1_500_000;
-    let windows = with(options(tls)).await;
+    let windows = guest(way).await;
     let server = &windows.server;
     server.faults().slow(Action::Send, Duration::from_millis(100));
     let (mut whole, mut lost) = (0, 0);
@@ -151,10 +167,16 @@ async fn long_input(tls: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_input_has_no_hole_over_tls() {
-    long_input(true).await;
+    long_input(Way::Tls).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_input_has_no_hole_sealed() {
-    long_input(false).await;
+    long_input(Way::Sealed).await;
+}
+
+#[cfg(feature = "credssp")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_input_has_no_hole_sealed_by_credssp() {
+    long_input(Way::CredSsp).await;
 }

@@ -4,6 +4,7 @@
 //!   HTTPS, HTTP: --first message--> 401 + challenge --last message--> let in      (Negotiate, or NTLM by name)
 //!   HTTPS, HTTP: --a ticket--> let in, with the guest's own proof                 (Kerberos, in a module of its own)
 //!   HTTPS:       the password goes along with each request                        (Basic, where no more is offered)
+//!   HTTPS, HTTP: --TLS, NTLM in it, the password--> let in                        (CredSSP, only where it is asked for)
 //! ```
 //!
 //! - The messages of the handshake carry no request, so nothing is carried out before both sides know each other.
@@ -36,6 +37,9 @@ const ANSWER_BYTES: usize = 64 * 1024;
 pub(super) enum Context {
     /// Each is sealed.
     Sealed(Box<dyn Seal>),
+    /// The same, by a TLS session of `CredSSP`.
+    #[cfg(feature = "credssp")]
+    SealedByTls(Box<super::credssp::Tls>),
     /// As they are: TLS hides them, and the connection remembers who we are.
     Plain,
     /// As they are, each with the password.
@@ -49,6 +53,8 @@ pub enum Method {
     Negotiate,
     /// NTLM by its name.
     Ntlm,
+    /// The password handed over, once the guest has proved that it knows it.
+    CredSsp,
     /// The password as it is, over HTTPS only.
     Basic,
     /// A ticket of the domain, for the guest's name in it.
@@ -56,13 +62,15 @@ pub enum Method {
 }
 
 impl Method {
-    /// Those that may be used where none is named, the best first. Kerberos is only used by its name: it needs the guest's.
+    /// Those that may be used where none is named, the best first. Kerberos is only used by its name, for it needs the guest's;
+    /// `CredSSP`, for the guest has the password then.
     pub const USUAL: [Self; 3] = [Self::Negotiate, Self::Ntlm, Self::Basic];
 
     fn name(self) -> &'static str {
         match self {
             Self::Negotiate => "Negotiate",
             Self::Ntlm => "NTLM",
+            Self::CredSsp => "CredSSP",
             Self::Basic => "Basic",
             Self::Kerberos => "Kerberos",
         }
@@ -74,6 +82,7 @@ impl Method {
         match self {
             Self::Negotiate => &["Negotiate"],
             Self::Ntlm => &["NTLM"],
+            Self::CredSsp => &["CredSSP"],
             Self::Basic => &["Basic"],
             Self::Kerberos => &["Negotiate", "Kerberos"],
         }
@@ -86,7 +95,11 @@ impl Method {
                 "this program was built without Kerberos: build it with `--features kerberos`, or let the guest take NTLM \
                  (`negotiate`)",
             ),
-            Self::Negotiate | Self::Ntlm | Self::Basic | Self::Kerberos => None,
+            Self::CredSsp if !cfg!(feature = "credssp") => Some(
+                "this program was built without CredSSP: build it with `--features credssp`, or let the guest take NTLM \
+                 (`negotiate`)",
+            ),
+            Self::Negotiate | Self::Ntlm | Self::CredSsp | Self::Basic | Self::Kerberos => None,
         }
     }
 }
@@ -169,8 +182,14 @@ impl Login<'_> {
         let Some(password) = password else {
             return Err(Stop::No(format!("{} needs a password", method.name())));
         };
+        #[cfg(feature = "credssp")]
+        if method == Method::CredSsp {
+            return self.hand_over(password, dialled).await;
+        }
         match method {
-            Method::Kerberos => unreachable!("a program that was built without it has refused it"),
+            Method::Kerberos | Method::CredSsp => {
+                unreachable!("a program that was built without it has refused it")
+            }
             Method::Basic => {
                 let pair = format!("{}:{}", self.target.user, password.expose());
                 let mut header = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
@@ -295,7 +314,7 @@ pub(super) fn token(answer: &Answer, scheme: &str) -> Option<Vec<u8>> {
 }
 
 /// The domain and the name of a user: `DOMAIN\name`, or `name` (also `name@domain`, which the guest takes apart).
-fn account(user: &str) -> (&str, &str) {
+pub(super) fn account(user: &str) -> (&str, &str) {
     user.split_once('\\').unwrap_or(("", user))
 }
 

@@ -3,6 +3,7 @@
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use super::der::{OBJECT, SEQUENCE, element};
 use super::ntlm::md5;
 
 /// The algorithms, by object identifier, whose signatures are made over SHA-384 (by RSA, by ECDSA).
@@ -16,9 +17,6 @@ const OVER_SHA512: [&[u8]; 2] = [
     &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d],
     &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x04],
 ];
-
-const SEQUENCE: u8 = 0x30;
-const OBJECT: u8 = 0x06;
 
 /// What binds a login to the connection on which this certificate was shown.
 pub(super) fn to_certificate(certificate: &[u8]) -> Vec<u8> {
@@ -48,22 +46,6 @@ fn signed_by(certificate: &[u8]) -> Option<&[u8]> {
     let (SEQUENCE, algorithm, _) = element(after_body)? else { return None };
     let (OBJECT, identifier, _) = element(algorithm)? else { return None };
     Some(identifier)
-}
-
-/// One element of DER: its kind, its content, and what comes after it.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&kind, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x84 => {
-            let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (digits.iter().fold(0, |length, &digit| length << 8 | usize::from(digit)), rest)
-        }
-        _ => return None,
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((kind, content, after))
 }
 
 #[cfg(test)]

@@ -74,7 +74,12 @@ impl Connection {
 
     /// Whether each message is sealed, and nothing else proves who has written it.
     pub(super) fn is_sealed(&self) -> bool {
-        matches!(self.context, Context::Sealed(_))
+        match self.context {
+            Context::Sealed(_) => true,
+            #[cfg(feature = "credssp")]
+            Context::SealedByTls(_) => true,
+            Context::Plain | Context::Basic(_) => false,
+        }
     }
 
     /// Whether the password goes along with each message, so that a message shows whether it is right.
@@ -101,6 +106,11 @@ impl Connection {
                 let body = encrypted::wrap(&mut **sealer, message).ok_or(Failure::Unsent)?;
                 request(&self.host, sealer.form().content_type, in_turn(body))
             }
+            #[cfg(feature = "credssp")]
+            Context::SealedByTls(tls) => {
+                let (kind, body) = super::credssp::wrap(tls, message).map_err(|_| Failure::Unsent)?;
+                request(&self.host, kind, in_turn(body))
+            }
             Context::Plain => request(&self.host, SOAP, in_turn(message.into())),
             Context::Basic(header) => {
                 let mut request = request(&self.host, SOAP, in_turn(message.into()));
@@ -112,21 +122,23 @@ impl Connection {
         if answer.status == StatusCode::UNAUTHORIZED {
             return Err(if self.is_sealed() { Failure::Denied } else { Failure::NotLetIn });
         }
-        let mut status = answer.status;
-        let body = match &mut self.context {
-            // An empty one, too: it would count as done, and anybody can write it.
-            Context::Sealed(sealer) => {
-                let opened = encrypted::unwrap(&mut **sealer, &answer.body).ok_or_else(|| {
-                    let status = status.as_u16();
-                    Failure::Lost(format!("its answer (HTTP {status}) is not sealed by the guest"))
-                })?;
-                let fault = reply::is_fault(&opened);
-                status = if fault { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
-                opened
+        let sealed = match &mut self.context {
+            Context::Sealed(sealer) => encrypted::unwrap(&mut **sealer, &answer.body),
+            #[cfg(feature = "credssp")]
+            Context::SealedByTls(tls) => super::credssp::unwrap(tls, &answer.body),
+            Context::Plain | Context::Basic(_) => {
+                let body = String::from_utf8(answer.body.into())
+                    .map_err(|_| Failure::Lost("its answer is no text".into()))?;
+                self.usable = !answer.last;
+                return Ok(Reply { status: answer.status, body });
             }
-            Context::Plain | Context::Basic(_) => String::from_utf8(answer.body.into())
-                .map_err(|_| Failure::Lost("its answer is no text".into()))?,
         };
+        // An empty one, too, is none: it would count as done, and anybody can write it.
+        let body = sealed.ok_or_else(|| {
+            Failure::Lost(format!("its answer (HTTP {}) is not sealed by the guest", answer.status.as_u16()))
+        })?;
+        let fault = reply::is_fault(&body);
+        let status = if fault { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
         self.usable = !answer.last;
         Ok(Reply { status, body })
     }

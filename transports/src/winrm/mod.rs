@@ -11,8 +11,8 @@
 //! question that timed out are told apart; it chooses no identifiers, so that what it lost the answer to cannot be ended;
 //! it writes options where Windows does not look, knows neither `WINRS_SKIP_CMD_SHELL` nor `WINRS_CONSOLEMODE_STDIN`; its
 //! login may move to another connection than its challenge; and it needs a newer compiler than this project. A thin
-//! client on `hyper` is shorter than ways around all of that. NTLM is our own, too ([`ntlm`] says why). Kerberos is the
-//! system's, where this program is built with it (the feature `kerberos`). `CredSSP` is not there yet.
+//! client on `hyper` is shorter than ways around all of that. NTLM is our own, too ([`ntlm`] says why), and `CredSSP` around it
+//! (the feature `credssp`). Kerberos is the system's, where this program is built with it (the feature `kerberos`).
 //!
 //! - Happy path: a few connections are kept with their logins, and a few shells. A command costs two requests in a row
 //!   (`Command`, `Receive`) and two beside (the end of its input; that it may be forgotten).
@@ -43,6 +43,9 @@ mod certificate;
 mod clixml;
 mod connection;
 mod connections;
+#[cfg(feature = "credssp")]
+mod credssp;
+mod der;
 mod dial;
 mod encrypted;
 mod envelope;

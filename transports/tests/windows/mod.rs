@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 use tokio::time::timeout;
-use transports::winrm::{Interpreter, Security};
+use transports::winrm::{Interpreter, Method, Security};
 use transports::{Credential, Identity, Session, Target, Transport as _, Winrm, WinrmOptions};
 use winrm_peer::{Options, Scheme, Server};
 
@@ -36,6 +36,14 @@ pub async fn https() -> Windows {
 /// HTTP with what Windows offers.
 pub async fn http() -> Windows {
     with(Options::http(USER, PASSWORD)).await
+}
+
+/// A guest that offers `CredSSP` too, which is what we ask for.
+pub async fn credssp(mut options: Options) -> Windows {
+    options.schemes.push(Scheme::CredSsp);
+    let mut windows = with(options).await;
+    windows.options.methods = vec![Method::CredSsp];
+    windows
 }
 
 /// A server of one's own making, for the usual user.

@@ -27,7 +27,7 @@ use crypto::{hmac_md5, rc4, response_key};
 use pairs::Pairs;
 
 pub(super) use crypto::md5;
-#[cfg(test)]
+#[cfg(any(test, feature = "credssp"))]
 pub(super) use seal::SIGNATURE_BYTES;
 pub(super) use seal::Sealer;
 
@@ -172,6 +172,12 @@ impl Handshake {
     }
 }
 
+/// Whether a last message has a code by which the guest sees that none of the messages was changed.
+#[cfg(feature = "credssp")]
+pub(super) fn has_code(message: &[u8]) -> bool {
+    message.get(MIC).is_some_and(|code| code != [0; 16])
+}
+
 /// The last message, with room for the integrity code.
 fn layout(flags: u32, fields: &[&[u8]; 6]) -> Vec<u8> {
     let mut message = Vec::with_capacity(512);
@@ -195,7 +201,7 @@ fn layout(flags: u32, fields: &[&[u8]; 6]) -> Vec<u8> {
 }
 
 /// A text as the protocol writes it.
-fn utf16(text: &str) -> Vec<u8> {
+pub(super) fn utf16(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 

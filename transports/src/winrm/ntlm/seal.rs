@@ -16,6 +16,8 @@ const VERSION: [u8; 4] = 1_u32.to_le_bytes();
 /// One direction.
 struct Stream {
     cipher: Rc4,
+    #[cfg(feature = "credssp")]
+    sealing: [u8; 16],
     signing: [u8; 16],
     number: u32,
 }
@@ -25,7 +27,14 @@ impl Stream {
         let derived = |purpose: &str| {
             md5(&[key, format!("session key to {direction} {purpose} key magic constant\0").as_bytes()])
         };
-        Self { cipher: cipher(&derived("sealing")), signing: derived("signing"), number: 0 }
+        let sealing = derived("sealing");
+        Self {
+            cipher: cipher(&sealing),
+            #[cfg(feature = "credssp")]
+            sealing,
+            signing: derived("signing"),
+            number: 0,
+        }
     }
 
     /// The code of the next message, over its plain form.
@@ -41,6 +50,15 @@ impl Stream {
         self.cipher.apply_keystream(&mut signature[4..12]);
         signature[12..].copy_from_slice(&self.number.to_le_bytes());
         self.number = self.number.wrapping_add(1);
+        signature
+    }
+
+    /// The signature of a text that is not sealed. The key stream begins anew after it, the numbers do not.
+    #[cfg(feature = "credssp")]
+    fn sign_alone(&mut self, text: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        let code = self.code(text);
+        let signature = self.sign(code);
+        self.cipher = cipher(&self.sealing);
         signature
     }
 }
@@ -82,6 +100,19 @@ impl Seal for Sealer {
         let expected = self.theirs.sign(code);
         // One attempt a connection, so the time that the comparison takes tells nothing of use.
         signature == expected
+    }
+}
+
+#[cfg(feature = "credssp")]
+impl Sealer {
+    /// SPNEGO's code over the list of what it offers, which comes before anything is sealed.
+    pub(in crate::winrm) fn sign(&mut self, list: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        self.ours.sign_alone(list)
+    }
+
+    /// Whether this is the other side's code over the same list.
+    pub(in crate::winrm) fn signed(&mut self, list: &[u8], code: &[u8]) -> bool {
+        self.theirs.sign_alone(list) == code
     }
 }
 

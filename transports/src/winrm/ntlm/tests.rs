@@ -117,3 +117,19 @@ fn weak_and_malformed_challenges_are_refused() {
     long[40..42].copy_from_slice(&[0xff, 0xff]);
     assert!(answer(&long).contains("malformed"));
 }
+
+#[cfg(feature = "credssp")]
+#[test]
+fn a_code_over_a_list_begins_the_key_stream_anew_and_goes_on_counting() {
+    let (mut client, mut server) = (Sealer::client(&[9; 16]), Sealer::server(&[9; 16]));
+    let code = client.sign(b"the list");
+    assert!(server.signed(b"the list", &code));
+    assert!(!Sealer::server(&[9; 16]).signed(b"another list", &code));
+    let mut message = b"sealed".to_vec();
+    let signature = client.seal(&mut message).unwrap();
+    let mut first = b"sealed".to_vec();
+    Sealer::client(&[9; 16]).seal(&mut first);
+    assert_eq!((&message, &signature[12..]), (&first, &1_u32.to_le_bytes()[..]));
+    assert!(server.open(&signature, &mut message));
+    assert_eq!(message, b"sealed");
+}
