@@ -33,7 +33,8 @@ pub struct Facts {
     pub transport: Option<Transport>,
     /// What that is carried by, where there is a choice: `https` or `http`. Absent: as the port says.
     pub scheme: Option<String>,
-    /// How one logs in, where only one way may be used: `negotiate`, `ntlm`, `basic` or `kerberos`.
+    /// How one logs in, where only one way may be used: `negotiate`, `ntlm`, `basic`, `kerberos`, or `credssp`, which hands the
+    /// password over. The configuration alone may say the last two, never a label.
     pub authentication: Option<String>,
     /// The port that it listens on.
     pub port: Option<u16>,

@@ -58,11 +58,12 @@ impl Protocol {
             None => None,
             Some("negotiate") => Some(Method::Negotiate),
             Some("ntlm") => Some(Method::Ntlm),
+            Some("credssp") => Some(Method::CredSsp),
             Some("basic") => Some(Method::Basic),
             Some("kerberos") => Some(Method::Kerberos),
             Some(other) => {
                 return Err(format!(
-                    "the image's authentication {other:?} is none of: negotiate, ntlm, basic, kerberos"
+                    "the image's authentication {other:?} is none of: negotiate, ntlm, credssp, basic, kerberos"
                 ));
             }
         };
@@ -295,7 +296,10 @@ mod tests {
         let http = || Facts { scheme: Some("http".into()), ..winrm() };
         for (facts, part) in [
             (Facts { scheme: Some("ftp".into()), ..winrm() }, "none of: https, http"),
-            (Facts { authentication: Some("digest".into()), ..winrm() }, "negotiate, ntlm, basic, kerberos"),
+            (
+                Facts { authentication: Some("digest".into()), ..winrm() },
+                "negotiate, ntlm, credssp, basic, kerberos",
+            ),
             (Facts { host_name: Some("x".into()), ..winrm() }, "set `authentication` to kerberos"),
             (Facts { host_name: Some("x".into()), ..Facts::default() }, "set `authentication` to kerberos"),
             (Facts { credential: Some(Credential::Tickets), ..winrm() }, "tickets are what Kerberos takes"),
@@ -338,6 +342,23 @@ mod tests {
                 protocol.pinned(&facts, [192, 0, 2, 7].into()).map_err(|error| error.to_string()),
                 Ok(proves)
             );
+        }
+    }
+
+    #[test]
+    fn what_was_not_built_in_is_refused_with_the_remedy() {
+        for scheme in ["https", "http"] {
+            let authentication = Some("credssp".into());
+            let said = of(&Facts { scheme: Some(scheme.into()), authentication, ..winrm() });
+            if cfg!(feature = "credssp") {
+                assert!(matches!(said, Ok(Protocol::Winrm(_, Some(Method::CredSsp), _))), "{said:?}");
+            } else {
+                let said = said.unwrap_err();
+                assert!(
+                    said.contains("built without CredSSP") && said.contains("--features credssp"),
+                    "{said}"
+                );
+            }
         }
     }
 

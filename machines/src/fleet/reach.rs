@@ -46,6 +46,8 @@ pub enum Authentication {
     Negotiate,
     /// NTLM by its name.
     Ntlm,
+    /// By the password as it is, once the machine has proved that it knows it: what runs there may use it further.
+    CredSsp,
     /// By the password as it is.
     Basic,
     /// By a ticket of the domain.
@@ -102,6 +104,7 @@ impl Authentication {
         match self {
             Self::Negotiate => "negotiate",
             Self::Ntlm => "ntlm",
+            Self::CredSsp => "credssp",
             Self::Basic => "basic",
             Self::Kerberos => "kerberos",
         }

@@ -41,6 +41,8 @@ fn a_machine_that_speaks_another_protocol_is_read_whole() {
     let pinned = winrm("192.0.2.7", &format!("{pins}\nauthentication = \"ntlm\""));
     assert_eq!((pinned.port, pinned.scheme, pinned.os), (5986, Some(Scheme::Https), Os::Windows));
     assert_eq!((pinned.certificates.len(), pinned.authentication), (1, Some(Authentication::Ntlm)));
+    let handed = winrm("192.0.2.7", &format!("{pins}\nauthentication = \"credssp\""));
+    assert_eq!(handed.authentication.map(Authentication::word), Some("credssp"));
     for (address, more, port, scheme) in [
         ("192.0.2.7:5985", "", 5985, Scheme::Http),
         ("192.0.2.7:5985", "scheme = \"https\"", 5985, Scheme::Https),

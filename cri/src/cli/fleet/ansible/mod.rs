@@ -203,6 +203,7 @@ plain ansible_connection=winrm ansible_host=192.0.2.2 ansible_port=5985 ansible_
 word ansible_connection=psrp ansible_host=192.0.2.3 ansible_psrp_protocol=http ansible_psrp_auth=kerberos
 self ansible_connection=winrm ansible_host=192.0.2.4 ansible_winrm_server_cert_validation=ignore ansible_password=hunter2
 ssh ansible_host=192.0.2.5 ansible_shell_type=powershell ansible_ssh_private_key_file=/key
+hand ansible_connection=winrm ansible_host=192.0.2.6 ansible_winrm_transport=credssp
 net ansible_connection=network_cli
 ";
         let text = toml(&hosts(ini, Format::Ini).unwrap());
@@ -220,6 +221,8 @@ net ansible_connection=network_cli
         assert_eq!((entry("word").scheme, entry("word").port), (Some(Scheme::Http), 5985));
         assert_eq!((entry("self").scheme, entry("self").port), (Some(Scheme::Https), 5986));
         assert_eq!((entry("ssh").transport, entry("ssh").os), (Protocol::Ssh, Os::Windows));
+        assert_eq!(entry("hand").authentication, None, "that is for a person to say, too");
+        assert!(text.contains("# authentication = \"credssp\""), "{text}");
         assert!(text.contains("is kerberos; what is taken here") && !text.contains("hunter2"), "{text}");
         assert!(text.contains("# net is left out") && text.contains("trust-on-first-use = true"), "{text}");
         assert!(

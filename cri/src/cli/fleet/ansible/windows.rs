@@ -49,6 +49,11 @@ pub(super) fn winrm(Host { variables, .. }: &Host, text: &mut String) {
     }
     if has(&["basic", "plaintext", "ssl"]) && !http {
         text.push_str("authentication = \"basic\"\n");
+    } else if has(&["credssp"]) {
+        text.push_str(
+            "# Its way to log in is CredSSP, which hands it the password; where that is meant:\n\
+             # authentication = \"credssp\"\n",
+        );
     } else {
         let _ = writeln!(
             text,
