@@ -199,6 +199,11 @@ mod tests {
         let with = |more: &str| format!("[providers.qemu]\nkind = \"qemu\"\n{more}");
         let message = refused(&with("ovmf-code = \"/c\"\n"));
         assert!(message.starts_with("infranetes.toml:3: ") && message.contains("give both"), "{message}");
+        let message = refused(&with("ovmf-code = \"/c\"\novmf-vars = \"/v\"\novmf-secure-vars = \"/s\"\n"));
+        assert!(
+            message.starts_with("infranetes.toml:5: ") && message.contains("ovmf-secure-code"),
+            "{message}"
+        );
         Config::parse(&with("ovmf-code = \"/c\"\novmf-vars = \"/v\"\n"), Path::new("x")).unwrap();
     }
 

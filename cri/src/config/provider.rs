@@ -72,12 +72,15 @@ pub enum Accel {
 impl QemuSection {
     /// What is wrong with the provider of this name: the key, and why.
     pub(super) fn wrong(&self, name: &str) -> Option<(&'static str, String)> {
-        (self.ovmf_code.is_some() != self.ovmf_vars.is_some()).then(|| {
-            let why = format!(
-                "[providers.{name}] has one of ovmf-code and ovmf-vars; give both, for one is made for the other, or none"
-            );
-            ("ovmf-", why)
-        })
+        let pairs = [
+            ("ovmf-", &self.ovmf_code, &self.ovmf_vars),
+            ("ovmf-secure-", &self.ovmf_secure_code, &self.ovmf_secure_vars),
+        ];
+        let (key, ..) = pairs.into_iter().find(|(_, code, vars)| code.is_some() != vars.is_some())?;
+        let why = format!(
+            "[providers.{name}] has one of {key}code and {key}vars; give both, for one is made for the other, or none"
+        );
+        Some((key, why))
     }
 }
 
