@@ -46,7 +46,10 @@ impl Daemon {
     ) -> Result<Self> {
         let mut command = namespace.command(binary);
         command.arg("serve").arg("--config").arg(config);
-        command.env("INFRANETES_LOG", "info,cri=debug").env_remove("INFRANETES_DIE_AT");
+        if std::env::var_os("INFRANETES_LOG").is_none() {
+            command.env("INFRANETES_LOG", "info,cri=debug");
+        }
+        command.env_remove("INFRANETES_DIE_AT");
         if let Some(step) = die_at {
             command.env("INFRANETES_DIE_AT", step);
         }

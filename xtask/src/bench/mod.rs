@@ -91,6 +91,8 @@ pub(crate) fn command(arguments: &Arguments) -> Result<ExitCode> {
         bench.args(["--only", only]);
     }
     bench
+        // What the daemon writes by default: the tests have it write each call.
+        .env("INFRANETES_LOG", "info")
         .env("INFRANETES_GUESTS", guest::folder())
         .env("INFRANETES_BIN", tree::target().join("release/infranetes"))
         .env("INFRANETES_WINRM_PEER", tree::target().join("release/winrm-peer"))
