@@ -1,6 +1,6 @@
 //! The way to the delegate: its socket, spoken to as the kubelet would.
 //!
-//! HTTP/2 by hyper itself: tonic's channel hands each call through one more queue and task, which costs as much as our own part.
+//! HTTP/2 by hyper itself: tonic's channel hands each call through one more queue and task.
 //!
 //! Failure paths: the connection is made by the call that needs one, so a delegate that was away is reached by the next call
 //! after it is back. What never came to it, and what was under way when it went, fails with `Unavailable` and its address.

@@ -76,7 +76,7 @@ async fn lost_shell() {
     let machine_before = setup.machine.state();
     let (pod_id, machine) = setup.start("lost").await;
     let secret = setup.secret("uid-lost", "a secret");
-    let process = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    let process = setup.client.create_with(&pod_id, process(IMAGE, &secret)).await.unwrap();
     setup.client.start(&process).await.unwrap();
     let log = setup.node.pod_logs().join("lost/process/0.log");
     setup.client.logged(&process, &log, "it has a secret").await;

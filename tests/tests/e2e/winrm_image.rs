@@ -11,14 +11,13 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use proto::runtime::v1::{ContainerConfig, Mount};
 use tests::Node;
 
-use crate::client::{Client, container, pod};
+use crate::client::{Client, pod};
+use crate::fleet;
 
 const NAME: &str = "legacy/winrm:1";
 const IMAGE: &str = "infranetes.local/legacy/winrm:1";
@@ -65,8 +64,8 @@ async fn image() {
     client.logged(&id, &log, "app: line ").await;
 
     // A process beside it, with a Secret.
-    let secret = secret(&node);
-    let process = client.create_with(&pod_id, process(&secret)).await.unwrap();
+    let secret = fleet::secret(&node, "uid-winrm", "a secret");
+    let process = client.create_with(&pod_id, fleet::process(IMAGE, &secret)).await.unwrap();
     client.start(&process).await.unwrap();
     let lines = node.pod_logs().join("winrm/process/0.log");
     client.logged(&process, &lines, "it has a secret").await;
@@ -88,32 +87,6 @@ async fn image() {
     client.stop_pod(&pod_id).await.unwrap();
     client.remove_pod(&pod_id).await.unwrap();
     assert_eq!(node.inventory().unwrap().beyond(&before), Vec::<String>::new());
-}
-
-fn process(secret: &Path) -> ContainerConfig {
-    let script =
-        "grep -q 'a secret' /run/app/key && echo it has a secret; true >/run/said; exec tail -f /run/said";
-    let mount = Mount {
-        container_path: "/run/app".into(),
-        host_path: secret.display().to_string(),
-        readonly: true,
-        ..Mount::default()
-    };
-    ContainerConfig {
-        command: ["sh", "-c", script].map(str::to_owned).into(),
-        mounts: vec![mount],
-        ..container("process", IMAGE)
-    }
-}
-
-/// Lays a Secret out as the kubelet does; answers its path.
-fn secret(node: &Node) -> PathBuf {
-    let volume = node.kubelet().join("pods/uid-winrm/volumes/kubernetes.io~secret/login");
-    fs::create_dir_all(volume.join("..1")).unwrap();
-    fs::write(volume.join("..1/key"), "a secret").unwrap();
-    symlink("..1", volume.join("..data")).unwrap();
-    symlink("..data/key", volume.join("key")).unwrap();
-    volume
 }
 
 fn from_env(name: &str) -> PathBuf {

@@ -91,12 +91,7 @@ impl Setup {
 
     /// Lays a Secret out as the kubelet does; answers its path.
     pub(crate) fn secret(&self, uid: &str, content: &str) -> PathBuf {
-        let volume = self.node.kubelet().join(format!("pods/{uid}/volumes/kubernetes.io~secret/login"));
-        fs::create_dir_all(volume.join("..1")).unwrap();
-        fs::write(volume.join("..1/key"), content).unwrap();
-        symlink("..1", volume.join("..data")).unwrap();
-        symlink("..data/key", volume.join("key")).unwrap();
-        volume
+        secret(&self.node, uid, content)
     }
 
     pub(crate) async fn restart_daemon(&mut self) {
@@ -177,7 +172,7 @@ pub(crate) async fn adopted(speaks: Speaks) {
 
     // A process beside it, with a volume.
     let secret = setup.secret("uid-first", "a secret");
-    let process = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    let process = setup.client.create_with(&pod_id, process(IMAGE, &secret)).await.unwrap();
     setup.client.start(&process).await.unwrap();
     let log = setup.node.pod_logs().join("first/process/0.log");
     setup.client.logged(&process, &log, "it has a secret").await;
@@ -229,8 +224,18 @@ pub(crate) async fn adopted(speaks: Speaks) {
     assert_eq!(setup.node.inventory().unwrap().beyond(&before), Vec::<String>::new());
 }
 
+/// Lays a Secret out as the kubelet does; answers its path.
+pub(crate) fn secret(node: &Node, uid: &str, content: &str) -> PathBuf {
+    let volume = node.kubelet().join(format!("pods/{uid}/volumes/kubernetes.io~secret/login"));
+    fs::create_dir_all(volume.join("..1")).unwrap();
+    fs::write(volume.join("..1/key"), content).unwrap();
+    symlink("..1", volume.join("..data")).unwrap();
+    symlink("..data/key", volume.join("key")).unwrap();
+    volume
+}
+
 /// A process that has a Secret, and says whatever is written to a file.
-pub(crate) fn process(secret: &std::path::Path) -> ContainerConfig {
+pub(crate) fn process(image: &str, secret: &std::path::Path) -> ContainerConfig {
     let script = "echo kept >/root/kept; grep -q 'a secret' /run/app/key && echo it has a secret; \
                   true >/run/said; exec tail -f /run/said";
     let mount = Mount {
@@ -242,7 +247,7 @@ pub(crate) fn process(secret: &std::path::Path) -> ContainerConfig {
     ContainerConfig {
         command: ["sh", "-c", script].map(str::to_owned).into(),
         mounts: vec![mount],
-        ..container("process", IMAGE)
+        ..container("process", image)
     }
 }
 
@@ -351,7 +356,7 @@ pub(crate) async fn again(speaks: Speaks) {
     // The machine is nobody's container, and given back with the pod, with the process that nobody has stopped.
     let secret = setup.secret("uid-processes", "a secret");
     let pod_id = setup.client.run_pod_by(&pod("processes", &setup.node.pod_logs()), HANDLER).await.unwrap();
-    let id = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    let id = setup.client.create_with(&pod_id, process(IMAGE, &secret)).await.unwrap();
     setup.client.start(&id).await.unwrap();
     let log = setup.node.pod_logs().join("processes/process/0.log");
     setup.client.logged(&id, &log, "it has a secret").await;

@@ -112,7 +112,7 @@ pub(crate) async fn late(speaks: Speaks) {
     setup.client = crate::client::Client::connect(&setup.node.socket()).await;
     let (pod_id, _) = setup.start("killed").await;
     let secret = setup.secret("uid-killed", "a secret");
-    let id = setup.client.create_with(&pod_id, process(&secret)).await.unwrap();
+    let id = setup.client.create_with(&pod_id, process(IMAGE, &secret)).await.unwrap();
     setup.client.start(&id).await.unwrap();
     let log = setup.node.pod_logs().join("killed/process/0.log");
     setup.client.logged(&id, &log, "it has a secret").await;
