@@ -221,7 +221,9 @@ async fn a_link_connects_again_and_runs_nothing_twice() {
         link.session().unwrap()
     };
     let session = ready(None).await;
-    let mut process = session.exec(sh("echo started; sleep 1000")).await.unwrap();
+    // With its input held open, so that nothing but its output is on the way.
+    let mut process =
+        session.exec(Command { stdin: Stdin::Piped, ..sh("echo started; sleep 1000") }).await.unwrap();
     process.output.recv().await.unwrap();
     // Else the next question would just go over another connection.
     timeout(PATIENCE, server.until(|now| now.receives_waiting == 1)).await.expect("it waits for output");

@@ -1,6 +1,6 @@
 //! What a command prints, and what happens when nobody reads it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::timeout;
 use transports::{Bounds, Exit, Stream, capture};
@@ -59,13 +59,13 @@ pub async fn an_unread_stream_loses_nothing(guest: Guest) {
     for _ in 0..10 {
         run(&*session, command(&["true"])).await;
     }
-    let (mut length, mut stderr, began) = (0, Vec::new(), Instant::now());
-    while let Some(output) = slow.output.recv().await {
+    let (mut length, mut stderr) = (0, Vec::new());
+    let most = Duration::from_secs(20);
+    while let Some(output) = timeout(most, slow.output.recv()).await.expect("it goes on") {
         match output.stream {
             Stream::Stdout => length += output.data.len(),
             Stream::Stderr => stderr.extend_from_slice(&output.data),
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "it does not go on");
     }
     assert_eq!((length, &stderr[..]), (60_000_000, &b"end\n"[..]));
     assert_eq!(slow.exit.await.unwrap(), Exit::Code(0));
