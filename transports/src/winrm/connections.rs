@@ -20,6 +20,7 @@
 //! - Over HTTP anybody can write that a login was forgotten, also over the answer of what was carried out. So what must not
 //!   be carried out twice goes over a connection whose login the guest has proved to know a moment before.
 
+mod ask;
 mod connect;
 mod refusal;
 
@@ -39,14 +40,11 @@ use super::envelope::{self, Envelopes};
 use super::fault::Fault;
 use super::options::{Security, WinrmOptions};
 use super::reply;
-use crate::{Backoff, Error, Identity, Result, Target};
+use crate::{Error, Identity, Result, Target};
 use refusal::Refusal;
 
 /// How long an idle connection is taken to be still there. The guest ends such after 120 s by default.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// How long it is tried to deliver what has to be.
-const DELIVERY: Duration = Duration::from_secs(30);
 
 /// How long after an answer a login is taken to be known yet, where only what is sealed proves that.
 const PROVED: Duration = Duration::from_secs(2);
@@ -197,102 +195,6 @@ impl Connections {
             url: self.url.clone(),
             operation_timeout: self.options.poll_timeout,
             most_bytes: self.most_bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Learns how long messages may be, before a long one is sent: a guest may end the connection under one that is too
-    /// long, and an answer that says so is not always sealed.
-    pub(super) async fn learn_limit(&self) {
-        let ask = async {
-            // Who is no administrator is not told.
-            let told = self
-                .once(Takes::Brief, &self.envelopes().configuration(), &Turn::default(), Loss::Harmless)
-                .await
-                .ok();
-            if let Some(most) = told.and_then(|body| reply::most_bytes(&body)) {
-                self.most_bytes.fetch_min(most.max(LEAST_BYTES), Ordering::Relaxed);
-            }
-        };
-        self.settings.get_or_init(|| ask).await;
-    }
-
-    /// Sends a request once. Where nobody knows whether it was carried out, the session is over.
-    pub(super) async fn ask(&self, message: &str) -> Result<String, Trouble> {
-        self.once(Takes::Brief, message, &Turn::default(), Loss::Ends).await
-    }
-
-    /// Sends a question for the output of a command that runs.
-    pub(super) async fn receive(&self, message: &str) -> Result<String, Trouble> {
-        self.patiently(Takes::Poll, message, &Turn::default(), Loss::Ends).await
-    }
-
-    /// Sends input to a command that may have ended meanwhile: it alone is in doubt where nobody knows about it.
-    pub(super) async fn send(&self, takes: Takes, message: &str, turn: &Turn) -> Result<String, Trouble> {
-        self.patiently(takes, message, turn, Loss::Told).await
-    }
-
-    /// Sends a request once, as soon as that is possible and its turn has come.
-    async fn patiently(
-        &self,
-        takes: Takes,
-        message: &str,
-        turn: &Turn,
-        loss: Loss,
-    ) -> Result<String, Trouble> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let mut gone = self.gone();
-        // What the command runs in is not there any longer.
-        let until = Instant::now() + self.options.abandoned_timeout;
-        loop {
-            let sent = self.once(takes, message, turn, loss).await;
-            let Err(Trouble::Unsent(_)) = &sent else { return sent };
-            if self.over().is_err() || Instant::now() > until {
-                return sent;
-            }
-            let _ = timeout(backoff.next_wait(), gone.wait_for(Option::is_some)).await;
-        }
-    }
-
-    async fn once(&self, takes: Takes, message: &str, turn: &Turn, loss: Loss) -> Result<String, Trouble> {
-        let asked = self.request(takes, message, turn, loss).await;
-        if let Err(Trouble::Error(error) | Trouble::Unsent(error)) = &asked {
-            tracing::debug!(address = %self.target.address, %error, "a request was lost");
-            self.doubt.notify_one();
-        }
-        asked
-    }
-
-    /// Asks for a sign of life. The end of the session is the caller's to decide.
-    pub(super) async fn probe(&self) -> Result<()> {
-        match self.request(Takes::Nothing, envelope::IDENTIFY, &Turn::default(), Loss::Harmless).await {
-            Ok(_) | Err(Trouble::Fault(_)) => Ok(()),
-            Err(Trouble::Error(error) | Trouble::Unsent(error)) => Err(error),
-        }
-    }
-
-    /// Sends a request to end something, which may be carried out twice, again and again until it was or the guest is given
-    /// up.
-    pub(super) async fn deliver(&self, message: &str) -> Result<(), Error> {
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-        let until = Instant::now() + DELIVERY;
-        loop {
-            let error = match self.request(Takes::Brief, message, &Turn::default(), Loss::Harmless).await {
-                Ok(_) => return Ok(()),
-                // What is not there any more needs no end.
-                Err(Trouble::Fault(fault)) if fault.not_there() => return Ok(()),
-                Err(Trouble::Fault(fault)) => Error::Unreachable(format!("{}: {fault}", self.target.address)),
-                Err(Trouble::Error(error) | Trouble::Unsent(error)) => {
-                    self.doubt.notify_one();
-                    error
-                }
-            };
-            let wait = backoff.next_wait();
-            // What is not let in has been tried more than once.
-            let hopeless = !error.retryable() || matches!(error, Error::Refused(_));
-            if hopeless || Instant::now() + wait > until {
-                return Err(error);
-            }
-            tokio::time::sleep(wait).await;
         }
     }
 
