@@ -1,7 +1,7 @@
 //! The output of a process, as its follower in the guest (`sh/follow.sh`) frames it.
 //!
 //! ```text
-//!   follower --o|e OFFSET N + bytes, X ... + message--> Decoder (pure) --bounded queue--> OutputStream::next
+//!   follower --o|e OFFSET N + bytes, X ... + message--> decoder (pure) --bounded queue--> OutputStream::next
 //!   follower <--R O E-- OutputStream::release
 //! ```
 //!
@@ -9,11 +9,13 @@
 //! - The place is gone, released by another follower: the follower goes on with the oldest that there is.
 //! - A lost session, a process that is absent, malformed frames: the stream ends with an error.
 
+mod decoder;
+mod offset;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bytes::{Buf, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use transports::{Exit, Process, Session, Stdin, Stream};
@@ -21,13 +23,12 @@ use transports::{Exit, Process, Session, Stdin, Stream};
 use super::spec::ProcessId;
 use super::{ProcessExit, control, windows};
 use crate::{Error, Family, Result};
+use decoder::Decoder;
+pub use offset::Offset;
+use offset::Places;
 
-/// Events that wait for the reader; each holds at most [`MAX_FRAME`].
+/// Events that wait for the reader; each holds a frame at most.
 const QUEUE: usize = 16;
-/// The longest control line in bytes.
-const MAX_CONTROL: usize = 128;
-/// The largest frame that the follower sends in bytes.
-const MAX_FRAME: usize = 128 * 1024;
 /// How much of the follower's complaints is kept in bytes.
 const COMPLAINT_LIMIT: usize = 512;
 /// So many bytes are at least released at once: the guest drops whole segments of twice that.
@@ -47,58 +48,6 @@ pub enum Event {
     },
     /// It has ended. Nothing comes after this.
     Exited(ProcessExit),
-}
-
-/// A place in both output streams of a process. Opaque to everyone but this module; safe to store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offset(pub String);
-
-impl Offset {
-    /// The end of what there is when the follower begins: for whoever joins a process.
-    pub fn now() -> Self {
-        Self("p1:-:-".into())
-    }
-
-    fn at(places: Places) -> Self {
-        Self(format!("p1:{}:{}", places.stdout, places.stderr))
-    }
-
-    /// Both places as words for the follower; `None` of them are numbers for [`Offset::now`].
-    fn parse(&self) -> Result<([String; 2], Option<Places>)> {
-        let bad = || Error::Unsupported(format!("offset {:?} is not of a process", self.0));
-        let fields: Vec<&str> = self.0.split(':').collect();
-        let ["p1", stdout, stderr] = fields[..] else { return Err(bad()) };
-        let words = [stdout.to_owned(), stderr.to_owned()];
-        if (stdout, stderr) == ("-", "-") {
-            return Ok((words, None));
-        }
-        let places =
-            Places { stdout: place(stdout).ok_or_else(bad)?, stderr: place(stderr).ok_or_else(bad)? };
-        Ok((words, Some(places)))
-    }
-}
-
-/// What names a segment in the guest has room for.
-const MAX_PLACE: u64 = 1_000_000_000_000_000;
-
-fn place(word: &str) -> Option<u64> {
-    word.parse().ok().filter(|place| *place < MAX_PLACE)
-}
-
-/// How far both streams are told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Places {
-    stdout: u64,
-    stderr: u64,
-}
-
-impl Places {
-    fn of(&mut self, stream: Stream) -> &mut u64 {
-        match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        }
-    }
 }
 
 /// The output and the end of a process, in order.
@@ -232,133 +181,9 @@ async fn read(
     })
 }
 
-/// Decodes what the follower prints.
-#[derive(Debug)]
-struct Decoder {
-    family: Family,
-    id: ProcessId,
-    /// What arrived and is not decoded yet: less than a control line and a frame.
-    raw: BytesMut,
-    /// Whether the follower has said where it begins.
-    begun: bool,
-    places: Places,
-}
-
-impl Decoder {
-    fn new(family: Family, id: ProcessId, places: Places) -> Self {
-        Self { family, id, raw: BytesMut::new(), begun: false, places }
-    }
-
-    /// The next event of what arrived; `None` when more is needed.
-    fn next(&mut self) -> Result<Option<Event>> {
-        loop {
-            let Some(end) = self.raw.iter().take(MAX_CONTROL).position(|byte| *byte == b'\n') else {
-                if self.raw.len() >= MAX_CONTROL {
-                    return Err(Error::Malformed("control line too long".into()));
-                }
-                return Ok(None);
-            };
-            let line = String::from_utf8_lossy(&self.raw[..end]).into_owned();
-            let malformed = || Error::Malformed(format!("control line {line:?}"));
-            let words: Vec<&str> = line.split(' ').collect();
-            match words[..] {
-                ["A"] => return Err(Error::Ended(format!("the guest has no process {}", self.id))),
-                ["S", stdout, stderr] => {
-                    let stdout = place(stdout).ok_or_else(malformed)?;
-                    let stderr = place(stderr).ok_or_else(malformed)?;
-                    (self.places, self.begun) = (Places { stdout, stderr }, true);
-                    self.raw.advance(end + 1);
-                }
-                ["X", ..] => {
-                    let (exit, length) = control::exit(self.family, &words[1..]).ok_or_else(malformed)?;
-                    let message = self.take(end + 1, length);
-                    return Ok(message.map(|text| Event::Exited(control::with_message(exit, &text))));
-                }
-                [name @ ("o" | "e"), at, length] => {
-                    let at = place(at).ok_or_else(malformed)?;
-                    let length: usize = length.parse().map_err(|_| malformed())?;
-                    let stream = if name == "o" { Stream::Stdout } else { Stream::Stderr };
-                    let told = self.places.of(stream);
-                    // Forwards only: nothing is told twice.
-                    if length == 0 || length > MAX_FRAME || at < *told {
-                        return Err(Error::Malformed(format!("frame {line:?} is out of place")));
-                    }
-                    let Some(data) = self.take(end + 1, length) else { return Ok(None) };
-                    *self.places.of(stream) = at + length as u64;
-                    return Ok(Some(Event::Output { stream, data, next: Offset::at(self.places) }));
-                }
-                _ => return Err(malformed()),
-            }
-        }
-    }
-
-    /// Takes `length` bytes after `skip`, once they are there.
-    fn take(&mut self, skip: usize, length: usize) -> Option<Bytes> {
-        if self.raw.len() < skip + length {
-            return None;
-        }
-        self.raw.advance(skip);
-        Some(self.raw.split_to(length).freeze())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn decoder() -> Decoder {
-        Decoder::new(Family::Unix, ProcessId::new("a").unwrap(), Places::default())
-    }
-
-    /// What is told of `text` that arrives in pieces of `size` bytes.
-    fn told(text: &[u8], size: usize) -> Result<Vec<Event>> {
-        let mut decoder = decoder();
-        let mut events = Vec::new();
-        for piece in text.chunks(size) {
-            decoder.raw.extend_from_slice(piece);
-            while let Some(event) = decoder.next()? {
-                events.push(event);
-            }
-        }
-        Ok(events)
-    }
-
-    #[test]
-    fn frames_are_told_however_they_arrive() {
-        let text = b"S 5 0\no 5 4\na\nb\ne 0 1\n!o 20 1\ncX 3 0 1700000000 3\nbye";
-        let output = |stream, data: &'static [u8], next: &str| Event::Output {
-            stream,
-            data: Bytes::from_static(data),
-            next: Offset(next.into()),
-        };
-        for size in [1, 2, 7, 1000] {
-            let events = told(text, size).unwrap();
-            assert_eq!(events[0], output(Stream::Stdout, b"a\nb\n", "p1:9:0"));
-            assert_eq!(events[1], output(Stream::Stderr, b"!", "p1:9:1"));
-            // Released by somebody else in between.
-            assert_eq!(events[2], output(Stream::Stdout, b"c", "p1:21:1"));
-            assert!(matches!(&events[3], Event::Exited(exit) if exit.code == 3 && exit.message == "bye"));
-        }
-    }
-
-    #[test]
-    fn a_hostile_follower_is_an_error() {
-        let long = "x".repeat(MAX_CONTROL);
-        for bad in [
-            "o 0 0\n",
-            "o 0 131073\n",
-            "o -1 1\n",
-            "o 1000000000000000 1\n",
-            "S 5 0\no 4 1\nx",
-            "S 5\n",
-            "A\n",
-            "X 0 0 0 5000\n",
-            "hello\n",
-            &long,
-        ] {
-            told(bad.as_bytes(), 3).unwrap_err();
-        }
-    }
 
     /// A session whose one command is this.
     #[derive(Debug)]
@@ -392,16 +217,5 @@ mod tests {
         let mut joined = joining.await.unwrap();
         follower.send(says(b"o 7 1\nx")).await.unwrap();
         assert!(matches!(joined.next().await, Some(Ok(Event::Output { data, .. })) if data == "x"));
-    }
-
-    #[test]
-    fn offsets_are_of_a_process() {
-        assert_eq!(Offset::at(Places { stdout: 1, stderr: 2 }).parse().unwrap().0, ["1", "2"]);
-        assert_eq!(Offset::now().parse().unwrap().1, None);
-        for bad in
-            ["", "p1:1", "p1:1:", "p1:-:1", "p1:1:2:3", "f1:1:2", "p1:$(id):1", "p1:1:1000000000000000"]
-        {
-            assert!(!Offset(bad.into()).parse().unwrap_err().retryable(), "{bad}");
-        }
     }
 }
