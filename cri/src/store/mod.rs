@@ -4,15 +4,17 @@
 //! A record is JSON under the pod's or container's id, so that a person can read it and a newer daemon can add a field.
 //!
 //! Failure paths: a storage that failed once (a full disk) refuses everything until it is opened anew, so a failed write
-//! opens it again and is repeated once; [`Store::check`] tells until it succeeds. A second daemon on the same directory is refused by a lock; a record that cannot be read is an error
-//! that names it, never a pod silently forgotten.
+//! opens it again and is repeated once; [`Store::check`] tells until it succeeds. A second daemon on the same directory is
+//! refused by a lock, which is waited for a moment: one that was killed while it started a program leaves it to that, until it
+//! runs. A record that cannot be read is an error that names it, never a pod silently forgotten.
 
 mod process;
 mod record;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::Serialize;
@@ -31,6 +33,9 @@ const CONTAINERS: TableDefinition<&str, &[u8]> = TableDefinition::new("container
 
 /// What of the file is kept in memory: it is read at the start, and else only written.
 const CACHE_BYTES: usize = 1 << 20;
+
+/// How long the lock of a daemon that was killed may be held by what it was just starting.
+const LEFT_BEHIND: Duration = Duration::from_secs(3);
 
 /// The database. Cheap to clone.
 #[derive(Clone)]
@@ -175,13 +180,15 @@ impl Shared {
 fn lock(path: &Path, state_dir: &Path) -> Result<File> {
     let failed = |source: std::io::Error| Error::failed(format!("cannot lock {}", path.display()), source);
     let file = File::options().create(true).truncate(false).write(true).open(path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Conflict(format!(
+    let (sender, taken) = mpsc::sync_channel(1);
+    // The kernel tells when it is free, and knows no deadline.
+    std::thread::spawn(move || sender.send(file.lock().map(|()| file)));
+    match taken.recv_timeout(LEFT_BEHIND) {
+        Ok(locked) => locked.map_err(failed),
+        Err(_) => Err(Error::Conflict(format!(
             "another daemon uses the state directory {}; stop it, or give this one its own `state-dir`",
             state_dir.display()
         ))),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(source)),
     }
 }
 
@@ -190,4 +197,26 @@ fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
         .map_err(|source| Error::failed(format!("cannot protect {}", path.display()), source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_left_behind_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path, folder.path()).unwrap();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| lock(&path, folder.path()));
+            std::thread::park_timeout(LEFT_BEHIND / 10);
+            assert!(!next.is_finished());
+            drop(held);
+            next.join().unwrap().unwrap();
+        });
+        let _held = lock(&path, folder.path()).unwrap();
+        let refusal = lock(&path, folder.path()).unwrap_err().to_string();
+        assert!(refusal.contains("another daemon") && refusal.contains("state-dir"), "{refusal}");
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! | a mount of | |
 //! |---|---|
-//! | a volume of files, an `emptyDir`, `/etc/hosts` | given to the guest |
+//! | a volume of files, an `emptyDir`, `/etc/hosts` | given to the guest; one of huge pages refused |
 //! | a `subPath` of a volume of files | given; of any other volume refused |
 //! | `pods/UID/containers/NAME/FILE` | nothing to be given: the termination message is read in the guest |
 //! | anything else: hostPath, NFS, CSI, a block device, an image | refused |
@@ -22,6 +22,9 @@ const OF_KUBELET: [&str; 3] = ["/etc-hosts", "/volumes/kubernetes.io~", "/contai
 const NAMES: [(&str, &str); 4] =
     [("nfs", "NFS"), ("csi", "CSI"), ("local-volume", "local"), ("empty-dir", "emptyDir")];
 
+/// What Linux calls the file system of huge pages (`HUGETLBFS_MAGIC`).
+const HUGE_PAGES: i64 = 0x9584_58f6;
+
 /// Judges a mount of this path of the node, of a container that a kubelet has made whose directory this is.
 pub fn mount(host_path: &str, container_path: &str, kubelet: &Path) -> Result<()> {
     let path = Path::new(host_path);
@@ -31,6 +34,9 @@ pub fn mount(host_path: &str, container_path: &str, kubelet: &Path) -> Result<()
             Some(plugin) => format!("a subPath of the {} volume {name:?}", called(&plugin)),
             None => format!("a subPath of the volume {name:?}, which is a hostPath"),
         },
+        Some(Source::Empty { path, name }) if is_of_huge_pages(&path) => {
+            format!("the emptyDir volume {name:?} of huge pages")
+        }
         Some(Source::Volume { .. } | Source::Empty { .. } | Source::Hosts { .. }) => return Ok(()),
         None => match below(path, kubelet).as_deref() {
             Some([_, "containers", _, _]) => return Ok(()),
@@ -82,6 +88,11 @@ fn below<'a>(path: &'a Path, kubelet: &Path) -> Option<Vec<&'a str>> {
         .collect()
 }
 
+/// Whether the kubelet has mounted huge pages there.
+fn is_of_huge_pages(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|about| about.f_type == HUGE_PAGES)
+}
+
 /// The plugin of a pod's volume, as the kubelet has laid it out on the node.
 fn plugin(pod: &Path, name: &str) -> Option<String> {
     let plugins = std::fs::read_dir(pod.join("volumes")).ok()?;
@@ -101,6 +112,8 @@ fn called(plugin: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
 
     fn refused(path: &str, kubelet: &Path) -> String {
@@ -154,6 +167,37 @@ mod tests {
             let said = refused(part(name).to_str().unwrap(), folder.path());
             assert!(said.contains(what), "{said}");
         }
+    }
+
+    /// A file system that is mounted as long as this lives.
+    struct Mounted<'a>(&'a Path);
+
+    impl<'a> Mounted<'a> {
+        fn new(kind: &str, on: &'a Path) -> Self {
+            let mounted = Command::new("mount").args(["-t", kind, kind]).arg(on).status().unwrap();
+            assert!(mounted.success());
+            Self(on)
+        }
+    }
+
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            assert!(Command::new("umount").arg(self.0).status().is_ok_and(|status| status.success()));
+        }
+    }
+
+    #[test]
+    fn huge_pages_are_told_from_other_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = folder.path().join("pods/u/volumes/kubernetes.io~empty-dir/scratch");
+        std::fs::create_dir_all(&volume).unwrap();
+        {
+            let _memory = Mounted::new("tmpfs", &volume);
+            mount(volume.to_str().unwrap(), "/data", folder.path()).unwrap();
+        }
+        let _huge = Mounted::new("hugetlbfs", &volume);
+        let said = refused(volume.to_str().unwrap(), folder.path());
+        assert!(said.contains("the emptyDir volume \"scratch\" of huge pages"), "{said}");
     }
 
     #[test]
