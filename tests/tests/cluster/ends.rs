@@ -20,6 +20,14 @@ fn a_pod_ends_as_its_process_does_and_one_without_an_image_waits() {
     assert_eq!(fixture.kubectl(&["logs", "bad"]), "all is lost\n");
     assert_eq!(fixture.of_pod("bad", &format!("{ended}.exitCode")), "3");
 
+    // One that writes more than it may: the kubelet sees it in the figures of its machine.
+    let writes = "dd if=/dev/urandom of=/big bs=1M count=64; sync; sleep 100000";
+    let limit = "      resources: { limits: { ephemeral-storage: 32Mi } }\n";
+    kubectl.apply(&(manifest("greedy", &image, writes) + limit)).unwrap();
+    fixture.wait("greedy", "jsonpath={.status.reason}=Evicted");
+    let told = fixture.of_pod("greedy", ".status.message");
+    assert!(told.contains("ephemeral local storage") && told.contains("32Mi"), "{told}");
+
     let waiting = |part: &str| format!("jsonpath={{.status.containerStatuses[0].state.waiting.{part}}}");
     let until = |part: &str, wanted: &dyn Fn(&str) -> bool| {
         fixture.until(MOMENT, &["get", "pod", "absent", "-o", &waiting(part)], wanted);

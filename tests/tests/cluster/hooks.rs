@@ -30,13 +30,12 @@ fn machine(fixture: &Fixture, image: &str) {
     exec("touch /root/kept && sync && touch /run/sick");
 
     fixture.wait("machine", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
-    let last = |part: &str| {
-        let asked = format!("jsonpath={{{STATUS}.lastState.terminated.{part}}}");
-        fixture.until(MOMENT, &["get", "pod", "machine", "-o", &asked], |told| !told.is_empty())
-    };
-    let message = last("message");
-    assert_eq!((last("exitCode").as_str(), last("reason").as_str()), ("0", "Completed"), "{message}");
-    assert!(message.starts_with("the guest shut itself down when it was asked to, "), "{message}");
+    let asked = format!("jsonpath={{{STATUS}.lastState.terminated}}");
+    let last = fixture.until(MOMENT, &["get", "pod", "machine", "-o", &asked], |told| !told.is_empty());
+    let last: serde_json::Value = serde_json::from_str(&last).unwrap();
+    assert!(last["exitCode"] == 0 && last["reason"] == "Completed", "{last}");
+    let message = last["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("the guest shut itself down when it was asked to, "), "{last}");
     let log = fixture.kubectl(&["logs", "machine", "--previous"]);
     assert!(log.contains("the hook says goodbye"), "{log}");
 

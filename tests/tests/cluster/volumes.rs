@@ -27,6 +27,16 @@ fn secrets_and_config_maps_are_files_in_the_guest_and_follow() {
     let size = exec(&["sh", "-c", "df -k /scratch | tail -n 1"]);
     assert!(size.contains(" 8192 "), "the limit of its memory: {size}");
 
+    assert_eq!(
+        exec(&["cat", "/etc/all/words/greeting", "/etc/all/words/password", "/etc/all/name"]),
+        "hellohunter2app"
+    );
+    assert_eq!(exec(&["cat", "/etc/all/token"]).split('.').count(), 3, "a signed token");
+    let names = exec(&["cat", "/etc/resolv.conf"]);
+    for line in ["nameserver 192.0.2.53", "search corp.example", "options ndots:2"] {
+        assert!(names.lines().any(|told| told == line), "{names}");
+    }
+
     let greeting = r#"{"data": {"greeting": "good evening"}}"#;
     fixture.kubectl(&["patch", "configmap", "greetings", "--patch", greeting]);
     let shown = ["exec", "app", "-c", "app", "--", "cat", "/etc/app/greeting", "/etc/one.conf"];
@@ -115,6 +125,8 @@ metadata:
   labels: {{ tier: legacy }}
 spec:
   runtimeClassName: vm
+  dnsPolicy: None
+  dnsConfig: {{ nameservers: [192.0.2.53], searches: [corp.example], options: [{{ name: ndots, value: '2' }}] }}
   hostAliases: [{{ ip: 192.0.2.7, hostnames: [db.example] }}]
   initContainers:
     - name: prepare
@@ -130,6 +142,7 @@ spec:
         - {{ name: greetings, mountPath: /etc/one.conf, subPath: greeting }}
         - {{ name: keys, mountPath: /etc/keys }}
         - {{ name: about, mountPath: /etc/about }}
+        - {{ name: all, mountPath: /etc/all }}
         - {{ name: scratch, mountPath: /scratch }}
   volumes:
     - name: greetings
@@ -138,6 +151,13 @@ spec:
       secret: {{ secretName: keys, defaultMode: 0400 }}
     - name: about
       downwardAPI: {{ items: [{{ path: labels, fieldRef: {{ fieldPath: metadata.labels }} }}] }}
+    - name: all
+      projected:
+        sources:
+          - configMap: {{ name: greetings, items: [{{ key: greeting, path: words/greeting }}] }}
+          - secret: {{ name: keys, items: [{{ key: password, path: words/password, mode: 0400 }}] }}
+          - downwardAPI: {{ items: [{{ path: name, fieldRef: {{ fieldPath: metadata.name }} }}] }}
+          - serviceAccountToken: {{ path: token, audience: elsewhere, expirationSeconds: 600 }}
     - name: scratch
       emptyDir: {{ medium: Memory, sizeLimit: 8Mi }}
 "

@@ -64,6 +64,18 @@ impl Setup {
         setup
     }
 
+    /// Waits until the daemon has no session to the machine any more: `WinRM` has no connection that ends with a boot.
+    async fn is_missed(&mut self, id: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let ran = self.client.exec(id, &["true"], 1).await;
+            if ran.as_ref().is_err_and(|error| error.message().contains("is still silent")) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it is not missed: {ran:?}");
+        }
+    }
+
     /// Writes the inventory: the machine, known by this proof.
     pub(crate) fn list(&self, proof: &str, more: &str) {
         self.write(&format!("[[machine]]\nname = \"web-1\"\n{}{MORE}{more}", self.entry(proof)));
@@ -281,6 +293,7 @@ pub(crate) async fn gone(speaks: Speaks) {
     // It fails while it is in use, and boots again in time: it is given what its pod asks for anew.
     let (pod_id, id) = setup.start("failing").await;
     setup.machine.fail();
+    setup.is_missed(&id).await;
     setup.machine.boot();
     assert_eq!(said(&mut setup.client, &id, &["hostname"]).await, "failing");
     // It fails for good.
