@@ -6,10 +6,11 @@ pub mod user;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -224,9 +225,13 @@ pub fn signal(name: &str, pid: u32) {
     let _ = Command::new("kill").args([name, &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
-/// An address on loopback that was free a moment ago.
+/// An address on loopback that was free a moment ago. Another one each time, for who asks for any free port meanwhile may get
+/// the same.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static ASKED: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, high | 1, low, ASKED.fetch_add(1, Ordering::Relaxed).max(1));
+    TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 
 /// A public key without its comment.
