@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::{bounds, command, run, sh};
+use contract::{bounds, command, held, run, sh};
 use tokio::time::timeout;
 use transports::{Command, Error, Exit, Link, LinkState, Session, Stdin, Target, Transport as _, capture};
 use windows::{http, https, options, with};
@@ -221,9 +221,7 @@ async fn a_link_connects_again_and_runs_nothing_twice() {
         link.session().unwrap()
     };
     let session = ready(None).await;
-    // With its input held open, so that nothing but its output is on the way.
-    let mut process =
-        session.exec(Command { stdin: Stdin::Piped, ..sh("echo started; sleep 1000") }).await.unwrap();
+    let mut process = session.exec(held("echo started; sleep 1000")).await.unwrap();
     process.output.recv().await.unwrap();
     // Else the next question would just go over another connection.
     timeout(PATIENCE, server.until(|now| now.receives_waiting == 1)).await.expect("it waits for output");

@@ -13,8 +13,7 @@ pub async fn a_cut_is_told_and_nothing_runs_twice(guest: Guest) {
     let folder = String::from_utf8(run(&*session, command(&["mktemp", "-d"])).await.stdout).unwrap();
     let runs = format!("{}/runs", folder.trim());
     let script = format!("echo run >> {runs}; echo started; sleep 1000");
-    // With its input held open, so that nothing but its output is on the way.
-    let mut process = session.exec(Command { stdin: Stdin::Piped, ..sh(&script) }).await.unwrap();
+    let mut process = session.exec(held(&script)).await.unwrap();
     process.output.recv().await.expect("it has started");
     (guest.cut)();
     let exit = timeout(Duration::from_secs(20), process.exit).await.expect("the loss is noticed").unwrap();

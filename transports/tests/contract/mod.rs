@@ -97,6 +97,11 @@ pub fn sh(script: &str) -> Command {
     command(&["sh", "-c", script])
 }
 
+/// The same with its input held open, so that nothing but its output is on the way.
+pub fn held(script: &str) -> Command {
+    Command { stdin: Stdin::Piped, ..sh(script) }
+}
+
 pub async fn run(session: &dyn Session, command: Command) -> Captured {
     capture(session, command, bounds()).await.expect("the command runs")
 }

@@ -228,9 +228,10 @@ pub fn signal(name: &str, pid: u32) {
 /// An address on loopback that was free a moment ago. Another one each time, for who asks for any free port meanwhile may get
 /// the same.
 pub fn free_address() -> SocketAddr {
-    static ASKED: AtomicU8 = AtomicU8::new(1);
+    static ASKED: AtomicU8 = AtomicU8::new(0);
     let [_, _, high, low] = std::process::id().to_be_bytes();
-    let own = Ipv4Addr::new(127, high | 1, low, ASKED.fetch_add(1, Ordering::Relaxed).max(1));
+    // Never near 127.0.0.1, which everybody else has.
+    let own = Ipv4Addr::new(127, high | 1, low, ASKED.fetch_add(1, Ordering::Relaxed));
     TcpListener::bind((own, 0)).unwrap().local_addr().unwrap()
 }
 

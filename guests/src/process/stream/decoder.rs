@@ -13,6 +13,7 @@ use crate::{Error, Family, Result};
 const MAX_CONTROL: usize = 128;
 /// The largest frame that the follower sends in bytes.
 const MAX_FRAME: usize = 128 * 1024;
+
 /// Decodes what the follower prints.
 #[derive(Debug)]
 pub(super) struct Decoder {
