@@ -184,13 +184,14 @@ pub fn log_path(record: &ContainerRecord, pod: &PodRecord) -> Option<PathBuf> {
     named.then(|| Path::new(&pod.log_directory).join(&record.log_path))
 }
 
-/// The CRI knows four states of a container.
+/// The CRI knows four states of a container. One that starts runs already: a kubelet that sweeps counts all others as
+/// dead, and a start as long as a boot would cost the attempt before it its log and its exit.
 pub fn state(phase: ContainerPhase) -> ContainerState {
     match phase {
-        ContainerPhase::Creating | ContainerPhase::Created | ContainerPhase::Starting => {
-            ContainerState::ContainerCreated
+        ContainerPhase::Creating | ContainerPhase::Created => ContainerState::ContainerCreated,
+        ContainerPhase::Starting | ContainerPhase::Running | ContainerPhase::Stopping => {
+            ContainerState::ContainerRunning
         }
-        ContainerPhase::Running | ContainerPhase::Stopping => ContainerState::ContainerRunning,
         ContainerPhase::Exited | ContainerPhase::Removing => ContainerState::ContainerExited,
     }
 }

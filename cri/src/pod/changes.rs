@@ -108,14 +108,14 @@ fn of_pod(was: PodPhase, is: PodPhase) -> &'static [Kind] {
 }
 
 fn of_container(was: Option<ContainerPhase>, is: Option<ContainerPhase>) -> &'static [Kind] {
-    use ContainerPhase::{Created, Creating, Exited, Removing, Running, Starting, Stopping};
+    use ContainerPhase::{Created, Exited, Removing, Running, Starting, Stopping};
     match (was, is) {
-        (None | Some(Creating), Some(Created | Starting)) => &[Kind::Created],
-        (Some(Created | Starting), Some(Running | Stopping)) => &[Kind::Started],
+        (None, Some(Created)) => &[Kind::Created],
+        (None, Some(Starting)) => &[Kind::Created, Kind::Started],
+        (Some(Created), Some(Starting | Running | Stopping)) => &[Kind::Started],
         (Some(Created | Starting | Running | Stopping), Some(Exited))
-        | (Some(Running | Stopping), Some(Removing)) => &[Kind::Stopped],
-        // One that is being made was never told.
-        (Some(phase), None) if phase != Creating => &[Kind::Deleted],
+        | (Some(Starting | Running | Stopping), Some(Removing)) => &[Kind::Stopped],
+        (Some(_), None) => &[Kind::Deleted],
         _ => &[],
     }
 }
@@ -123,7 +123,7 @@ fn of_container(was: Option<ContainerPhase>, is: Option<ContainerPhase>) -> &'st
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ContainerPhase::{Created, Creating, Exited, Removing, Running, Starting, Stopping};
+    use ContainerPhase::{Created, Exited, Removing, Running, Starting, Stopping};
 
     /// What is told of a life that goes through these phases and is gone then.
     fn life(phases: &[ContainerPhase]) -> Vec<Kind> {
@@ -135,14 +135,10 @@ mod tests {
     #[test]
     fn each_stage_of_a_container_is_told_once() {
         let all = [Kind::Created, Kind::Started, Kind::Stopped, Kind::Deleted];
-        assert_eq!(life(&[Creating, Created, Starting, Running, Stopping, Exited, Removing]), all);
-        assert_eq!(life(&[Creating, Created, Starting, Stopping, Exited, Removing]), all);
-        assert_eq!(
-            life(&[Creating, Created, Starting, Exited, Removing]),
-            [Kind::Created, Kind::Stopped, Kind::Deleted]
-        );
-        assert_eq!(life(&[Creating, Created, Removing]), [Kind::Created, Kind::Deleted], "it never ran");
-        assert_eq!(life(&[Creating]), [], "what was undone was never told");
+        assert_eq!(life(&[Created, Starting, Running, Stopping, Exited, Removing]), all);
+        assert_eq!(life(&[Created, Starting, Stopping, Exited, Removing]), all);
+        assert_eq!(life(&[Created, Starting, Exited, Removing]), all);
+        assert_eq!(life(&[Created, Removing]), [Kind::Created, Kind::Deleted], "it never ran");
         assert_eq!(of_container(Some(Running), Some(Running)), []);
     }
 

@@ -211,7 +211,11 @@ impl Owner {
     fn publish(&self) {
         let live = self.live.as_ref().and_then(|live| Some((live, self.containers.get(&live.container)?)));
         let provider = self.context.providers.get(&self.pod.provider);
-        let shown = self.containers.values().filter(|record| !matches!(record.role, Role::Host));
+        // Nobody knows the id of one that is being made, or asked for the machine of a pod of processes.
+        let hidden = |record: &ContainerRecord| {
+            record.phase == ContainerPhase::Creating || matches!(record.role, Role::Host)
+        };
+        let shown = self.containers.values().filter(|record| !hidden(record));
         let containers = shown.map(|record| {
             let here = live.filter(|(_, machine)| machine.machine == record.machine);
             let live = here.map(|(live, _)| live);

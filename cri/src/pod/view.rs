@@ -19,7 +19,8 @@ use crate::store::{ContainerPhase, ContainerRecord, PodRecord};
 pub struct View {
     /// Its record.
     pub pod: PodRecord,
-    /// Its containers by id; the machine of a pod of processes is none that anyone asked for, and not among them.
+    /// Its containers by id, but for one that is still being made, and the machine of a pod of processes, for which
+    /// nobody asked.
     pub containers: BTreeMap<String, Arc<ContainerView>>,
 }
 

@@ -68,6 +68,31 @@ async fn a_life_is_told_to_every_listener() {
     assert!(!matches!(timely(late.message()).await, Ok(Some(_))));
 }
 
+/// A kubelet's sweep keeps one attempt of those that do not run, which shall be the one that has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_starts_runs_to_all_others() {
+    // Nothing in the guest listens there, so its start takes all that it may.
+    let config =
+        "[timeouts]\nstart-wait-seconds = 110\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.port = 9";
+    let (node, mut client) = crate::node_with(config).await;
+    let image = format!("{}/guests/mini:latest", node.registry());
+    client.pull(&image).await.unwrap();
+    let pod_id = client.run_pod(&pod("starts", &node.pod_logs())).await.unwrap();
+    let id = client.create(&pod_id, "machine", &image).await.unwrap();
+    let mut events = listen(&mut client).await;
+    let start = tokio::spawn({
+        let (mut client, id) = (Client::connect(&node.socket()).await, id.clone());
+        async move { client.start(&id).await }
+    });
+    assert_eq!(next(&mut events).await, [(id.clone(), ContainerStartedEvent)]);
+    assert!(!start.is_finished());
+    let status = client.status(&id).await.unwrap();
+    assert_eq!(status.state, i32::from(cri::ContainerState::ContainerRunning), "{status:?}");
+    client.stop(&id, 0).await.unwrap();
+    let _ = start.await.unwrap();
+    client.remove_pod(&pod_id).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_does_not_read_is_let_go() {
     let (node, mut client) = crate::bare_node().await;
