@@ -134,22 +134,28 @@ impl Kept {
         Ok(())
     }
 
-    /// Carries over all that has changed.
+    /// Carries over all that has changed. What cannot be carried over yet stays marked, and holds up nothing else.
     async fn catch_up(&self, session: &dyn Session) -> guests::Result<()> {
         let mut volumes = self.volumes.lock().await;
+        let mut outcome = Ok(());
         for name in self.changed.take() {
+            // Without a session all others would be in vain.
+            if let Err(guests::Error::Session(_)) = outcome {
+                self.changed.mark(name);
+                continue;
+            }
             match self.put(&mut volumes, &name, session, None).await {
                 Ok(()) => {}
                 Err(error) if error.retryable() => {
                     self.changed.mark(name);
-                    return Err(error);
+                    outcome = Err(error);
                 }
                 Err(error) => {
                     tracing::warn!(?name, %error, "a volume has changed, and its guest keeps what it had");
                 }
             }
         }
-        Ok(())
+        outcome
     }
 }
 
@@ -169,5 +175,42 @@ async fn keep(kept: Arc<Kept>, mut sessions: watch::Receiver<Option<Arc<dyn Sess
                 sleep(backoff.next_wait()).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use transports::{Command, Error, Process, Result};
+
+    /// A session that is lost.
+    #[derive(Debug)]
+    struct Lost;
+
+    #[async_trait::async_trait]
+    impl Session for Lost {
+        async fn exec(&self, _: Command) -> Result<Process> {
+            Err(self.closed().await)
+        }
+
+        async fn closed(&self) -> Error {
+            Error::Lost("it is gone".into())
+        }
+    }
+
+    #[tokio::test]
+    async fn all_that_a_lost_session_did_not_carry_waits_for_the_next() {
+        let node = tempfile::tempdir().unwrap();
+        let watcher = Arc::new(Watcher::open().unwrap());
+        let keeper = Keeper::new(watcher, watch::channel(None).1, Family::Unix);
+        let names = ["one", "two"].map(|name| Name::new(name).unwrap());
+        for (name, directory) in names.iter().zip(["one", "two"]) {
+            let path = node.path().join(directory);
+            std::fs::create_dir_all(path.join("..1")).unwrap();
+            std::os::unix::fs::symlink("..1", path.join("..data")).unwrap();
+            keeper.kept.adopt(name, &path).await;
+        }
+        keeper.kept.catch_up(&Lost).await.unwrap_err();
+        assert!(keeper.kept.changed.take().iter().eq(&names));
     }
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::{Error, ErrorKind, Result};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use guests::volume::{Entry, Kind, Medium, Tree};
 
@@ -60,12 +60,21 @@ pub(super) fn volume(path: &Path) -> Result<Tree> {
         tries += 1;
         let mut tree = Tree::new();
         // The directory itself, for the link may lead elsewhere before all is read.
-        let read = fs::read_link(path.join(DATA)).and_then(|data| walk(&path.join(data), "", &mut tree));
+        let read = current(path).and_then(|data| {
+            walk(&path.join(&data), "", &mut tree)?;
+            // What the link no longer leads to is being removed: it may have been half gone when it was read.
+            if current(path)? == data { Ok(()) } else { Err(ErrorKind::NotFound.into()) }
+        });
         match read {
             Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
             read => return read.map(|()| tree),
         }
     }
+}
+
+/// What a volume's files are in now.
+fn current(path: &Path) -> Result<PathBuf> {
+    fs::read_link(path.join(DATA))
 }
 
 fn walk(directory: &Path, below: &str, tree: &mut Tree) -> Result<()> {
@@ -104,7 +113,6 @@ fn add(tree: &mut Tree, path: &str, kind: Kind, about: &Metadata) -> Result<()> 
 mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    use std::path::PathBuf;
 
     fn lay_out(kubelet: &Path) -> PathBuf {
         let volume = kubelet.join("pods/u/volumes/kubernetes.io~secret/login");
@@ -125,6 +133,35 @@ mod tests {
         assert_eq!(tree.entries().map(|(path, _)| path).collect::<Vec<_>>(), ["sub", "sub/key", "user"]);
         assert_eq!(tree.get("user").unwrap().mode, 0o440);
         assert!(tree.get("sub/key").unwrap().kind == Kind::File(vec![0, 255].into()));
+    }
+
+    #[test]
+    fn what_is_swapped_while_it_is_read_is_read_whole() {
+        const FILES: usize = 40;
+        let folder = tempfile::tempdir().unwrap();
+        let swap = |turn: usize| {
+            let data = folder.path().join(format!("..{turn}"));
+            fs::create_dir(&data).unwrap();
+            for file in 0..FILES {
+                fs::write(data.join(file.to_string()), turn.to_string()).unwrap();
+            }
+            symlink(format!("..{turn}"), folder.path().join("..new")).unwrap();
+            fs::rename(folder.path().join("..new"), folder.path().join(DATA)).unwrap();
+            if turn > 0 {
+                fs::remove_dir_all(folder.path().join(format!("..{}", turn - 1))).unwrap();
+            }
+        };
+        swap(0);
+        std::thread::scope(|scope| {
+            let swaps = scope.spawn(|| (1..300).for_each(swap));
+            while !swaps.is_finished() {
+                // One that is swapped each time is an error.
+                let Ok(tree) = super::volume(folder.path()) else { continue };
+                let first = &tree.get("0").unwrap().kind;
+                let same = tree.entries().filter(|(_, entry)| entry.kind == *first).count();
+                assert_eq!(same, FILES, "of {}", tree.entries().count());
+            }
+        });
     }
 
     #[test]
