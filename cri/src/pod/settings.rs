@@ -115,10 +115,12 @@ impl Asked {
         if let Err(error) = insist(further, || self.give_part(session, Part::Names)).await {
             tracing::warn!(pod = self.pod, %error, "the guest's names may be those of its image");
         }
+        insist(self.limit, || self.give_part(session, Part::Needed)).await?;
+        // After them, for what a pod asks for may lie over the directories of these.
         if let Err(error) = insist(further, || self.give_part(session, Part::Further)).await {
             tracing::warn!(pod = self.pod, %error, "the guest lacks what every pod is given");
         }
-        insist(self.limit, || self.give_part(session, Part::Needed)).await
+        Ok(())
     }
 
     async fn give_part(&self, session: &dyn Session, part: Part) -> guests::Result<()> {

@@ -8,8 +8,8 @@
 //! The kubelet lays such a volume out in a directory of its own on the node, and names that directory when it makes a
 //! container. Before the container's process is started, or its machine is told to have answered, the files are in the guest.
 //!
-//! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it: a command for each, a short one where the files are
-//!   there already.
+//! - Happy path: [`Volumes::give`] puts what is not there yet, and mounts it, the outer ones first: a command for each, a short one
+//!   where the files are there already.
 //! - A path of the node that is none of these volumes waits for storage: [`policy`] refuses the container that mounts it.
 //! - What the kubelet changes later follows it: see [`Keeper`].
 //! - The files cannot be read on the node, or the guest cannot hold them: the container does not start, and the reason names
@@ -87,6 +87,8 @@ impl Volumes {
                 read_only: mount.readonly || is_hosts,
             });
         }
+        // An outer one would hide an inner one that is there before.
+        wanted.sort_by_key(|wanted| depth(&wanted.path));
         Ok(Self { wanted, kept: Some(keeper.kept()) })
     }
 
@@ -107,7 +109,7 @@ impl Volumes {
         let mut followed = kept.volumes.lock().await;
         for wanted in &self.wanted {
             match give(session, wanted, kept, &mut followed).await {
-                Err(error) if !wanted.needed && !error.retryable() => {
+                Err(error) if !wanted.needed && !matches!(error, guests::Error::Session(_)) => {
                     tracing::warn!(path = wanted.path, %error, "a volume is not in the guest");
                 }
                 given => given?,
@@ -138,6 +140,11 @@ impl Volumes {
         }
         Ok(())
     }
+}
+
+/// How deep a path of either family lies.
+fn depth(path: &str) -> usize {
+    path.split(['/', '\\']).filter(|part| !part.is_empty()).count()
 }
 
 async fn give(

@@ -161,6 +161,28 @@ async fn a_part_is_mounted_where_nothing_was(guest: &Guest) {
     }
 }
 
+async fn one_is_mounted_below_another_where_nobody_may_write(guest: &Guest) {
+    let config = tree(&[("app.conf", file("key=1\n"))]);
+    guest.mount(&config, None, "/srv/app").await.unwrap();
+    for (number, part, path) in
+        [("1", None, "/srv/app/made/tls"), ("2", Some("..data/app.conf"), "/srv/app/made/tls.conf")]
+    {
+        let mount = Mount { name: &name(number), part, path, read_only: true };
+        volume::put(&*guest.session, Family::Unix, &name("other"), &config, None, Some(&mount)).await.unwrap();
+    }
+    assert_eq!(guest.sh("cat /srv/app/made/tls/app.conf /srv/app/made/tls.conf").await, "key=1\nkey=1");
+    guest.put(&tree(&[("app.conf", file("key=2\n"))]), Some(&config)).await;
+    assert_eq!(guest.sh("cat /srv/app/app.conf /srv/app/made/tls/app.conf").await, "key=2\nkey=1");
+    for number in ["2", "1"] {
+        volume::unmount(&*guest.session, Family::Unix, &name(number)).await.unwrap();
+    }
+    guest.unmount().await;
+    assert_eq!(guest.sh("ls /srv; grep -c ' /srv/' /proc/self/mountinfo || true").await, "0");
+    for volume in ["other", "config"] {
+        volume::remove(&*guest.session, Family::Unix, &name(volume)).await.unwrap();
+    }
+}
+
 async fn an_empty_directory_is_shared(guest: &Guest) {
     for (number, medium) in [Medium::Disk, Medium::Memory(Some(1 << 20))].into_iter().enumerate() {
         let volume = name(&format!("scratch-{number}"));
@@ -241,7 +263,8 @@ async fn thousands_of_files_are_kept_in_step(guest: &Guest) {
 /// A module for each guest, with a test for each clause.
 macro_rules! clauses {
     ($($guest:ident: $prepare:expr),*) => { $(mod $guest {
-        clauses!(@tests $prepare, it_has_its_files_and_changes_at_once, a_part_is_mounted_where_nothing_was, an_empty_directory_is_shared,
+        clauses!(@tests $prepare, it_has_its_files_and_changes_at_once, a_part_is_mounted_where_nothing_was,
+            one_is_mounted_below_another_where_nobody_may_write, an_empty_directory_is_shared,
             no_reader_sees_a_mixture, thousands_of_files_are_kept_in_step);
     })* };
     (@tests $prepare:expr, $($clause:ident),*) => { $(

@@ -112,10 +112,17 @@ async fn of_a_process() {
     assert_eq!(setup.client.wait_for_end(&init, 60).await.exit_code, 0);
 
     let mut app = setup.script("app", "exec sleep 1000");
-    app.mounts = vec![mount(&hosts, "/etc/hosts"), mount(&secret, "/etc/app"), mount(&part, "/etc/app.conf")];
+    app.mounts = vec![
+        mount(&hosts, "/etc/hosts"),
+        // Below the next one, as people may write it.
+        mount(&first, "/etc/app/inner"),
+        mount(&secret, "/etc/app"),
+        mount(&part, "/etc/app.conf"),
+    ];
     let mounts = app.mounts.clone();
     let app = setup.start(app).await;
     assert_eq!(setup.client.output(&app, &["cat", "/etc/app/key"]).await, "two");
+    assert_eq!(setup.client.output(&app, &["cat", "/etc/app/inner/key"]).await, "one");
     assert_eq!(setup.client.output(&app, &["stat", "-L", "-c", "%a", "/etc/app/key"]).await, "440");
     assert_eq!(setup.client.output(&app, &["readlink", "/etc/app/key"]).await, "..data/key");
     assert_eq!(setup.client.output(&app, &["cat", "/etc/app.conf"]).await, "a part");

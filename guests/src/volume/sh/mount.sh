@@ -1,5 +1,6 @@
 # Mounts volume $2, which is there, or its part $3, at path $4 as mount $1; `ro` in $5 where nobody may write to it. It comes last.
-marker=$root/.mounts/$1 from=$root/$2${3:+/$3} made=
+# What is not there below another mount is made in what is mounted there: over the mount nobody may be able to write.
+marker=$root/.mounts/$1 from=$root/$2${3:+/$3} made= at=$4 below=
 if [ -e "$marker" ]; then
   echo D
   exit
@@ -9,6 +10,10 @@ for m in "$root"/.mounts/*; do
     if [ "$path" = "$4" ] && [ "$other" != "$2/$3" ]; then
       refuse "another container of the pod has something else mounted at $4, and they share the guest's files"
     fi
+    path=${path%/}
+    case $4 in
+      "$path"/*) if [ ${#path} -gt ${#below} ]; then below=$path at=$root/$other/${4#"$path"/}; fi ;;
+    esac
   fi
 done
 if [ ! -e "$from" ]; then refuse "the volume has no $3"; fi
@@ -16,9 +21,9 @@ umask 022
 top=$4
 while [ "${top%/*}" ] && [ ! -e "${top%/*}" ]; do top=${top%/*}; done
 if [ -d "$from" ]; then
-  if [ ! -e "$4" ]; then mkdir -p "$4" && made=directory; fi
+  if [ ! -e "$4" ]; then mkdir -p "$at" && made=directory; fi
 elif [ ! -e "$4" ]; then
-  mkdir -p "${4%/*}/" && true >"$4" && made=file
+  mkdir -p "${at%/*}/" && true >"$at" && made=file
 fi
 if [ ! -e "$4" ]; then refuse "the mount path $4 cannot be made in the guest"; fi
 said=$(mount -o bind "$from" "$4" 2>&1) || refuse "nothing can be mounted at $4 in the guest:" $said

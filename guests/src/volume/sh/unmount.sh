@@ -11,7 +11,7 @@ if [ -n "$root" ] && [ -e "$marker" ]; then
   rm -f "$marker"
   case $made in
     directory) rmdir "$path" 2>/dev/null ;;
-    file) if [ ! -s "$path" ]; then rm -f "$path"; fi ;;
+    file) if [ ! -s "$path" ]; then rm -f "$path" 2>/dev/null; fi ;;
   esac
   while [ "$made" ] && [ "$top" ] && [ "$path" != "$top" ] && rmdir "${path%/*}" 2>/dev/null; do path=${path%/*}; done
 fi
