@@ -76,6 +76,8 @@ pub(super) struct StopPlan {
     pub(super) power_button: Option<Instant>,
     /// When the machine is forced off.
     pub(super) force: Instant,
+    /// Whether the guest was asked, or shall not be.
+    pub(super) asked: bool,
 }
 
 /// What happened to a live container.
@@ -148,15 +150,15 @@ pub(super) async fn at(moment: Option<Instant>) {
 
 impl StopPlan {
     /// The guest's own shutdown has the first half of the grace period where it can be asked, then the power button
-    /// has the rest; a guest that cannot be asked has the button at once.
+    /// has the rest; a guest that cannot be asked has the button at once, and is asked as soon as it answers.
     pub(super) fn new(grace: Duration, guest_asked: bool) -> Self {
         let now = Instant::now();
         let patience = if guest_asked { grace / 2 } else { Duration::ZERO };
-        Self { power_button: Some(now + patience), force: now + grace }
+        Self { power_button: Some(now + patience), force: now + grace, asked: guest_asked }
     }
 
     /// Force alone, after a while.
     pub(super) fn force_in(wait: Duration) -> Self {
-        Self { power_button: None, force: Instant::now() + wait }
+        Self { power_button: None, force: Instant::now() + wait, asked: true }
     }
 }

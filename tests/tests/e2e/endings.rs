@@ -100,6 +100,20 @@ async fn reasons() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_boots_is_shut_down_when_it_can_be_asked() {
+    crate::within(120, early()).await;
+}
+
+async fn early() {
+    let mut pod = Pod::ready("[timeouts]\nstart-wait-seconds = 1", |_| ()).await;
+    let (id, _) = pod.restart().await;
+    let booting = pod.client.exec(&id, &["true"], 5).await;
+    assert_eq!(booting.unwrap_err().code(), Code::Unavailable, "it has not answered yet");
+    pod.client.stop(&id, 90).await.unwrap();
+    ended(&pod.client.status(&id).await.unwrap(), 0, "Completed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reset_may_go_on_in_place() {
     crate::within(120, reset_in_place()).await;
 }

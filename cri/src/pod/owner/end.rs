@@ -1,9 +1,12 @@
 //! A container ends because somebody asks for that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use guests::Family;
 use machines::{Cause, Ended, MachineState, StopMode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
+use transports::Session;
 
 use super::Owner;
 use crate::error::Result;
@@ -46,17 +49,30 @@ impl Owner {
             None => live.stop = Some(plan),
         }
         if let (false, Some(session)) = (again, session) {
-            let pod = self.pod.id.clone();
-            let processes = self.processes_end();
-            tokio::spawn(async move {
-                // The kubelet stops all containers at once, and the processes are no less worth their time.
-                let _ = timeout(grace / 4, processes).await;
-                if let Err(error) = guests::shutdown::shut_down(session.as_ref(), family).await {
-                    tracing::info!(pod, %error, "the guest could not be asked to shut down");
-                }
-            });
+            self.ask_to_shut_down(family, session, grace);
         }
         Ok(())
+    }
+
+    /// Asks the guest of a machine that shall end to shut itself down, within this time.
+    fn ask_to_shut_down(&self, family: Family, session: Arc<dyn Session>, grace: Duration) {
+        let (pod, processes) = (self.pod.id.clone(), self.processes_end());
+        tokio::spawn(async move {
+            // The kubelet stops all containers at once, and the processes are no less worth their time.
+            let _ = timeout(grace / 4, processes).await;
+            if let Err(error) = guests::shutdown::shut_down(session.as_ref(), family).await {
+                tracing::info!(pod, %error, "the guest could not be asked to shut down");
+            }
+        });
+    }
+
+    /// The guest of a machine that shall end answers, for which it has not been asked yet.
+    pub(super) fn ask_late_to_shut_down(&mut self, record: &ContainerRecord, session: Arc<dyn Session>) {
+        let stop = self.live.as_mut().and_then(|live| live.stop.as_mut());
+        let Some(plan) = stop.filter(|plan| !plan.asked) else { return };
+        let left = plan.force.saturating_duration_since(Instant::now());
+        *plan = StopPlan { force: plan.force, ..StopPlan::new(left, true) };
+        self.ask_to_shut_down(facts::family(&record.facts), session, left);
     }
 
     /// Goes on with a stop that the daemon's own end interrupted, with what is left of its grace period.

@@ -148,6 +148,7 @@ impl Owner {
                 let starting = record.phase == ContainerPhase::Starting;
                 // One that is only lent may have been lent to another meanwhile.
                 let given = record.boot.clone().filter(|_| !starting && !live.boots_anew && !adopts);
+                self.ask_late_to_shut_down(&record, session.clone());
                 // The boot's deadline goes on: it has answered once it is as the pod asks for.
                 self.begin_settings(&record, session, given)
             }

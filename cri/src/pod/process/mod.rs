@@ -12,8 +12,9 @@
 //!
 //! Failure paths: a lost session or a restarted daemon goes on by offset, and never starts the process again: a start is
 //! repeated only until it has been confirmed, and the guest knows the process by its id. A guest that cannot run it at
-//! all is a failed start. A process that is stopped before it was seen to run is no longer started, only looked for. A guest that rebooted knows nothing of it: it is lost. A machine that ends takes the process
-//! with it, and the owner tells that. A full disk holds up the log, and by it the process, until there is room.
+//! all, or does not take its volumes, is a failed start. A process that is stopped before it was seen to run is no longer started,
+//! only looked for; one that is being started meanwhile is asked to stop when it runs. A guest that rebooted knows nothing of it:
+//! it is lost. A machine that ends takes the process with it, and the owner tells that. A full disk holds up the log, and by it the process, until there is room.
 
 mod stopper;
 mod task;

@@ -1,7 +1,7 @@
 //! Ending a process: its own stop signal, then `KILL` at the end of the grace period, again and again until it is gone.
 //!
 //! It works beside the following of the output, which is how the end is seen; whoever follows aborts it then. A session
-//! that is lost meanwhile is waited for.
+//! that is lost meanwhile is waited for, and the signal is sent again.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use super::{Known, Sessions};
 
 /// How long a guest may take to be told a signal.
 const SIGNAL: Duration = Duration::from_secs(30);
+/// How long after a session was lost a signal is sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(1);
 /// How long after `KILL` a process that is still there is killed again.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
@@ -36,7 +38,7 @@ impl Stopper {
         let mut kill_at = self.kill_at.clone();
         if Instant::now() < *kill_at.borrow_and_update() {
             tokio::select! {
-                () = self.send(&signal) => {}
+                () = self.insist(&signal) => {}
                 () = due(&mut kill_at) => {}
             }
             due(&mut kill_at).await;
@@ -47,17 +49,28 @@ impl Stopper {
         }
     }
 
-    /// Sends a signal as soon as there is a session. What fails is not sent again: `KILL` comes anyway.
-    async fn send(&mut self, signal: &str) {
+    /// Sends a signal until a session has carried it.
+    async fn insist(&mut self, signal: &str) {
+        while !self.send(signal).await {
+            sleep(SEND_AGAIN).await;
+        }
+    }
+
+    /// Sends a signal as soon as there is a session; whether the session has carried it. `KILL` comes anyway.
+    async fn send(&mut self, signal: &str) -> bool {
         let session = session(&mut self.sessions).await;
         let sent = timeout(SIGNAL, async {
             guest_of(&self.guest, session.as_ref()).await?.signal(session.as_ref(), &self.id, signal).await
         });
         match sent.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::info!(process = %self.id, signal, %error, "the signal did not arrive"),
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::info!(process = %self.id, signal, %error, "the signal did not arrive");
+                !matches!(error, guests::Error::Session(_))
+            }
             Err(_) => {
                 tracing::info!(process = %self.id, signal, "the guest was silent when it was told the signal");
+                true
             }
         }
     }

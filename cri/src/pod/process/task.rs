@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use guests::process::{Event, Guest, Identity, OutputStream, ProcessExit, ProcessSpec, ProcessState};
+use guests::process::{Event, Guest, OutputStream, ProcessExit, ProcessSpec, ProcessState};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,8 +17,6 @@ use crate::pod::live::at;
 use crate::pod::nanos;
 use crate::volume::Volumes;
 
-/// How long a guest may take to start a process.
-const START: Duration = Duration::from_secs(90);
 /// How long a guest may take to begin to tell a process's output, or its state.
 const ASK: Duration = Duration::from_secs(60);
 /// How old the checkpoint may become while output comes.
@@ -45,6 +43,8 @@ pub(super) struct Task {
     asked: mpsc::Receiver<Ask>,
     /// Whether a start was ever sent to the guest.
     tried: bool,
+    /// How often the guest was there and did not take the volumes.
+    not_taken: u32,
     /// The end that was asked for: when it is killed, and the task that sees to it.
     stop: Option<(watch::Sender<Instant>, Stopping)>,
     /// The machine has ended: until when what came is written.
@@ -84,6 +84,8 @@ macro_rules! done {
     };
 }
 
+mod start;
+
 impl Task {
     pub(super) fn new(
         config: ProcessConfig,
@@ -104,6 +106,7 @@ impl Task {
             told,
             asked,
             tried,
+            not_taken: 0,
             stop: None,
             finish: None,
             save_at: None,
@@ -159,6 +162,10 @@ impl Task {
                 Ok((since, identity)) => {
                     self.started = true;
                     self.start_wait = None;
+                    // What was sent while it was being started may have met nobody.
+                    if let Some((kill_at, _)) = self.stop.take() {
+                        self.begin_to_stop(kill_at);
+                    }
                     self.tell(What::Started(nanos(since), identity)).await;
                 }
                 Err(error) if error.retryable() => return Done::With(Err(error)),
@@ -172,10 +179,9 @@ impl Task {
             Ok(stream) => match done!(self.drain(stream).await) {
                 Ok(exit) => {
                     let (volumes, over) = (self.volumes.clone(), session.clone());
-                    // What cannot be taken away now is when the container is removed.
-                    if let Err(error) =
-                        done!(self.within(ASK, async move { volumes.take(over.as_ref()).await }).await)
-                    {
+                    let taken = self.within(ASK, async move { volumes.take(over.as_ref()).await });
+                    // What cannot be taken away now is when the container is removed. The exit is told, whatever comes between.
+                    if let Done::With(Err(error)) = taken.await {
                         tracing::info!(container = self.container, %error, "its volumes are still mounted");
                     }
                     return Done::With(Ok(What::Exited(exit)));
@@ -193,34 +199,6 @@ impl Task {
         Done::With(match done!(state.await) {
             Ok(ProcessState::Absent) => Ok(What::Lost("the guest has booted anew, or removed it".into())),
             Ok(ProcessState::Running { .. } | ProcessState::Exited(_)) | Err(_) => Err(error),
-        })
-    }
-
-    /// Starts the process, or finds that an earlier try did. One that is stopped meanwhile is only looked for.
-    async fn start(
-        &mut self,
-        guest: &Arc<dyn Guest>,
-        session: &Arc<dyn Session>,
-    ) -> Done<guests::Result<(SystemTime, Option<Identity>)>> {
-        let stopped = self.stop.is_some();
-        self.tried = true;
-        let (guest, session, spec) = (guest.clone(), session.clone(), self.spec.clone());
-        let volumes = self.volumes.clone();
-        let started = self.within(START, async move {
-            if stopped {
-                return guest.state(session.as_ref(), &spec.id).await;
-            }
-            volumes.give(session.as_ref()).await?;
-            guest.start(session.as_ref(), &spec).await
-        });
-        Done::With(match done!(started.await) {
-            Ok(ProcessState::Absent) if stopped => return Done::NeverBegan,
-            Ok(ProcessState::Running { started_at, identity, .. }) => Ok((started_at, identity)),
-            Ok(ProcessState::Exited(exit)) => Ok((exit.at, None)),
-            Ok(ProcessState::Absent) => {
-                Err(guests::Error::Ended("the guest forgot the process at once".into()))
-            }
-            Err(error) => Err(error),
         })
     }
 
@@ -338,15 +316,19 @@ impl Task {
             });
             return;
         }
-        let (sender, kill_at) = watch::channel(kill_at);
+        self.begin_to_stop(watch::channel(kill_at).0);
+    }
+
+    /// Has the process asked to stop, and killed in time.
+    fn begin_to_stop(&mut self, kill_at: watch::Sender<Instant>) {
         let stopper = Stopper {
             id: self.spec.id.clone(),
             sessions: self.sessions.clone(),
             guest: self.guest.clone(),
             signal: self.spec.stop_signal.clone().unwrap_or_else(|| "TERM".into()),
-            kill_at,
+            kill_at: kill_at.subscribe(),
         };
-        self.stop = Some((sender, Stopping(tokio::spawn(stopper.run()).abort_handle())));
+        self.stop = Some((kill_at, Stopping(tokio::spawn(stopper.run()).abort_handle())));
     }
 
     /// Stores the checkpoint; answers up to where the guest may forget.

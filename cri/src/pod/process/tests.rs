@@ -1,5 +1,5 @@
-//! The log of a process that prints as fast as it is read, through a real SSH server, while the log is rotated as the
-//! kubelet does: every line once, in order.
+//! Processes through a real SSH server. The log of one that prints as fast as it is read is rotated meanwhile, as the kubelet does:
+//! every line comes once, in order. The exit of one that ends just before its machine is its own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,13 +26,16 @@ const LINES: [usize; 2] = [400_000, 40_000];
 /// would be shared.
 const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd\numount -R /sys/fs/cgroup\nmount --bind /dev/null /proc/filesystems";
 
-fn spec() -> ProcessSpec {
+fn loud() -> String {
     let words = "a line as long as those of a program often are";
     let [out, err] = LINES;
-    let script = format!("seq -f '%.0f {words}' {err} >&2 & seq -f '%.0f {words}' {out}; wait");
+    format!("seq -f '%.0f {words}' {err} >&2 & seq -f '%.0f {words}' {out}; wait")
+}
+
+fn spec(script: &str) -> ProcessSpec {
     ProcessSpec {
         id: ProcessId::new("loud").unwrap(),
-        argv: ["sh", "-c", &script].map(str::to_owned).into(),
+        argv: ["sh", "-c", script].map(str::to_owned).into(),
         env: Vec::new(),
         working_dir: None,
         user: User::default(),
@@ -44,6 +47,26 @@ fn spec() -> ProcessSpec {
         message_path: None,
         stop_signal: None,
     }
+}
+
+/// A process in a server, whose log is in this folder, and what is told of it.
+async fn spawned(server: &Server, script: &str, folder: &Path) -> (Process, mpsc::Receiver<Box<Told>>) {
+    let session: Arc<dyn Session> =
+        Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap().into();
+    let log = ProcessLog::open(Some(folder.join("0.log")), folder.join("checkpoint")).unwrap();
+    let (sender, told) = mpsc::channel(4);
+    let config = ProcessConfig {
+        container: "app".into(),
+        spec: spec(script),
+        volumes: Volumes::default(),
+        started: false,
+        tried: false,
+        sessions: watch::Sender::new(Some(session)).subscribe(),
+        guest: Known::default(),
+        log,
+        start_wait: None,
+    };
+    (Process::spawn(config, sender), told)
 }
 
 /// Checks that the next lines of each stream in a file follow those before.
@@ -73,26 +96,10 @@ async fn ended(told: &mut mpsc::Receiver<Box<Told>>) -> i32 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotated_under_load_every_line_comes_once() {
     let server = Server::openssh_in(FRESH, "");
-    let session: Arc<dyn Session> =
-        Ssh::new(SshOptions::default()).connect(&server.target()).await.unwrap().into();
-    let sessions = watch::Sender::new(Some(session));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("0.log");
-    let log = ProcessLog::open(Some(path.clone()), folder.path().join("checkpoint")).unwrap();
-    let (sender, mut told) = mpsc::channel(4);
-    let config = ProcessConfig {
-        container: "loud".into(),
-        spec: spec(),
-        volumes: Volumes::default(),
-        started: false,
-        tried: false,
-        sessions: sessions.subscribe(),
-        guest: Known::default(),
-        log,
-        start_wait: None,
-    };
     let began = Instant::now();
-    let process = Process::spawn(config, sender);
+    let (process, mut told) = spawned(&server, &loud(), folder.path()).await;
 
     let mut rotated = Vec::new();
     let mut look = interval(Duration::from_millis(5));
@@ -126,4 +133,17 @@ async fn rotated_under_load_every_line_comes_once() {
     let rate = f64::from(u32::try_from(LINES[0] + LINES[1]).unwrap()) / took.as_secs_f64();
     let text = format!("{rate:.0} lines a second, {rotations} rotations\n");
     std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_exit_of_one_that_ends_just_before_its_machine_is_its_own() {
+    let server = Server::openssh_in(FRESH, "");
+    let folder = tempfile::tempdir().unwrap();
+    let (process, mut told) = spawned(&server, "echo begun; sleep 1; exit 3", folder.path()).await;
+    let mut look = interval(Duration::from_millis(5));
+    while !std::fs::read_to_string(folder.path().join("0.log")).is_ok_and(|log| log.contains("begun")) {
+        look.tick().await;
+    }
+    let ((), code) = tokio::join!(process.finish(PATIENCE), timeout(PATIENCE, ended(&mut told)));
+    assert_eq!(code.unwrap(), 3);
 }
