@@ -133,7 +133,7 @@ async fn context(config: Config, store: Store) -> Result<Context> {
 /// The runtime beside ours, once it was asked what it runs.
 async fn delegate(config: &Config) -> Result<Option<Arc<Delegate>>> {
     let Some(section) = &config.delegate else { return Ok(None) };
-    let delegate = Delegate::open(section, &config.run_dir)?;
+    let delegate = Delegate::open(section, config)?;
     delegate.first_look().await;
     Ok(Some(delegate))
 }

@@ -11,7 +11,7 @@
 //!
 //! Each question is asked anew, so whoever has made a pod sees it in the next list. What is kept is the answer to the question
 //! that was asked last, in memory and in a file for each RPC. The files are in the run directory, which a boot of the node
-//! empties: what ran before it does not run now.
+//! empties: what ran before it does not run now. That it was heard at all in this boot is marked beside our own state (`boot`).
 //!
 //! Failure paths: a file that cannot be written costs a warning, and a restart under a delegate that is away the last state; one
 //! that cannot be read is as if it were not there. That the delegate goes, and that it is back, is said once each in the log; one
@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{Code, Status};
 
+use super::boot::Mark;
 use super::peer::Silence;
 use super::question::{Open, Question, lock};
 use super::{Delegate, list, wire};
@@ -48,6 +49,7 @@ pub(super) const KEPT: [&str; 5] =
 #[derive(Debug)]
 pub(super) struct Heard {
     folder: PathBuf,
+    mark: Mark,
     questions: Mutex<BTreeMap<&'static str, Arc<Question>>>,
     news: Mutex<News>,
 }
@@ -61,13 +63,14 @@ struct News {
 }
 
 impl Heard {
-    /// What is known from before, in a folder.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    /// What is known from before, in a folder, and in which boot that was.
+    pub(super) fn open(folder: &Path, mark: Mark) -> Result<Self> {
         // What pods are called is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| {
             Error::failed(format!("cannot make the directory {}", folder.display()), source)
         })?;
-        let heard = Self { folder: folder.to_owned(), questions: Mutex::default(), news: Mutex::default() };
+        let (questions, news) = (Mutex::default(), Mutex::default());
+        let heard = Self { folder: folder.to_owned(), mark, questions, news };
         for path in KEPT {
             let Ok(text) = std::fs::read(heard.file(path)) else { continue };
             let answer = Bytes::from(text);
@@ -86,6 +89,16 @@ impl Heard {
     /// Whether any is.
     pub(super) fn knows_any(&self) -> bool {
         KEPT.iter().any(|path| self.knows(path))
+    }
+
+    /// Whether all is known of which it would seem to have nothing otherwise.
+    pub(super) fn knows_all(&self) -> bool {
+        [list::PODS, list::CONTAINERS].iter().all(|list| self.knows(list.path))
+    }
+
+    /// Whether it may run what nobody here knows of: it was not heard yet, and no boot of the node has ended what it ran.
+    pub(super) fn may_miss_some(&self) -> bool {
+        !self.knows_all() && !self.mark.is_earlier()
     }
 
     /// The last answer to a call that is kept; an empty one where there was none.
@@ -137,6 +150,12 @@ impl Heard {
         for question in lock(&self.questions).values() {
             question.away();
         }
+    }
+
+    /// Writes what is known now of a call.
+    fn write(&self, path: &'static str) {
+        self.mark.set();
+        self.question(path).write(&self.file(path));
     }
 
     fn question(&self, path: &'static str) -> Arc<Question> {
@@ -215,10 +234,8 @@ impl Delegate {
         let answer = list::ordered(path, &answer?)
             .map_err(|error| Status::internal(format!("the delegate's answer to {path} is {error}")))?;
         if whole && open.keep(&answer) {
-            let file = self.heard.file(path);
-            let write = move || open.question.write(&file);
             // Nobody waits for it.
-            drop(tokio::task::spawn_blocking(write));
+            drop(tokio::task::spawn_blocking(move || self.heard.write(path)));
         }
         Ok(answer)
     }
@@ -234,25 +251,47 @@ fn asks_for_all(message: &Bytes) -> bool {
 mod tests {
     use super::*;
 
+    fn opened(folder: &Path) -> Heard {
+        Heard::open(&folder.join("delegate"), Mark::open(folder.join("mark"))).unwrap()
+    }
+
     #[test]
     fn what_was_heard_outlives_the_daemon() {
         let folder = tempfile::tempdir().unwrap();
-        let heard = Heard::open(&folder.path().join("delegate")).unwrap();
+        let heard = opened(folder.path());
         assert!(!heard.knows(KEPT[0]));
         let question = heard.question(KEPT[0]);
         let answer = Bytes::from_static(&[0x0a, 3, 0x0a, 1, b'x']);
         assert!(question.ask().unwrap().keep(&answer));
         question.write(&heard.file(KEPT[0]));
         std::fs::write(heard.file(KEPT[1]), [0x0a, 200]).unwrap();
-        let again = Heard::open(&folder.path().join("delegate")).unwrap();
+        let again = opened(folder.path());
         assert_eq!(again.last(KEPT[0]), answer);
         assert!(!again.knows(KEPT[1]), "what is cut off is not known");
     }
 
     #[test]
+    fn one_that_was_never_heard_may_run_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let heard = opened(folder.path());
+        assert!(heard.may_miss_some(), "nobody knows");
+        for list in [list::PODS, list::CONTAINERS] {
+            assert!(heard.question(list.path).ask().unwrap().keep(&Bytes::new()));
+            heard.write(list.path);
+        }
+        assert!(!heard.may_miss_some(), "it runs nothing");
+        assert!(!opened(folder.path()).may_miss_some(), "that outlives the daemon");
+        // Its folder is gone, as it is after a boot, but this is the same boot.
+        std::fs::remove_dir_all(folder.path().join("delegate")).unwrap();
+        assert!(opened(folder.path()).may_miss_some());
+        std::fs::write(folder.path().join("mark"), "an earlier boot").unwrap();
+        assert!(!opened(folder.path()).may_miss_some(), "a boot ends all");
+    }
+
+    #[test]
     fn one_that_answers_others_is_not_away() {
         let folder = tempfile::tempdir().unwrap();
-        let heard = Heard::open(&folder.path().join("delegate")).unwrap();
+        let heard = opened(folder.path());
         let asked = Instant::now();
         heard.note_late(asked, KEPT[0], "late");
         assert!(lock(&heard.news).trouble.is_some(), "it has answered nothing since");

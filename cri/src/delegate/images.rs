@@ -2,7 +2,8 @@
 //!
 //! A kubelet says which runtime handler an image is for only where a feature of it is on, but it pulls for a pod. So a pull
 //! without a handler is whose the pod is. A question or a removal without one is about ours where we have the image, else about
-//! theirs: what neither has is then pulled for its pod.
+//! theirs: what neither has is then pulled for its pod. Where both have it a list tells ours, and a removal is of both, so that
+//! whoever asks for the room of an image that is listed once gets all of it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hyper::Response;
@@ -70,9 +71,16 @@ pub(super) fn of_pull(router: &Router, call: &Call) -> Result<Side, Status> {
     Ok(owner::of_pull(&router.delegate().handlers, &asked.image(), pod_is_ours))
 }
 
-/// Whose a removal is.
+/// Whose a removal is. Where both have the image ours goes first, and the rest is theirs; while ours is in use both stay.
 pub(super) async fn of_removal(router: &Router, call: &Call) -> Result<Side, Status> {
-    Ok(Asked::read(router, &call.message())?.present(router).await)
+    let asked = Asked::read(router, &call.message())?;
+    let side = asked.present(router).await;
+    let is_there = !last_known(&router.delegate().heard.last(IMAGES.path), &asked.name).is_empty();
+    if !owner::is_of_both(&asked.image(), side, is_there) {
+        return Ok(side);
+    }
+    frame::answered(router.ours(call.clone().request()).await).await?;
+    Ok(Side::Theirs)
 }
 
 /// Serves `ImageStatus`. While the delegate is away its images are as they were last known, so that one of ours, which is

@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use super::frame::{self, Call};
 use super::router::Router;
 use super::wire::Malformed;
-use super::{Delegate, filesystems, heard, select, wire};
+use super::{Delegate, descriptors, filesystems, heard, select, wire};
 
 /// The field of the items in an answer.
 pub(super) const ITEMS: u32 = 1;
@@ -39,6 +39,8 @@ pub(super) const CONTAINERS: List =
 pub(super) const IMAGES: List =
     List { path: "/runtime.v1.ImageService/ListImages", stream: Some("StreamImages"), id: &[1] };
 
+const DESCRIPTORS: List =
+    List { path: "/runtime.v1.RuntimeService/ListMetricDescriptors", stream: None, id: &[1] };
 const FILESYSTEMS: List = List { path: "/runtime.v1.ImageService/ImageFsInfo", stream: None, id: &[] };
 
 /// All lists.
@@ -61,7 +63,7 @@ pub(super) static ALL: [List; 8] = [
         stream: Some("StreamPodSandboxMetrics"),
         id: &[1],
     },
-    List { path: "/runtime.v1.RuntimeService/ListMetricDescriptors", stream: None, id: &[1] },
+    DESCRIPTORS,
     FILESYSTEMS,
 ];
 
@@ -72,6 +74,8 @@ pub(super) async fn list(router: &Router, list: &'static List, call: Call) -> Re
     let (mut first, mut then) = (frame::answered(ours).await?, theirs?);
     if list.path == FILESYSTEMS.path {
         (first, then) = filesystems::in_order(first, then).await;
+    } else if list.path == DESCRIPTORS.path {
+        first = descriptors::agreed(&first, &then);
     }
     Ok(frame::response(frame::framed(&joined(list, &first, &then))))
 }

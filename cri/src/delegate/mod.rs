@@ -19,6 +19,9 @@
 //! sides' Status become one, which is ready while either of them is: a kubelet that sees a runtime that is not ready touches
 //! no pod at all, the other side's neither.
 //!
+//! Before it was ever heard it may run what nobody here knows of, and the kubelet would take that for gone: the node is not ready
+//! until it has answered. Where the node has booted since it was heard last, nothing of it runs, and nothing waits for it (`boot`).
+//!
 //! Failure paths: a list waits two seconds for the delegate, and for none while an earlier one is still unanswered; then its
 //! pods, containers and images are told as they were last known (`heard`), also after a restart of ours, for that is kept
 //! until the node boots anew. A list that the delegate has changed for us since is known to be wrong: it is waited for up to
@@ -31,6 +34,8 @@
 //! What is not done: the addresses that the delegate answers to `Exec`, `Attach` and `PortForward` are handed on as they are, so
 //! its streaming server has to be reachable from the kubelet as it was before: on loopback of the node's own network.
 
+mod boot;
+mod descriptors;
 mod events;
 mod filesystems;
 mod frame;
@@ -47,7 +52,6 @@ mod status;
 mod wire;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,8 +62,9 @@ use tokio::time::Instant;
 use tonic::Code;
 use transports::Backoff;
 
-use crate::config::DelegateSection;
+use crate::config::{Config, DelegateSection};
 use crate::error::Result;
+use boot::Mark;
 use heard::Heard;
 use peer::Peer;
 
@@ -80,12 +85,13 @@ pub struct Delegate {
 }
 
 impl Delegate {
-    /// The delegate of the configuration; what was last known of it is in `run_dir`.
-    pub fn open(section: &DelegateSection, run_dir: &Path) -> Result<Arc<Self>> {
+    /// The delegate of the configuration; what was last known of it is in the run directory.
+    pub fn open(section: &DelegateSection, config: &Config) -> Result<Arc<Self>> {
+        let mark = Mark::open(config.state_dir.join("delegate-heard"));
         Ok(Arc::new(Self {
             handlers: section.handlers.clone(),
             peer: Peer::open(&section.endpoint)?,
-            heard: Heard::open(&run_dir.join("delegate"))?,
+            heard: Heard::open(&config.run_dir.join("delegate"), mark)?,
         }))
     }
 
@@ -96,7 +102,7 @@ impl Delegate {
         loop {
             match self.look().await {
                 Ok(version) => return self.greet(&version),
-                Err(why) if self.knows_all() || Instant::now() >= deadline => {
+                Err(why) if self.heard.knows_all() || Instant::now() >= deadline => {
                     let endpoint = self.peer.endpoint();
                     tracing::warn!(
                         endpoint,
@@ -108,11 +114,6 @@ impl Delegate {
                 Err(_) => tokio::time::sleep(backoff.next_wait()).await,
             }
         }
-    }
-
-    /// Whether all is known of which it would seem to have nothing otherwise.
-    fn knows_all(&self) -> bool {
-        [list::PODS, list::CONTAINERS].iter().all(|list| self.heard.knows(list.path))
     }
 
     /// Asks who it is, and for all of which the last state is kept.

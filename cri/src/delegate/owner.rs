@@ -61,6 +61,11 @@ pub(super) fn of_present(delegated: &BTreeSet<String>, image: &Image, here: bool
     }
 }
 
+/// Whether the image is to be removed on both sides: it is on both, and nothing else tells whose is meant.
+pub(super) fn is_of_both(image: &Image, side: Side, is_there: bool) -> bool {
+    side == Side::Ours && is_there && image.handler.is_empty() && !image.named_ours
+}
+
 #[cfg(test)]
 mod tests {
     use super::Side::{Ours, Theirs};
@@ -97,6 +102,15 @@ mod tests {
         assert_eq!(pull("runc", true, Some(false)), Ours);
         assert_eq!(pull("", false, None), Theirs);
         assert_eq!(of_pull(&["runc".to_owned()].into(), &Image::default(), None), Ours);
+    }
+
+    #[test]
+    fn a_removal_is_of_both_where_nothing_names_a_side() {
+        let both = |handler, named_ours, side, there| is_of_both(&Image { handler, named_ours }, side, there);
+        assert!(both("", false, Ours, true));
+        assert!(!both("", false, Ours, false), "they do not have it");
+        assert!(!both("", false, Theirs, true), "we do not have it");
+        assert!(!both("vm", false, Ours, true) && !both("", true, Ours, true));
     }
 
     #[test]

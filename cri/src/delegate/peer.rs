@@ -3,7 +3,8 @@
 //! HTTP/2 by hyper itself: tonic's channel hands each call through one more queue and task.
 //!
 //! Failure paths: the connection is made by the call that needs one, so a delegate that was away is reached by the next call
-//! after it is back. What never came to it, and what was under way when it went, fails with `Unavailable` and its address.
+//! after it is back. What never came to it, and what was under way when it went, fails with `Unavailable` and its address. A call
+//! that it breaks off on a connection that lives fails with `Internal` and the reason of HTTP/2: it is not away.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +23,9 @@ use crate::error::{Error, Result};
 
 /// How much may be on its way to us, in bytes: answers that nobody reads on do not hold up the others.
 const WINDOW: u32 = 64 << 20;
+
+/// The most bytes of an answer's headers: how a call failed stands in them, and may be long. As many as a client in Go takes.
+const HEADERS: u32 = 16 << 20;
 
 /// A connection that is made when it is needed.
 #[derive(Clone)]
@@ -72,7 +76,7 @@ impl Peer {
                 Err(mut error) => match error.take_message() {
                     // The connection had ended before anything of it was sent.
                     Some(unsent) => request = unsent,
-                    None => return Err(self.away(&error.into_error())),
+                    None => return Err(self.silence(&error.into_error())),
                 },
             }
         }
@@ -80,7 +84,7 @@ impl Peer {
         made.send_request(request)
             .await
             .map(|response| response.map(Body::new))
-            .map_err(|error| self.away(&error))
+            .map_err(|error| self.silence(&error))
     }
 
     /// The connection that there is.
@@ -91,7 +95,7 @@ impl Peer {
     async fn connect(&self) -> Result<SendRequest<Body>, Silence> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.away(&error))?;
         let mut http = http2::Builder::new(TokioExecutor::new());
-        http.initial_connection_window_size(WINDOW);
+        http.initial_connection_window_size(WINDOW).max_header_list_size(HEADERS);
         let made = http.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = made.map_err(|error| self.away(&error))?;
         // Whoever waits for an answer on it learns why it ended.
@@ -111,19 +115,26 @@ impl Peer {
         frame::answered(response).await.map_err(|status| {
             // A connection that breaks within an answer is told as a status of the transport's.
             if std::error::Error::source(&status).is_some() {
-                self.away(&status)
+                self.silence(&status)
             } else {
                 Silence::Refused(status)
             }
         })
     }
 
-    fn away(&self, error: &(dyn std::error::Error + 'static)) -> Silence {
-        let mut cause = error;
-        while let Some(next) = cause.source() {
-            cause = next;
+    /// Why a call on a connection that was made is not answered.
+    fn silence(&self, error: &(dyn std::error::Error + 'static)) -> Silence {
+        let (address, cause) = (&self.address, cause(error));
+        if cause.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_reset) {
+            let why =
+                format!("the delegate at {address} has broken off this call alone ({cause}); see its log");
+            return Silence::Refused(Status::internal(why));
         }
-        let address = &self.address;
+        self.away(error)
+    }
+
+    fn away(&self, error: &(dyn std::error::Error + 'static)) -> Silence {
+        let (address, cause) = (&self.address, cause(error));
         Silence::Away(format!(
             "the delegate at {address} does not answer ({cause}); start it, or see its log"
         ))
@@ -145,10 +156,67 @@ impl std::fmt::Debug for Peer {
     }
 }
 
+/// What is at the bottom of an error.
+fn cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}
+
 /// The same path as a whole address, as HTTP/2 carries one; the host is the one that gRPC names for a socket.
 fn absolute(uri: Uri) -> Uri {
     let mut parts = uri.into_parts();
     parts.scheme = Some(Scheme::HTTP);
     parts.authority = Some(Authority::from_static("localhost"));
     Uri::from_parts(parts).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::body::Incoming;
+    use hyper::server::conn::http2;
+    use hyper::service::service_fn;
+    use tokio::net::UnixListener;
+    use tonic::Code;
+
+    use super::*;
+
+    /// More than fits into the headers of a client that asks for no more than usual.
+    const LONG: usize = 100 << 10;
+
+    /// A delegate that refuses `/long` at length and breaks off every other call; it counts its connections.
+    async fn serve(listener: UnixListener, connections: tokio::sync::watch::Sender<usize>) {
+        let answer = |request: Request<Incoming>| async move {
+            if request.uri().path() != "/long" {
+                return Err("no answer");
+            }
+            Ok(Status::not_found("x".repeat(LONG)).into_http::<Body>())
+        };
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            connections.send_modify(|count| *count += 1);
+            let http = http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(http.serve_connection(TokioIo::new(stream), service_fn(answer)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_alone_is_not_an_outage() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("s");
+        let (count, connections) = tokio::sync::watch::channel(0);
+        let server = tokio::spawn(serve(UnixListener::bind(&socket).unwrap(), count));
+        let peer = Peer::open(&format!("unix://{}", socket.display())).unwrap();
+        let refused = async |path| match peer.ask(path, &[]).await {
+            Err(Silence::Refused(status)) => status,
+            other => panic!("it is there and answers nothing else: {other:?}"),
+        };
+        for _ in 0..2 {
+            let long = refused("/long").await;
+            assert_eq!((long.code(), long.message().len()), (Code::NotFound, LONG));
+            let broken = refused("/broken").await;
+            assert_eq!(broken.code(), Code::Internal, "{broken}");
+            assert!(broken.message().contains("stream error received"), "{broken}");
+        }
+        assert_eq!(*connections.borrow(), 1, "the connection goes on");
+        server.abort();
+    }
 }

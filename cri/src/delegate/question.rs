@@ -18,7 +18,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(super) struct Question {
     state: Mutex<State>,
-    written: Mutex<Bytes>,
+    written: Mutex<Option<Bytes>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Drop for Open {
 impl Question {
     /// One whose answer is known from before.
     pub(super) fn answered(&self, answer: &Bytes) {
-        lock(&self.written).clone_from(answer);
+        *lock(&self.written) = Some(answer.clone());
         lock(&self.state).answer = Some((0, answer.clone()));
     }
 
@@ -115,12 +115,12 @@ impl Question {
     pub(super) fn write(&self, file: &Path) {
         let mut written = lock(&self.written);
         let Some(answer) = self.answer() else { return };
-        if *written == answer {
+        if written.as_ref() == Some(&answer) {
             return;
         }
         let new = file.with_extension("new");
         match std::fs::write(&new, &answer).and_then(|()| std::fs::rename(&new, file)) {
-            Ok(()) => *written = answer,
+            Ok(()) => *written = Some(answer),
             Err(error) => {
                 tracing::warn!(file = %file.display(), %error, "cannot keep what the delegate runs");
             }

@@ -16,6 +16,7 @@ use super::frame::{self, Call};
 use super::list::List;
 use super::method::{self, Method};
 use super::owner::{self, Side};
+use super::peer::Silence;
 use super::{Delegate, events, images, list, status, wire};
 use crate::error::Error;
 use crate::node::Node;
@@ -180,10 +181,11 @@ pub(super) fn malformed(error: &wire::Malformed) -> Status {
 }
 
 impl Delegate {
-    /// Hands a request on as it is, and notes whether there was an answer.
+    /// Hands a request on as it is, and notes whether the delegate is there.
     pub(super) async fn pass(&self, request: Request<Body>) -> Result<Response<Body>, Status> {
-        let answer = self.peer.pass(request).await.map_err(Status::from);
-        self.heard.note(answer.as_ref().err().map(Status::message));
-        answer
+        let answer = self.peer.pass(request).await;
+        let trouble = if let Err(Silence::Away(why)) = &answer { Some(why.as_str()) } else { None };
+        self.heard.note(trouble);
+        answer.map_err(Status::from)
     }
 }

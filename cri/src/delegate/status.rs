@@ -1,9 +1,10 @@
 //! `Status`, `RuntimeConfig` and `UpdateRuntimeConfig`: one answer for two runtimes.
 //!
 //! The two conditions that a kubelet looks at are true while they are on either side, for a kubelet that finds them false does
-//! nothing for any pod. Two conditions of our own, `InfranetesReady` and `DelegateReady`, tell each side by itself, with the
-//! reason. What the delegate tells beyond that (its other conditions, fields that are not known here) stands beside ours, its
-//! `info` under `delegate.`; of the handlers it tells, those that are its own on this node.
+//! nothing for any pod. That is wanted as long as the delegate may run what nobody here has heard of: `RuntimeReady` is false
+//! then. Two conditions of our own, `InfranetesReady` and `DelegateReady`, tell each side by itself, with the reason. What the
+//! delegate tells beyond that (its other conditions, fields that are not known here) stands beside ours, its `info` under
+//! `delegate.`; of the handlers it tells, those that are its own on this node.
 
 use std::collections::BTreeSet;
 
@@ -19,6 +20,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 
 use super::frame::{self, Call};
+use super::heard::Heard;
 use super::router::Router;
 use super::wire;
 
@@ -42,6 +44,9 @@ pub(super) async fn status(router: &Router, call: Call) -> Result<Response<Body>
     // What it can do does not change while it is away.
     let raw = theirs.unwrap_or_else(|_| delegate.heard.last(STATUS));
     let mut answer = merged(ours, read(&raw)?, why.as_deref(), &delegate.handlers);
+    if delegate.heard.may_miss_some() {
+        hold(&mut answer, delegate.peer.endpoint());
+    }
     if verbose {
         let version = delegate.version().await;
         let told = match &version {
@@ -69,13 +74,23 @@ pub(super) async fn config(router: &Router, call: Call) -> Result<Response<Body>
     let message = call.message();
     let ours = frame::answered(router.ours(call.request()).await).await?;
     let configured = RuntimeConfigResponse::decode(ours.clone()).is_ok_and(|config| config.linux.is_some());
+    let delegate = router.delegate();
     let answer = if configured {
         ours
     } else {
-        let theirs = router.delegate().ask(CONFIG, message).await;
-        theirs.unwrap_or_else(|_| router.delegate().heard.last(CONFIG))
+        delegate.ask(CONFIG, message).await.or_else(|status| configuration(&delegate.heard, status))?
     };
     Ok(frame::response(frame::framed(&answer)))
+}
+
+/// What the delegate expects, where it does not say so now. A kubelet asks again after an error, and never after an answer: an empty
+/// one is for a delegate that does not know the call.
+fn configuration(heard: &Heard, status: Status) -> Result<Bytes, Status> {
+    if status.code() == Code::Unimplemented || heard.knows(CONFIG) {
+        Ok(heard.last(CONFIG))
+    } else {
+        Err(status)
+    }
 }
 
 /// Serves `UpdateRuntimeConfig`: told to both. The kubelet repeats it where the delegate could not be told.
@@ -152,6 +167,17 @@ fn merged(
     }
 }
 
+/// Keeps the kubelet from every pod: it would take those that the delegate runs for gone.
+fn hold(answer: &mut StatusResponse, endpoint: &str) {
+    let message = format!(
+        "nothing is known yet of what the delegate at {endpoint} runs; start it, or correct `endpoint` in [delegate]"
+    );
+    let conditions = answer.status.iter_mut().flat_map(|status| &mut status.conditions);
+    for found in conditions.filter(|found| found.r#type == NEEDED[0]) {
+        *found = condition(NEEDED[0], false, "DelegateNeverHeard", message.clone());
+    }
+}
+
 /// What holds whichever side a pod is on.
 fn common(ours: RuntimeFeatures, theirs: RuntimeFeatures) -> RuntimeFeatures {
     RuntimeFeatures {
@@ -171,6 +197,7 @@ fn condition(kind: &str, status: bool, reason: &str, message: String) -> Runtime
 
 #[cfg(test)]
 mod tests {
+    use super::super::boot::Mark;
     use super::*;
 
     fn answer(ready: bool, handlers: &[&str]) -> StatusResponse {
@@ -234,5 +261,28 @@ mod tests {
         );
         assert!(away.features.unwrap().supplemental_groups_policy, "what it can do is known from before");
         assert_eq!(away.runtime_handlers.len(), 3);
+    }
+
+    #[test]
+    fn a_delegate_that_was_never_heard_holds_the_node() {
+        let mut held = merged(answer(true, &["vm"]), answer(true, &[]), Some("no such file"), &delegated());
+        hold(&mut held, "unix:///run/x.sock");
+        assert_eq!(
+            told(&held)[..2],
+            [("RuntimeReady", false, "DelegateNeverHeard"), ("NetworkReady", true, "OneSideNotReady")]
+        );
+        let why = &find(&held.status.as_ref().unwrap().conditions, "RuntimeReady").unwrap().message;
+        assert!(why.contains("unix:///run/x.sock"), "{why}");
+    }
+
+    #[test]
+    fn what_was_never_heard_is_no_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let heard = || Heard::open(folder.path(), Mark::open(folder.path().join("mark"))).unwrap();
+        let away = || Status::unavailable("away");
+        assert_eq!(configuration(&heard(), away()).unwrap_err().code(), Code::Unavailable);
+        assert!(configuration(&heard(), Status::unimplemented("older")).unwrap().is_empty());
+        std::fs::write(folder.path().join("RuntimeConfig"), [0x0a, 0]).unwrap();
+        assert_eq!(configuration(&heard(), away()).unwrap()[..], [0x0a, 0]);
     }
 }

@@ -17,8 +17,9 @@ use super::{Known, measured};
 use crate::pod::{View, nanos};
 use crate::store::ContainerRecord;
 
-/// The labels that every metric has, as cAdvisor names them.
-const LABELS: [&str; 6] = ["id", "name", "image", "container", "pod", "namespace"];
+/// The labels that every metric has. They are containerd's, in its order: beside it a kubelet keeps one descriptor of each name, and
+/// leaves out what does not fit.
+const LABELS: [&str; 5] = ["pod", "namespace", "container", "id", "image"];
 
 /// A line of the table.
 struct Line {
@@ -94,7 +95,7 @@ pub fn descriptors() -> Vec<MetricDescriptor> {
 /// The metrics of a pod: the network's are its own, all others its containers'.
 pub fn pod(view: &View, known: &Known) -> PodSandboxMetrics {
     let pod = &view.pod;
-    let labels = [&pod.id, &pod.id, "", "", &pod.name, &pod.namespace].map(str::to_owned);
+    let labels = [&pod.name, &pod.namespace, "", &pod.id, ""].map(str::to_owned);
     let mut own = Sheet { labels, at: 0, metrics: Vec::new() };
     if let Some(guest) = &known.guest {
         own.at = nanos(guest.at);
@@ -103,7 +104,7 @@ pub fn pod(view: &View, known: &Known) -> PodSandboxMetrics {
     let owner = measured(view);
     let of_container = |record: &ContainerRecord| {
         let id = &record.id;
-        let labels = [id, id, &record.image, &record.name, &pod.name, &pod.namespace].map(ToOwned::to_owned);
+        let labels = [&pod.name, &pod.namespace, &record.name, id, &record.image].map(ToOwned::to_owned);
         let mut sheet = Sheet { labels, at: 0, metrics: Vec::new() };
         if let Some(started) = record.started_at {
             sheet.add(&STARTED, u64::try_from(started).unwrap_or_default() / 1_000_000_000);
@@ -123,7 +124,7 @@ pub fn pod(view: &View, known: &Known) -> PodSandboxMetrics {
 
 /// Metrics of one thing.
 struct Sheet {
-    labels: [String; 6],
+    labels: [String; LABELS.len()],
     /// When the next ones were measured.
     at: i64,
     metrics: Vec<Metric>,

@@ -18,3 +18,4 @@ mod lists;
 mod mixed;
 mod node;
 mod raw;
+mod unheard;

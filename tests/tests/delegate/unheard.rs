@@ -1,0 +1,80 @@
+//! The delegate was never heard: the node is not ready, for it may run what nobody here knows of, unless the node has booted since.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proto::runtime::v1 as cri;
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::away;
+use crate::client::{Client, pod};
+use crate::mixed::{self, Mixed, Version};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_not_ready_before_its_delegate_was_heard() {
+    mixed::on(Version::Newest, false, |mut mixed| async move {
+        let mut client = mixed.client().await;
+        let ours = client.run_pod(&pod("ours", &mixed.node.pod_logs())).await.unwrap();
+        let (theirs, _) = mixed.ordinary(&mut client, "theirs", "while :; do sleep 1; done").await;
+        let both = [ours.clone(), theirs.clone()];
+        assert_eq!(mixed::pods(&mut client).await, both);
+
+        // As on a node that is switched over while containerd is down.
+        forget(&mut mixed);
+        fs::remove_file(mark(&mixed)).unwrap();
+        mixed.restart_daemon();
+        client = mixed.client().await;
+        assert_eq!(ready(&mut client).await, (false, "DelegateNeverHeard".to_owned()));
+        assert_eq!(mixed::pods(&mut client).await, [&*ours], "ours are told all the same");
+        let config = client.runtime.runtime_config(cri::RuntimeConfigRequest {}).await.unwrap_err();
+        assert_eq!(config.code(), Code::Unavailable, "a kubelet would keep another cgroup driver: {config}");
+        mixed.start_delegate();
+        back(&mut client, &both).await;
+
+        // As after a boot of the node: what it ran before that is gone, and nothing waits for it.
+        forget(&mut mixed);
+        fs::write(mark(&mixed), "an earlier boot").unwrap();
+        mixed.restart_daemon();
+        client = mixed.client().await;
+        assert_eq!(ready(&mut client).await, (true, "OneSideNotReady".to_owned()));
+        assert_eq!(mixed::pods(&mut client).await, [&*ours]);
+        mixed.start_delegate();
+        back(&mut client, &both).await;
+        for pod in both {
+            mixed::remove(&mut client, &pod).await;
+        }
+    })
+    .await;
+}
+
+/// Ends both sides, and what is kept of the delegate until a boot.
+fn forget(mixed: &mut Mixed) {
+    mixed.node.daemon().kill();
+    mixed.containerd().kill();
+    fs::remove_dir_all(mixed.node.dir().join("run/delegate")).unwrap();
+}
+
+/// Where it stands in which boot the delegate was heard.
+fn mark(mixed: &Mixed) -> PathBuf {
+    mixed.node.dir().join("state/delegate-heard")
+}
+
+/// Whether a kubelet would do anything, and why not all is well.
+async fn ready(client: &mut Client) -> (bool, String) {
+    let status = client.runtime.status(cri::StatusRequest { verbose: false }).await.unwrap().into_inner();
+    let conditions = status.status.unwrap().conditions;
+    let ready = conditions.into_iter().find(|condition| condition.r#type == "RuntimeReady").unwrap();
+    (ready.status, ready.reason)
+}
+
+/// Lists until the delegate answers, as a kubelet does; then all is well.
+async fn back(client: &mut Client, pods: &[String]) {
+    let begun = Instant::now();
+    while mixed::pods(client).await != pods || mixed::containers(client).await.len() != 1 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back by itself");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    away::well(client).await;
+}
