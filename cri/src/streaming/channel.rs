@@ -8,13 +8,16 @@
 //! - Back-pressure goes both ways: who does not take its input stops the reading of that client's socket, and a client
 //!   that does not read stops [`Output::send`]. Nothing is shared with another client.
 //! - Half-close: [`Input::next`] ends, [`Output::finish`] ends the other direction.
-//! - The connection is gone: the input ends, [`Output::send`] fails, and [`Output::gone`] returns.
+//! - The connection is gone: the input ends, [`Output::send`] fails, and [`Output::gone`] returns. While nobody takes the
+//!   input its socket is not read, so the client's end is seen by what is written ([`hand_on`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::window::Window;
 
@@ -24,6 +27,8 @@ pub(super) const QUEUE_MESSAGES: usize = 16;
 const PIECE_MAX_BYTES: usize = 32 * 1024;
 /// How much is taken before the client hears of it.
 const TELL_BYTES: u32 = 16 * 1024;
+/// How often a client is written to while nobody takes its input. The second write to a peer that is gone fails.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// What is to be written to a client.
 #[derive(Debug)]
@@ -40,12 +45,30 @@ pub(super) enum Outgoing {
     Taken(u32, u32),
     /// A sign of life is answered.
     Pong(u32),
+    /// A sign of life that the client neither asked for nor answers.
+    Alive,
 }
 
 /// The connection of a client is gone.
 #[derive(Debug, thiserror::Error)]
 #[error("the client is gone")]
 pub(super) struct Gone;
+
+/// Hands bytes of a client to their taker, and waits where that is slow. Whether they were taken.
+///
+/// A client's end may wait in the socket behind bytes that nobody takes, or in a proxy that cannot write on, so reading
+/// would not tell of it. Writing does: it fails, and ends the connection.
+pub(super) async fn hand_on(bytes: Bytes, to: &mpsc::Sender<Bytes>, queue: &mpsc::Sender<Outgoing>) -> bool {
+    let handing = to.send(bytes);
+    tokio::pin!(handing);
+    loop {
+        match timeout(SIGN_OF_LIFE, &mut handing).await {
+            Ok(handed) => return handed.is_ok(),
+            // Where the queue is full there is enough to write.
+            Err(_) => drop(queue.try_send(Outgoing::Alive)),
+        }
+    }
+}
 
 /// What a client sends on one channel.
 #[derive(Debug)]

@@ -12,7 +12,8 @@
 //!   connection upgraded, the streams gathered, and the session runs until the command ends or the client leaves.
 //! - Back-pressure is real both ways: a client that does not read stops the guest's program, on a connection to the guest
 //!   that carries nothing else; queues are bounded in each step.
-//! - A client that vanishes kills what it started. A client that is silent for too long is taken for one.
+//! - A client that vanishes kills what it started, also while nobody takes its input: it is written to then, which fails. A
+//!   client that is silent for too long is taken for one.
 //! - Failures of the guest are told on the session's error channel, those of the client's protocol end its connection.
 //! - No pod's owner is asked for anything: sessions read its view.
 

@@ -24,7 +24,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::channel::{Input, Outgoing, Output, QUEUE_MESSAGES};
+use super::channel::{Input, Outgoing, Output, QUEUE_MESSAGES, hand_on};
 use super::connection::{self, Activity, Closing, Connection, Queue};
 
 /// The longest message that is taken.
@@ -71,9 +71,9 @@ where
         taken.insert(channel, Input::new(channel.into(), input, None));
     }
     let (to, from) = open(socket).await.split();
-    let activity = Activity::new();
+    let (activity, alive) = (Activity::new(), queue.clone());
     tokio::spawn(async move {
-        let reading = read(from, inputs, closes, activity.clone());
+        let reading = read(from, inputs, closes, alive, activity.clone());
         let writing = write(to, outgoing, closing, activity.clone());
         connection::run(reading, writing, &activity, idle).await;
     });
@@ -87,6 +87,7 @@ async fn read(
     mut from: impl Stream<Item = Result<Message, Error>> + Unpin,
     mut inputs: HashMap<u8, mpsc::Sender<Bytes>>,
     closes: bool,
+    queue: mpsc::Sender<Outgoing>,
     activity: Activity,
 ) -> Result<(), Error> {
     while let Some(message) = from.next().await {
@@ -115,7 +116,7 @@ async fn read(
             && let Some(input) = inputs.get(&channel)
         {
             // Nobody reads it any more: thrown away.
-            let _ = input.send(bytes).await;
+            let _ = hand_on(bytes, input, &queue).await;
         }
     }
     Ok(())
@@ -136,13 +137,16 @@ async fn write(
                 message.put_slice(&data);
                 Message::Binary(message.freeze())
             }
+            Some(Outgoing::Alive) => Message::Pong(Bytes::new()),
             // A server ends a channel with the connection.
             Some(_) => continue,
             None => goodbye(),
         };
-        let last = matches!(message, Message::Close(_));
+        let (last, news) = (message.is_close(), !message.is_pong());
         to.send(message).await.map_err(std::io::Error::other)?;
-        activity.touch();
+        if news {
+            activity.touch();
+        }
         if last {
             return Ok(());
         }
@@ -219,6 +223,30 @@ mod tests {
         drop(connection);
         assert_eq!(client.next().await.unwrap().unwrap(), Message::Binary(Bytes::from_static(b"\x01out")));
         assert!(matches!(client.next().await, Some(Ok(Message::Close(_)))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_vanishes_behind_its_input_is_noticed() {
+        let (near, far) = tokio::io::duplex(1024);
+        let (_connection, _inputs, output) = serve(near, &[0], true, 3 * PATIENCE).await;
+        let mut client = client(far).await;
+        for _ in 0..20 {
+            client.send(Message::Binary(Bytes::from_static(b"\0typed"))).await.unwrap();
+        }
+        assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong(Bytes::new()));
+        drop(client);
+        timeout(PATIENCE, output(3).gone()).await.expect("the end is seen, though the input is not taken");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn signs_of_life_are_no_activity() {
+        let (near, far) = tokio::io::duplex(1024);
+        let (_connection, _inputs, output) = serve(near, &[0], true, PATIENCE).await;
+        let mut client = client(far).await;
+        for _ in 0..20 {
+            client.send(Message::Binary(Bytes::from_static(b"\0typed"))).await.unwrap();
+        }
+        timeout(2 * PATIENCE, output(3).gone()).await.expect("a client that lies still is cut off");
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! `crictl exec`, `attach` and `port-forward`, over SPDY and over `WebSocket`, on one machine.
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
@@ -51,6 +52,7 @@ fn what_runs_in_a_guest_is_spoken_with() {
         machine.much_output_comes_whole(transport);
         machine.a_terminal_feels_like_one(transport);
         machine.a_client_that_vanishes_takes_its_command_along(transport);
+        machine.it_does_so_behind_its_input(transport);
         machine.a_reader_that_stops_slows_nobody(transport);
     }
     for transport in TRANSPORTS {
@@ -139,6 +141,26 @@ impl Machine<'_> {
             drop(talk);
             self.ends_in_the_guest("sleep 9876[5]", transport);
         }
+    }
+
+    /// The client's end waits behind what it has sent, for its command reads nothing of it.
+    fn it_does_so_behind_its_input(&self, transport: &str) {
+        let script = "echo started; exec sleep 98765";
+        let arguments = self.exec(&["-i", "--transport", transport], &["sh", "-c", script]);
+        let mut command = self.crictl.command_under(&[], &arguments);
+        let zeros = File::open("/dev/zero").expect("it is there");
+        let command = command.stdin(zeros).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut client = command.spawn().expect("crictl runs");
+        let mut started = [0; 8];
+        client.stdout.as_mut().expect("a pipe").read_exact(&mut started).expect("it has begun");
+        let sent = || read_bytes(client.id());
+        let (mut before, deadline) = (0, Instant::now() + PATIENCE);
+        while std::mem::replace(&mut before, sent()) != before {
+            assert!(Instant::now() < deadline, "{transport}: all of it is taken, though nobody reads");
+            pause();
+        }
+        client.kill().and_then(|()| client.wait()).expect("it ends");
+        self.ends_in_the_guest("sleep 9876[5]", transport);
     }
 
     /// A command that nobody reads stands still in the guest, and costs neither its neighbours time nor the daemon memory.
@@ -274,4 +296,11 @@ impl Machine<'_> {
         let page = self.node.namespace().command("busybox").args(wget).output().expect("busybox runs");
         page.status.success().then(|| String::from_utf8_lossy(&page.stdout).into_owned())
     }
+}
+
+/// What a process has read since it began.
+fn read_bytes(process: u32) -> u64 {
+    let told = std::fs::read_to_string(format!("/proc/{process}/io")).expect("the process runs");
+    let read = told.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.and_then(|number| number.parse().ok()).expect("a number")
 }

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
-use super::super::channel::{Gone, Input, Outgoing, Output, QUEUE_MESSAGES};
+use super::super::channel::{Gone, Input, Outgoing, Output, QUEUE_MESSAGES, hand_on};
 use super::super::connection::{self, Activity, Closing, Connection, Queue};
 use super::super::window::{INITIAL_BYTES, Window};
 use super::frame::{Codec, Frame, Malformed};
@@ -34,6 +34,9 @@ const WRITE_BYTES: usize = 64 * 1024;
 const INITIAL_WINDOW: u32 = 7;
 /// The status of a stream that is refused.
 const REFUSED: u32 = 3;
+/// The number of the ping that is a sign of life. It is odd, as a client's own, and high: a client ignores the echo of what
+/// it has not sent. An even one it would answer, behind the input that nobody takes, and read no output until it can.
+const UNASKED: u32 = u32::MAX;
 
 /// Why a connection is cut.
 #[derive(Debug, thiserror::Error)]
@@ -250,7 +253,7 @@ impl Reader {
         let input = self.streams.known().get(&number).and_then(|stream| stream.input.clone());
         let taken = match input {
             _ if data.is_empty() => true,
-            Some(input) => input.send(data).await.is_ok(),
+            Some(input) => hand_on(data, &input, &self.streams.queue).await,
             None => false,
         };
         if !taken {
@@ -304,6 +307,7 @@ fn encode(outgoing: Outgoing, packer: &mut Packer, bytes: &mut BytesMut) -> bool
             Frame::WindowUpdate { stream, delta }
         }
         Outgoing::Pong(number) => Frame::Ping(number),
+        Outgoing::Alive => Frame::Ping(UNASKED),
     };
     frame.encode(bytes);
     !matches!(frame, Frame::Ping(_))

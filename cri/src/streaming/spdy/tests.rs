@@ -1,11 +1,13 @@
 //! A SPDY connection as a client sees it, friendly and not.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -17,22 +19,29 @@ use super::{Offer, serve};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// What the pipe between client and server holds.
 const PIPE_BYTES: usize = 16 * 1024;
+/// How long a write may take that goes on at all.
+const STUCK: Duration = Duration::from_millis(500);
 
-struct Client {
-    socket: DuplexStream,
+struct Client<S> {
+    socket: S,
     codec: Codec,
     bytes: BytesMut,
     packer: Packer,
     unpacker: Unpacker,
 }
 
-impl Client {
+impl Client<DuplexStream> {
     fn new() -> (Self, Connection, mpsc::Receiver<Offer>) {
         let (near, socket) = tokio::io::duplex(PIPE_BYTES);
         let (connection, offers) = serve(near, PATIENCE);
+        (Self::on(socket), connection, offers)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    fn on(socket: S) -> Self {
         let (packer, unpacker) = (Packer::new(), Unpacker::new());
-        let client = Self { socket, codec: Codec::default(), bytes: BytesMut::new(), packer, unpacker };
-        (client, connection, offers)
+        Self { socket, codec: Codec::default(), bytes: BytesMut::new(), packer, unpacker }
     }
 
     async fn send(&mut self, frame: Frame) {
@@ -48,6 +57,17 @@ impl Client {
 
     async fn data(&mut self, stream: u32, data: &'static [u8], fin: bool) {
         self.send(Frame::Data { stream, data: Bytes::from_static(data), fin }).await;
+    }
+
+    /// Sends more than is taken. Only a write that does not end tells of it.
+    async fn fill(&mut self, stream: u32, most: usize) {
+        let mut bytes = BytesMut::new();
+        Frame::Data { stream, data: vec![7; 8000].into(), fin: false }.encode(&mut bytes);
+        let mut sent = 0;
+        while timeout(STUCK, self.socket.write_all(&bytes)).await.is_ok() {
+            sent += bytes.len();
+            assert!(sent < most, "all of it is taken, though nobody reads");
+        }
     }
 
     /// The next frame; none at the end.
@@ -159,15 +179,45 @@ async fn a_slow_taker_holds_the_client_back() {
     client.open(1, "data").await;
     let (mut input, _output) = offered(&mut offers).await.accept().await.unwrap();
     client.accepted(1).await;
-    let mut bytes = BytesMut::new();
-    Frame::Data { stream: 1, data: vec![7; 8000].into(), fin: false }.encode(&mut bytes);
-    let mut sent = 0;
-    // What no longer is taken is seen by a write that does not end; nothing tells of it sooner.
-    while timeout(Duration::from_millis(500), client.socket.write_all(&bytes)).await.is_ok() {
-        sent += 8000;
-        assert!(sent < 4 << 20, "all of it is taken, though nobody reads");
-    }
+    client.fill(1, 4 << 20).await;
     assert!(timeout(PATIENCE, input.next()).await.expect("it is there").is_some());
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_behind_its_input_is_noticed() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    let mut client = Client::on(client.unwrap());
+    let idle = 100 * PATIENCE;
+    let (_connection, mut offers) = serve(accepted.unwrap().0, idle);
+    client.open(1, "data").await;
+    let (_input, output) = offered(&mut offers).await.accept().await.unwrap();
+    client.accepted(1).await;
+    // The kernel holds some of it too.
+    client.fill(1, 64 << 20).await;
+    drop(client);
+    tokio::time::pause();
+    timeout(idle / 2, output.gone()).await.expect("the end is seen, though the input is not taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_input_waits_is_shown_signs_of_life() {
+    let (mut client, _connection, mut offers) = Client::new();
+    client.open(1, "data").await;
+    let (mut input, _output) = offered(&mut offers).await.accept().await.unwrap();
+    client.accepted(1).await;
+    for _ in 0..20 {
+        client.data(1, b"typed", false).await;
+    }
+    for _ in 0..2 {
+        assert_eq!(client.next().await, Some(Frame::Ping(u32::MAX)), "one that the client does not answer");
+    }
+    for _ in 0..20 {
+        assert_eq!(input.next().await.unwrap(), "typed", "nothing is lost");
+    }
+    client.send(Frame::Ping(1)).await;
+    assert_eq!(client.next().await, Some(Frame::Ping(1)), "no further sign of life");
 }
 
 #[tokio::test]
