@@ -18,8 +18,8 @@ use std::sync::Arc;
 
 use images::{Credential, Facts, Os, Transport as Named};
 use machines::fleet::{Entry, Os as EntryOs, Protocol as EntryProtocol};
-use transports::winrm::{Interpreter, Method, Security};
-use transports::{Identity, Ssh, Transport, Winrm, WinrmOptions};
+use transports::winrm::{Method, Security};
+use transports::{Identity, Interpreter, Ssh, SshOptions, Transport, Winrm, WinrmOptions};
 
 use crate::error::{Error, Result};
 
@@ -34,7 +34,7 @@ const LONGEST_AUTHORITY: u64 = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// SSH.
-    Ssh,
+    Ssh(Interpreter),
     /// `WinRM`, by all methods where none is named.
     Winrm(Security, Option<Method>, Interpreter),
 }
@@ -78,7 +78,7 @@ impl Protocol {
             Os::Linux => Interpreter::None,
         };
         Ok(match facts.transport.unwrap_or_default() {
-            Named::Ssh => Self::Ssh,
+            Named::Ssh => Self::Ssh(interpreter),
             Named::Winrm if http => Self::Winrm(Security::SealedMessages, method, interpreter),
             Named::Winrm => Self::Winrm(Security::Tls, method, interpreter),
         })
@@ -93,7 +93,7 @@ impl Protocol {
         let certified = !facts.certificates.is_empty() || authority || facts.certificate_name.is_some();
         let worded = facts.scheme.is_some() || facts.authentication.is_some();
         Some(match self {
-            Self::Ssh if certified || worded => {
+            Self::Ssh(_) if certified || worded => {
                 "`scheme`, `authentication` and certificates mean nothing over SSH; set `transport` to winrm, or remove them"
             }
             Self::Winrm(..) if !facts.host_keys.is_empty() || !facts.legacy_algorithms.is_empty() => {
@@ -121,14 +121,14 @@ impl Protocol {
             Self::Winrm(..) if facts.certificate_name.is_some() && !authority => {
                 "`certificate-name` is what a `certificate-authority` vouches for; give that, too"
             }
-            Self::Ssh | Self::Winrm(..) => return None,
+            Self::Ssh(_) | Self::Winrm(..) => return None,
         })
     }
 
     /// What carries sessions.
     pub(crate) fn transport(self) -> Arc<dyn Transport> {
         match self {
-            Self::Ssh => Arc::new(Ssh::default()),
+            Self::Ssh(interpreter) => Arc::new(Ssh::new(SshOptions { interpreter, ..SshOptions::default() })),
             Self::Winrm(security, method, interpreter) => {
                 let methods = method.map_or_else(|| Method::USUAL.to_vec(), |method| vec![method]);
                 Arc::new(Winrm::new(WinrmOptions {
@@ -144,7 +144,7 @@ impl Protocol {
     /// The port that the guest listens on.
     pub(crate) fn port(self, facts: &Facts) -> u16 {
         facts.port.unwrap_or(match self {
-            Self::Ssh => SSH_PORT,
+            Self::Ssh(_) => SSH_PORT,
             Self::Winrm(Security::Tls, ..) => WINRM_PORTS[0],
             Self::Winrm(Security::SealedMessages, ..) => WINRM_PORTS[1],
         })
@@ -152,7 +152,7 @@ impl Protocol {
 
     /// Whether the keys that a seed brings into a guest are those of this protocol.
     pub(super) fn has_keys(self) -> bool {
-        self == Self::Ssh
+        matches!(self, Self::Ssh(_))
     }
 
     /// Whether a guest shows what it is before anybody logs in.
@@ -169,7 +169,7 @@ impl Protocol {
     /// Whether the facts pin what the guest has to prove.
     pub(crate) fn is_pinned(self, facts: &Facts) -> bool {
         match self {
-            Self::Ssh => !facts.host_keys.is_empty(),
+            Self::Ssh(_) => !facts.host_keys.is_empty(),
             Self::Winrm(..) if self.proves_itself_by_a_ticket() => true,
             Self::Winrm(..) => !facts.certificates.is_empty() || facts.certificate_authority.is_some(),
         }
@@ -178,7 +178,7 @@ impl Protocol {
     /// What the guest at this address has to prove, where the facts pin that.
     pub(crate) fn pinned(self, facts: &Facts, address: IpAddr) -> Result<Option<Identity>> {
         let pins = match self {
-            Self::Ssh => &facts.host_keys,
+            Self::Ssh(_) => &facts.host_keys,
             Self::Winrm(..) => &facts.certificates,
         };
         if !pins.is_empty() {
@@ -195,7 +195,7 @@ impl Protocol {
     /// An identity that no guest has, by which one that shows itself tells what it has, and is sent nothing.
     pub(crate) fn nobody(self) -> Identity {
         let hash = match self {
-            Self::Ssh => "A".repeat(43),
+            Self::Ssh(_) => "A".repeat(43),
             Self::Winrm(..) => "0".repeat(64),
         };
         Identity::Pinned(vec![format!("SHA256:{hash}")])
@@ -204,7 +204,7 @@ impl Protocol {
     /// What a guest shows of itself, for people.
     pub(crate) fn shown(self) -> &'static str {
         match self {
-            Self::Ssh => "key",
+            Self::Ssh(_) => "key",
             Self::Winrm(..) => "certificate",
         }
     }
@@ -212,7 +212,7 @@ impl Protocol {
     /// The fact that pins what a guest shows.
     pub(crate) fn pin(self) -> &'static str {
         match self {
-            Self::Ssh => "`host-keys`",
+            Self::Ssh(_) => "`host-keys`",
             Self::Winrm(..) => "`certificates`",
         }
     }
@@ -220,7 +220,7 @@ impl Protocol {
     /// What to do where nothing is known that a guest could prove itself by.
     pub(crate) fn remedy(self) -> &'static str {
         match self {
-            Self::Ssh => "give its `host-keys`",
+            Self::Ssh(_) => "give its `host-keys`",
             Self::Winrm(Security::Tls, ..) => "give its `certificates` or its `certificate-authority`",
             Self::Winrm(Security::SealedMessages, ..) => {
                 "reach it over HTTPS, for over HTTP it shows nothing"

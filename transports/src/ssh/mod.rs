@@ -17,6 +17,8 @@
 //!   until the reader has caught up (by a command that lets it go on when the connection is lost); alone, it is slowed
 //!   down by not reading the connection. Who knows that a reader may be slow asks for [`crate::Session::stream`], which
 //!   gives the command a connection of its own from the start.
+//! - A guest with Windows has no POSIX shell to be handed anything: its commands are lines for `cmd`, and all that is different there
+//!   stands in `windows`. Which one it is, is said ([`SshOptions::interpreter`]) and never guessed.
 //! - A command on a terminal, and every connection to a port of the guest (`forward`), has a connection of its own too.
 //! - Failures: nothing answers ([`crate::Error::Unreachable`] with what was seen last), another host key
 //!   ([`crate::Error::WrongIdentity`], before anything secret is sent), no credential accepted
@@ -36,13 +38,14 @@ mod session;
 mod shell;
 mod spare;
 mod stdin;
+mod windows;
 
 use async_trait::async_trait;
 
 pub use algorithms::legacy_names;
 pub use options::SshOptions;
 
-use crate::{Result, Session, Target, Transport};
+use crate::{Interpreter, Result, Session, Target, Transport};
 
 /// The SSH transport.
 #[derive(Debug, Clone, Default)]
@@ -61,6 +64,11 @@ impl Ssh {
 impl Transport for Ssh {
     async fn connect(&self, target: &Target) -> Result<Box<dyn Session>> {
         let dialled = dial::dial(&self.options, target).await?;
-        Ok(Box::new(session::SshSession::new(self.options.clone(), target, dialled)))
+        let session = session::SshSession::new(self.options.clone(), target, dialled);
+        match self.options.interpreter {
+            Interpreter::Cmd => windows::check(&session, self.options.start_timeout).await?,
+            Interpreter::None => {}
+        }
+        Ok(Box::new(session))
     }
 }

@@ -1,10 +1,14 @@
-//! Deadlines and bounds of the SSH transport.
+//! What the SSH transport speaks to, its deadlines and bounds.
 
 use std::time::Duration;
 
-/// Deadlines and bounds. The defaults suit guests under emulation, where a key exchange takes a second.
+use crate::Interpreter;
+
+/// The login shell, deadlines and bounds. The defaults suit guests under emulation, where a key exchange takes a second.
 #[derive(Debug, Clone)]
 pub struct SshOptions {
+    /// Whether the login shell is `cmd`, as on Windows, or one of Unix.
+    pub interpreter: Interpreter,
     /// How long one TCP connection attempt may take. Short, for a guest that boots drops the first packets, and the
     /// kernel repeats them ever more slowly.
     pub tcp_timeout: Duration,
@@ -27,6 +31,7 @@ pub struct SshOptions {
 impl Default for SshOptions {
     fn default() -> Self {
         Self {
+            interpreter: Interpreter::None,
             tcp_timeout: Duration::from_secs(1),
             banner_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(30),

@@ -3,7 +3,8 @@
 //! ```text
 //!   open channel -> exec -> preamble (marker on both streams) -> running -> closed -> output handed over -> exit told
 //!   `---------------- start -----------------------------------'`------------------- carry -----------------------'
-//!                                     |  caller gone, guard dropped: the group is killed by a second exec (kill)
+//!                                     |  caller gone, guard dropped: the group is killed by a second exec (kill),
+//!                                     |     in a guest with Windows by a signal on the channel
 //!                                     |  connection gone: Exit::Lost
 //! ```
 //!
@@ -27,9 +28,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::pool::{Pool, Share, Slot};
-use super::preamble::{Marker, Preamble};
+use super::preamble::{Leader, Marker, Preamble};
 use super::spare::Spare;
 use super::stdin::{self, Source};
+use crate::winrm::{Clixml, is_powershell};
 use crate::{Exit, Output, Process, Result, Size, Stdin, quote};
 use kill::Hold;
 
@@ -43,7 +45,8 @@ pub(super) struct Job {
     pub(super) argv: Vec<String>,
     /// The command line for any login shell.
     pub(super) line: String,
-    pub(super) marker: Marker,
+    /// None where `cmd` is the login shell, which tells nothing before the program does.
+    pub(super) marker: Option<Marker>,
     /// The sizes of its terminal, where it has one.
     pub(super) terminal: Option<watch::Receiver<Size>>,
     /// How long it may take to be started.
@@ -51,12 +54,15 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// The command line for a POSIX login shell that leads its process group; none for a command on a terminal.
+    /// The command line for a POSIX login shell that leads its process group; none for a command on a terminal, nor for `cmd`.
     pub(super) fn leaders_line(&self) -> Option<String> {
-        if self.terminal.is_some() {
-            return None;
-        }
-        quote::posix_command_line(&self.marker.leaders_script(), &self.argv).ok()
+        let marker = self.marker.as_ref().filter(|_| self.terminal.is_none())?;
+        quote::posix_command_line(&marker.leaders_script(), &self.argv).ok()
+    }
+
+    /// Whether it writes its errors as CLIXML.
+    fn writes_clixml(&self) -> bool {
+        self.marker.is_none() && self.terminal.is_none() && is_powershell(&self.argv[0])
     }
 }
 
@@ -136,7 +142,10 @@ struct Running {
     session_closed: watch::Receiver<bool>,
     reader: ChannelReadHalf,
     writer: Arc<ChannelWriteHalf<Msg>>,
-    preamble: Preamble,
+    preamble: Option<Preamble>,
+    clixml: Option<Clixml>,
+    /// Whether the server said that it runs the command.
+    accepted: bool,
     queue: VecDeque<Output>,
     queued_bytes: usize,
     /// What was told of the end so far.
@@ -157,7 +166,9 @@ impl Running {
             session_closed: pool.closed(),
             reader,
             writer: Arc::new(writer),
-            preamble: Preamble::new(&job.marker),
+            preamble: job.marker.as_ref().map(Preamble::new),
+            clixml: job.writes_clixml().then(Clixml::default),
+            accepted: false,
             queue: VecDeque::new(),
             queued_bytes: 0,
             exit: None,
@@ -165,5 +176,15 @@ impl Running {
             ended: None,
             hold: None,
         }
+    }
+
+    /// Whom to kill or to hold, where the remote shell has told that.
+    fn leader(&self) -> Option<Leader> {
+        self.preamble.as_ref()?.leader()
+    }
+
+    /// Whether the program is about to start, or has started.
+    fn has_started(&self) -> bool {
+        if self.preamble.is_some() { self.leader().is_some() } else { self.accepted }
     }
 }

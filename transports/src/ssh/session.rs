@@ -11,9 +11,10 @@ use super::dial::Dialled;
 use super::pool::{Pool, Share, Slot};
 use super::preamble::Marker;
 use super::process::{self, Place};
-use super::{SshOptions, spare};
+use super::{SshOptions, spare, windows};
 use crate::{
-    Command, Error, Identity, PortForward, Process, Result, Session, Size, Target, Terminal, Terminals, quote,
+    Command, Error, Identity, Interpreter, PortForward, Process, Result, Session, Size, Target, Terminal,
+    Terminals, quote,
 };
 
 /// A session over SSH.
@@ -32,9 +33,15 @@ impl SshSession {
         share: Share,
         terminal: Option<watch::Receiver<Size>>,
     ) -> Result<Process> {
-        let marker = Marker::new();
-        let script = if terminal.is_some() { marker.terminal_script() } else { marker.script() };
-        let line = quote::command_line(&script, &command.argv)?;
+        let (marker, line) = match self.pool.options.interpreter {
+            Interpreter::Cmd => (None, windows::line(&command.argv)?),
+            Interpreter::None => {
+                let marker = Marker::new();
+                let script = if terminal.is_some() { marker.terminal_script() } else { marker.script() };
+                let line = quote::command_line(&script, &command.argv)?;
+                (Some(marker), line)
+            }
+        };
         let (sender, started) = oneshot::channel();
         let limit = self.pool.options.start_timeout;
         let pool = Arc::downgrade(&self.pool);

@@ -27,7 +27,7 @@ const MOST_TAG_BYTES: usize = 1024;
 
 /// Decodes one stream.
 #[derive(Debug, Default)]
-pub(super) struct Clixml {
+pub(crate) struct Clixml {
     /// What could not be decided yet, from here on.
     kept: Vec<u8>,
     at: usize,
@@ -42,7 +42,7 @@ pub(super) struct Clixml {
 
 impl Clixml {
     /// Takes a piece and gives what can be shown of all so far.
-    pub(super) fn push(&mut self, piece: &[u8]) -> Bytes {
+    pub(crate) fn push(&mut self, piece: &[u8]) -> Bytes {
         self.kept.extend_from_slice(piece);
         let mut shown = Vec::new();
         while self.step(&mut shown) {}
@@ -55,7 +55,7 @@ impl Clixml {
     }
 
     /// Gives what was still kept.
-    pub(super) fn finish(&mut self) -> Bytes {
+    pub(crate) fn finish(&mut self) -> Bytes {
         std::mem::take(&mut self.kept).into()
     }
 

@@ -68,6 +68,9 @@ pub use authenticate::Method;
 pub use options::{Interpreter, Security, WinrmOptions};
 pub use powershell::powershell;
 
+pub(crate) use clixml::Clixml;
+pub(crate) use powershell::is_powershell;
+
 use crate::{Result, Session, Target, Transport};
 
 /// The `WinRM` transport.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::authenticate::Method;
+pub use crate::interpreter::Interpreter;
 
 /// How messages are kept from others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,17 +14,6 @@ pub enum Security {
     /// HTTP with each message sealed by what the login brought. Nothing but knowing the password proves which machine it is, or
     /// with Kerberos the domain.
     SealedMessages,
-}
-
-/// What takes the line of a command apart in the guest, before its program does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Interpreter {
-    /// `cmd`, for which the line is quoted. Windows from Server 2012 R2 on knows no other way, and an earlier one finds a program
-    /// without `cmd` only by its full path.
-    #[default]
-    Cmd,
-    /// None: a guest that is no Windows.
-    None,
 }
 
 /// Security, deadlines and bounds. The defaults fit Windows' own default quotas (30 shells a user, 25 processes a

@@ -67,7 +67,7 @@ fn encode(script: &str) -> String {
 }
 
 /// Whether a program is a PowerShell, by its name.
-pub(super) fn is_powershell(program: &str) -> bool {
+pub(crate) fn is_powershell(program: &str) -> bool {
     let name = program.rsplit(['\\', '/']).next().unwrap_or_default().to_ascii_lowercase();
     matches!(name.strip_suffix(".exe").unwrap_or(&name), "powershell" | "pwsh")
 }

@@ -12,8 +12,9 @@ fn of(facts: &Facts) -> Result<Protocol, String> {
 
 #[test]
 fn the_port_or_a_word_says_what_carries_it() {
-    assert_eq!(of(&Facts::default()), Ok(Protocol::Ssh));
-    assert_eq!(Protocol::Ssh.port(&Facts::default()), 22);
+    let ssh = Protocol::Ssh(Interpreter::None);
+    assert_eq!(of(&Facts::default()), Ok(ssh));
+    assert_eq!(ssh.port(&Facts::default()), 22);
     let (tls, sealed) = (Security::Tls, Security::SealedMessages);
     for (scheme, port, security, reached) in [
         (None, None, tls, 5986),
@@ -32,6 +33,8 @@ fn the_port_or_a_word_says_what_carries_it() {
     }
     let windows = of(&Facts { os: Some(Os::Windows), ..winrm() });
     assert_eq!(windows, Ok(Protocol::Winrm(tls, None, Interpreter::Cmd)), "nothing else is known there");
+    let windows = of(&Facts { os: Some(Os::Windows), ..Facts::default() });
+    assert_eq!(windows, Ok(Protocol::Ssh(Interpreter::Cmd)), "whatever leads there");
     let basic = Facts { authentication: Some("basic".into()), ..winrm() };
     assert_eq!(of(&basic), Ok(Protocol::Winrm(tls, Some(Method::Basic), Interpreter::None)));
 }

@@ -12,7 +12,7 @@ use russh::{ChannelMsg, Sig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::client;
-use super::super::preamble::Leader;
+use super::super::preamble::{Leader, Preamble};
 use super::Running;
 use super::kill::Hold;
 use crate::{Error, Exit, Output, Result, Stream};
@@ -47,11 +47,18 @@ impl Running {
     pub(super) fn accept(&mut self, message: Option<ChannelMsg>) -> Result<Option<Exit>> {
         match message {
             Some(ChannelMsg::Data { data }) => {
-                let data = self.preamble.stdout(data)?;
+                let data = match &mut self.preamble {
+                    Some(preamble) => preamble.stdout(data)?,
+                    None => data,
+                };
                 self.enqueue(Stream::Stdout, data);
             }
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => {
-                let data = self.preamble.stderr(data)?;
+                let data = match (&mut self.preamble, &mut self.clixml) {
+                    (Some(preamble), _) => preamble.stderr(data)?,
+                    (None, Some(clixml)) => clixml.push(&data),
+                    (None, None) => data,
+                };
                 self.enqueue(Stream::Stderr, data);
             }
             Some(ChannelMsg::ExitStatus { exit_status }) => {
@@ -60,20 +67,33 @@ impl Running {
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => {
                 self.exit = Some(Exit::Signal(name(&signal_name)));
             }
+            Some(ChannelMsg::Success) => self.accepted = true,
             Some(ChannelMsg::Eof) => self.stdout_ended = true,
             Some(ChannelMsg::Failure) => {
                 return Err(Error::Invalid("the guest refused to run the command (no exec allowed?)".into()));
             }
             Some(ChannelMsg::Close) => {
+                self.let_go();
                 let silent = || {
                     Exit::Lost("the guest closed the channel without telling how the command ended".into())
                 };
                 return Ok(Some(self.exit.take().unwrap_or_else(silent)));
             }
             Some(_) => {}
-            None => return Ok(Some(self.cut_short())),
+            None => {
+                self.let_go();
+                return Ok(Some(self.cut_short()));
+            }
         }
         Ok(None)
+    }
+
+    /// No more of it will come: what was kept is handed on.
+    fn let_go(&mut self) {
+        if let Some(clixml) = &mut self.clixml {
+            let rest = clixml.finish();
+            self.enqueue(Stream::Stderr, rest);
+        }
     }
 
     /// The connection went away under the command. What was told before the end of output may be all or not.
@@ -158,7 +178,7 @@ impl Running {
             self.hold = None;
         } else if self.hold.is_none()
             && slot.has_neighbours()
-            && let Some(line) = self.preamble.leader().and_then(Leader::hold_line)
+            && let Some(line) = self.preamble.as_ref().and_then(Preamble::leader).and_then(Leader::hold_line)
         {
             self.hold = Some(Hold::new(Arc::clone(&slot.connection), line));
         }

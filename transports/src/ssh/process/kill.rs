@@ -1,19 +1,21 @@
 //! Ending and holding a command in the guest, by a second command.
 //!
 //! Most servers ignore the request to signal a process, so the group that the remote shell told is signalled by a
-//! command of our own. Failure paths: no connection takes that command, or the group does not die in time; then the
-//! channel is closed, which is all that is left to do, and a warning says so.
+//! command of our own. In a guest with Windows there is no group, and its server is the one that does not ignore the request
+//! ([`super::super::windows`]). Failure paths: no connection takes that command, or what is to be ended does not end in time; then
+//! the channel is closed, which is all that is left to do, and a warning says so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::ChannelMsg;
 use russh::client::Handle;
+use russh::{ChannelMsg, ChannelReadHalf, Sig};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::super::client::Client;
 use super::super::pool::{Connection, Share};
+use super::super::preamble::Leader;
 use super::Running;
 
 /// How long a killed command may take to be gone.
@@ -47,39 +49,59 @@ impl Hold {
 }
 
 impl Running {
-    /// Kills the command's group by a second exec, waits a bounded moment until it is gone, and closes the channel.
+    /// Kills the command, waits a bounded moment until it is gone, and closes the channel.
     pub(super) async fn kill(&mut self) {
         let Some(slot) = &self.slot else { return };
-        if let Some(leader) = self.preamble.leader() {
-            let line = leader.kill_line();
-            tracing::debug!(?leader, "killing a command in the guest");
-            let connection = Arc::clone(&slot.connection);
-            let pool = self.pool.clone();
-            let kill = async move {
-                if second_exec(&connection.handle, &line).await.is_err()
-                    && let Some(pool) = pool.upgrade()
-                    && let Ok(slot) = pool.slot(Share::Shared).await
-                {
-                    let _ = second_exec(&slot.connection.handle, &line).await;
-                }
-            };
-            let drained = async {
-                while let Some(message) = self.reader.wait().await {
-                    if matches!(message, ChannelMsg::Close) {
-                        return true;
-                    }
-                }
-                true
-            };
-            let both = async { tokio::join!(kill, drained) };
-            if timeout(KILL_TIMEOUT, both).await.is_ok() {
-                self.slot = None;
-                return;
+        let connection = Arc::clone(&slot.connection);
+        let gone = match self.leader() {
+            Some(leader) => self.kill_group(leader, connection).await,
+            None if self.preamble.is_none() => self.kill_by_signal().await,
+            None => false,
+        };
+        if !gone {
+            let _ = self.writer.close().await;
+        }
+        self.slot = None;
+    }
+
+    /// Kills the command's group by a second exec. Whether it was gone in time.
+    async fn kill_group(&mut self, leader: Leader, connection: Arc<Connection>) -> bool {
+        let line = leader.kill_line();
+        tracing::debug!(?leader, "killing a command in the guest");
+        let pool = self.pool.clone();
+        let kill = async move {
+            if second_exec(&connection.handle, &line).await.is_err()
+                && let Some(pool) = pool.upgrade()
+                && let Ok(slot) = pool.slot(Share::Shared).await
+            {
+                let _ = second_exec(&slot.connection.handle, &line).await;
             }
+        };
+        let both = async { tokio::join!(kill, drain(&mut self.reader)) };
+        let gone = timeout(KILL_TIMEOUT, both).await.is_ok();
+        if !gone {
             tracing::warn!(?leader, "a command in the guest was not seen to die in time");
         }
-        let _ = self.writer.close().await;
-        self.slot = None;
+        gone
+    }
+
+    /// Has the server kill the command. Whether it was gone in time.
+    async fn kill_by_signal(&mut self) -> bool {
+        let both = async { tokio::join!(self.writer.signal(Sig::KILL), drain(&mut self.reader)) };
+        let gone = timeout(KILL_TIMEOUT, both).await.is_ok();
+        if !gone {
+            tracing::warn!("a command in a guest with Windows was not seen to die in time; it may go on");
+        }
+        gone
+    }
+}
+
+/// Reads over what a command still prints, to its end.
+async fn drain(reader: &mut ChannelReadHalf) {
+    while let Some(message) = reader.wait().await {
+        if matches!(message, ChannelMsg::Close) {
+            return;
+        }
     }
 }
 

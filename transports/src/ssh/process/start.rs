@@ -7,6 +7,7 @@
 //! ```
 //!
 //! - Happy path: [`start`] gives the running command as soon as its group is known.
+//! - In a guest with Windows there are no markers: it has started when the server says so.
 //! - Failures: no channel in time, no markers in time, an answer that holds none. When nobody waits any more it goes on
 //!   all the same until the group is known, since only then can it be killed.
 
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::super::pool::{self, Pool, Share, Slot};
+use super::super::preamble::Preamble;
 use super::super::shell;
 use super::super::spare::{self, Spare};
 use super::{Job, Place, Running};
@@ -80,7 +82,7 @@ async fn by_spare(job: &Job, pool: &Arc<Pool>, spare: Spare, mut line: String) -
     Ok(Running::new(job, pool, spare.slot, (reader, writer)))
 }
 
-/// Waits until the command has told its group. How the channel ended, if that comes first.
+/// Waits until the command has told its group, or the server that it runs. How the channel ended, if that comes first.
 async fn settle(
     running: &mut Running,
     job: &Job,
@@ -101,7 +103,7 @@ async fn settle(
                 Ok(Some(exit)) => {
                     running.slot = None;
                     // A program may be so quick that it ends with its markers.
-                    if running.preamble.leader().is_none() {
+                    if !running.has_started() {
                         return Ok(Some(exit));
                     }
                     running.ended = Some(exit);
@@ -114,7 +116,7 @@ async fn settle(
                 }
             }
         }
-        if running.preamble.leader().is_some() {
+        if running.has_started() {
             return Ok(None);
         }
     }
@@ -122,7 +124,7 @@ async fn settle(
 
 /// A command that has started; what the next ones need is prepared beside it.
 fn prepared(running: Running, share: Share, pool: &Arc<Pool>) -> Running {
-    if let (Share::Shared, Some(slot)) = (share, &running.slot) {
+    if let (Share::Shared, Some(slot), Some(_)) = (share, &running.slot, &running.preamble) {
         if slot.connection.shell.takes_scripts() {
             spare::prepare(pool, slot);
         } else {
@@ -200,7 +202,7 @@ impl Running {
         Error::Invalid(format!(
             "the guest did not run the command ({exit:?}), it answered: {:?}; check the user's login shell and any \
              ForceCommand",
-            self.preamble.noise()
+            self.preamble.as_ref().map(Preamble::noise).unwrap_or_default()
         ))
     }
 }
