@@ -28,6 +28,14 @@ impl Family {
         }
     }
 
+    /// Whether what a pod has laid over it lies in its memory, and goes with its next boot.
+    pub fn forgets_at_boot(self) -> bool {
+        match self {
+            Self::Unix => true,
+            Self::Windows => false,
+        }
+    }
+
     /// Whether its images have cloud-init as a rule.
     pub fn has_cloud_init(self) -> bool {
         match self {

@@ -16,7 +16,9 @@
 //! - A guest that boots is noticed within a few hundred milliseconds: attempts are short and close together for the
 //!   first minutes, then further apart.
 //! - Refused credentials are tried again, for a guest that boots may not have placed our key yet; but slowly, for a
-//!   guest may lock out who fails often.
+//!   guest may lock out who fails often (see [`crate::Sparing`]).
+//! - What is trusted when it is first seen has to stay the same. Of several pins each holds, so a guest may change from
+//!   one to the other.
 //! - A wrong identity is final, as is a target that cannot be meant; [`Link::nudge`] makes it look once more.
 
 use std::fmt;
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout_at;
 
-use crate::{Backoff, Error, Result, Session, Target, Transport};
+use crate::{Backoff, Error, Identity, Result, Session, Target, Transport};
 
 /// The first wait after a failed attempt.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -171,8 +173,9 @@ impl Keeper {
         loop {
             let error = match self.transport.connect(&self.target).await {
                 Ok(session) => {
-                    if let Some(identity) = session.identity() {
-                        // From now on it must be the same guest, also where the first was trusted.
+                    if let (Identity::TrustOnFirstUse, Some(identity)) =
+                        (&self.target.identity, session.identity())
+                    {
                         self.target.identity = identity;
                     }
                     let session: Arc<dyn Session> = Arc::from(session);
@@ -220,5 +223,78 @@ impl Keeper {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{Command, Credential, Process};
+
+    /// A guest whose sessions are all lost at once, and which shows the first pin of two, then the other.
+    #[derive(Debug, Default)]
+    struct Changing(Mutex<Vec<Identity>>);
+
+    #[derive(Debug)]
+    struct Lost(Identity);
+
+    #[async_trait]
+    impl Transport for Changing {
+        async fn connect(&self, target: &Target) -> Result<Box<dyn Session>> {
+            let mut asked = self.0.lock().unwrap();
+            asked.push(target.identity.clone());
+            let shown = if asked.len() == 1 { "SHA256:old" } else { "SHA256:new" };
+            Ok(Box::new(Lost(Identity::Pinned(vec![shown.into()]))))
+        }
+    }
+
+    #[async_trait]
+    impl Session for Lost {
+        async fn exec(&self, _: Command) -> Result<Process> {
+            Err(Error::Lost("it runs nothing".into()))
+        }
+
+        async fn closed(&self) -> Error {
+            Error::Lost("it was restarted".into())
+        }
+
+        fn identity(&self) -> Option<Identity> {
+            Some(self.0.clone())
+        }
+    }
+
+    /// What the guest had to prove when it was connected to for the first time and for the second.
+    async fn asked_for(identity: Identity) -> Vec<Identity> {
+        let guest = Arc::new(Changing::default());
+        let target = Target {
+            address: ([192, 0, 2, 1], 22).into(),
+            user: "root".into(),
+            host_name: None,
+            credentials: vec![Credential::Key("a key".into())],
+            identity,
+            legacy_algorithms: Vec::new(),
+        };
+        let link = Link::open(guest.clone(), target);
+        let mut state = link.state();
+        while guest.0.lock().unwrap().len() < 2 {
+            state.changed().await.unwrap();
+        }
+        guest.0.lock().unwrap()[..2].to_vec()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_of_several_pins_holds_for_as_long_as_the_link() {
+        let both = Identity::Pinned(vec!["SHA256:old".into(), "SHA256:new".into()]);
+        assert_eq!(asked_for(both.clone()).await, [both.clone(), both]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_trusted_first_has_to_stay_the_same() {
+        let old = Identity::Pinned(vec!["SHA256:old".into()]);
+        assert_eq!(asked_for(Identity::TrustOnFirstUse).await, [Identity::TrustOnFirstUse, old]);
     }
 }

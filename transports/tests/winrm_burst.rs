@@ -78,6 +78,23 @@ async fn fifty_at_once_sealed() {
     fifty_at_once(http().await).await;
 }
 
+/// What a busy guest did not look at is sent again, for which it needs a place; what comes after it waits for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn input_that_goes_ahead_takes_no_place_of_the_input_before_it() {
+    let mut windows = http().await;
+    windows.options.poll_timeout = Duration::from_secs(1);
+    windows.options.input_connections = 2;
+    let session = windows.session().await;
+    let all = (0..4).map(|_| {
+        let argv = ["sh", "-c", "sleep 3; wc -c"].map(str::to_owned).to_vec();
+        run(&*session, Command { argv, stdin: Stdin::Bytes(vec![b'x'; 1_500_000].into()) })
+    });
+    let all = timeout(4 * PATIENCE, join_all(all)).await.expect("none waits for another");
+    for captured in all {
+        assert_eq!((captured.exit, captured.stdout.trim_ascii()), (Exit::Code(0), &b"1500000"[..]));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_guest_that_allows_less_than_usual_takes_all_in_turn() {
     let limits = Limits { shells_per_user: 2, processes_per_shell: 3, ..Limits::default() };

@@ -9,7 +9,8 @@
 //! - It stays silent, or lets nobody in: tried again, less and less often, also by the next daemon.
 //! - Its entry has gone from the inventory: that is logged, and given up. So is a session with a machine that shows another key
 //!   than it had, until it shows that again.
-//! - Only the Secret of a pod leads into it: the pod has tried, and whoever adopts the machine next does it.
+//! - Only the Secret of a pod leads into it: the pod has tried, and whoever adopts the machine next does it, or its next boot, if
+//!   it lies in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use images::Facts;
 use machines::fleet::Entry;
 use machines::{MachineId, Owed, Provider};
 use tokio_util::task::AbortOnDropHandle;
-use transports::{Backoff, Identity, Target};
+use transports::{Backoff, Identity, Sparing, Target, Transport as _};
 
 use super::loan::Loan;
 use super::protocol::Protocol;
@@ -100,7 +101,7 @@ impl Payer {
         let facts = crate::fleet::ruled(entry, &self.context.config.image);
         let protocol = Protocol::of(&facts)?;
         let target = target(entry, debt, &facts, protocol)?;
-        let session = protocol.transport().connect(&target).await?;
+        let session = Sparing::new(protocol.transport()).connect(&target).await?;
         let family = facts::family(&facts);
         let Some(loan) = Loan::of(&self.provider, &debt.id, family)? else { return Ok(()) };
         loan.give_back(session.as_ref()).await.map(drop)
@@ -111,8 +112,10 @@ impl Payer {
 fn target(entry: &Entry, debt: &Owed, facts: &Facts, protocol: Protocol) -> Result<Target> {
     let name = &entry.name;
     let Some(credential) = &facts.credential else {
+        let boot =
+            if facts::family(facts).forgets_at_boot() { "or a reboot does" } else { "and no reboot does" };
         return Err(Error::Unavailable(format!(
-            "only the Secret of a pod leads into machine {name:?}; whoever adopts it next takes that away, or a reboot does"
+            "only the Secret of a pod leads into machine {name:?}; whoever adopts it next takes that away, {boot}"
         )));
     };
     // Never one that has not proven itself, where it can.
@@ -128,4 +131,33 @@ fn target(entry: &Entry, debt: &Owed, facts: &Facts, protocol: Protocol) -> Resu
         }
     };
     Ok(login::towards(facts, protocol, debt.address.ip(), vec![login::read(credential)?], identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_secret_takes_away_is_told_with_what_a_reboot_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fleet.toml");
+        for (what, wanted) in [
+            ("trust-on-first-use = true", "takes that away, or a reboot does"),
+            ("trust-on-first-use = true\nos = \"windows\"", "takes that away, and no reboot does"),
+        ] {
+            let text = format!("[[machine]]\nname = \"web-1\"\naddress = \"192.0.2.1\"\n{what}\n");
+            std::fs::write(&path, text).unwrap();
+            let inventory = machines::fleet::Inventory::load(&path).unwrap();
+            let entry = inventory.entry("web-1").unwrap();
+            let facts = crate::fleet::ruled(entry, &[]);
+            let debt = Owed {
+                id: MachineId::new("one").unwrap(),
+                name: entry.name.clone(),
+                address: ([192, 0, 2, 1], 22).into(),
+                keys: Vec::new(),
+            };
+            let why = target(entry, &debt, &facts, Protocol::of(&facts).unwrap()).unwrap_err().to_string();
+            assert!(why.contains(wanted), "{why}");
+        }
+    }
 }

@@ -10,7 +10,8 @@
 //! - Happy path: [`Connections::ask`] takes the connection that was idle last, or makes one. While it waits, nobody else
 //!   has it, so requests that wait in the guest for output never delay others.
 //! - Requests that wait for output, for input to be taken, and such whose answer comes at once have bounds of their own,
-//!   so a command can be ended and a shell deleted however many others wait.
+//!   so a command can be ended and a shell deleted however many others wait. Input that goes ahead of its turn has another
+//!   one, so it takes no place that the input before it needs.
 //! - A request that was not carried out for sure (the idle connection was gone, or its login was forgotten) goes over
 //!   a new connection, with a new login. Where there is none to be had, whoever asks is told so; a command that runs
 //!   does not end by that, and is asked on until the session is over ([`Connections::receive`],
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
-use tokio::sync::{Notify, OnceCell, Semaphore, watch};
+use tokio::sync::{Notify, OnceCell, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use super::authenticate::Chosen;
@@ -66,6 +67,8 @@ pub(super) enum Takes {
     Poll,
     /// It waits for a program, however long that takes.
     Program,
+    /// The same, in a place that who asks has already ([`Connections::ahead`]).
+    Ahead,
 }
 
 /// What a connection that is lost under a request means.
@@ -105,6 +108,7 @@ pub(super) struct Connections {
     brief: Semaphore,
     polls: Semaphore,
     inputs: Semaphore,
+    aheads: Arc<Semaphore>,
     /// The longest message that the guest is known to take.
     most_bytes: AtomicUsize,
     settings: OnceCell<()>,
@@ -136,6 +140,7 @@ impl Connections {
             brief: Semaphore::new(options.brief_connections.max(1)),
             polls: Semaphore::new(options.poll_connections.max(1)),
             inputs: Semaphore::new(options.input_connections.max(1)),
+            aheads: Arc::new(Semaphore::new(options.ahead_connections)),
             most_bytes: AtomicUsize::new(options.envelope_bytes),
             settings: OnceCell::new(),
             accepted: AtomicUsize::new(0),
@@ -198,6 +203,11 @@ impl Connections {
         }
     }
 
+    /// A place for input that goes ahead of its turn, where one is free.
+    pub(super) fn ahead(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.aheads).try_acquire_owned().ok()
+    }
+
     /// When the guest was heard of last.
     pub(super) fn heard(&self) -> Instant {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -206,7 +216,7 @@ impl Connections {
     async fn request(&self, takes: Takes, message: &str, turn: &Turn, loss: Loss) -> Result<String, Trouble> {
         let places = match takes {
             // It shall not wait for those that may wait in vain.
-            Takes::Nothing => None,
+            Takes::Nothing | Takes::Ahead => None,
             Takes::Brief => Some(&self.brief),
             Takes::Poll => Some(&self.polls),
             Takes::Program => Some(&self.inputs),
@@ -221,7 +231,7 @@ impl Connections {
             // The guest itself gives up after the first of them, and says so.
             Takes::Brief | Takes::Poll => self.options.poll_timeout + self.options.answer_timeout,
             // That the guest lives at all is looked after elsewhere.
-            Takes::Program => Duration::from_secs(365 * 24 * 3600),
+            Takes::Program | Takes::Ahead => Duration::from_secs(365 * 24 * 3600),
         };
         let mut forgotten = false;
         loop {

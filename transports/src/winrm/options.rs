@@ -44,6 +44,8 @@ pub struct WinrmOptions {
     pub poll_connections: usize,
     /// The most further connections that wait for a program to take its input.
     pub input_connections: usize,
+    /// The most further connections over which input goes ahead of its turn.
+    pub ahead_connections: usize,
     /// The most further connections, whose answers come at once.
     pub brief_connections: usize,
     /// The most shells of one session.
@@ -77,6 +79,7 @@ impl Default for WinrmOptions {
             keepalive_interval: Duration::from_secs(10),
             poll_connections: 100,
             input_connections: 48,
+            ahead_connections: 32,
             brief_connections: 16,
             shells: 20,
             commands_per_shell: 5,

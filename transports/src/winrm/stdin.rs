@@ -7,9 +7,9 @@
 //! ```
 //!
 //! - Happy path: pieces as long as the guest takes them, each once the one before was taken; the last says so. What comes
-//!   in small parts while one is on its way goes together in the next. A next one that is full goes meanwhile, too, on a
-//!   connection of its own and without its last byte ([`Body`](super::body::Body)), so that the guest cannot carry it out
-//!   before the one before it was answered.
+//!   in small parts while one is on its way goes together in the next. A next one that is full goes meanwhile, too, where a
+//!   place for that is free, on a connection of its own and without its last byte ([`Body`](super::body::Body)), so that
+//!   the guest cannot carry it out before the one before it was answered.
 //! - A program that takes its time makes the piece wait, and nothing else. Windows goes on writing it to the program after
 //!   it has said that the time of the request is up, and refuses another piece until that is done (`ERROR_BUSY`): so
 //!   others have measured it (ansible/ansible#81538); no document tells.
@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -141,8 +141,9 @@ impl Input {
             }
             let most = self.most_bytes();
             // What is short may grow while another piece is on its way; what is full is sent meanwhile, but for a byte.
-            let ahead = if held.len() < most { 0 } else { AHEAD };
-            if pieces.len() > ahead
+            let may_go = held.len() >= most && (1..=AHEAD).contains(&pieces.len());
+            let ahead = may_go.then(|| self.connections.ahead()).flatten();
+            if ahead.is_none()
                 && let Some(sent) = pieces.join_next().await
             {
                 answered(sent)?;
@@ -154,7 +155,7 @@ impl Input {
             let (input, turn) = (Arc::clone(&self), std::mem::replace(&mut turn, next));
             let stopped = stopped.clone();
             pieces.spawn(async move {
-                input.send(&piece, last, turn, stopped).await?;
+                input.send(&piece, last, turn, ahead, stopped).await?;
                 // Nobody waits for the turn after the last one.
                 let _ = taken.send(true);
                 Ok(())
@@ -179,10 +180,15 @@ impl Input {
         piece: &[u8],
         last: bool,
         turn: Turn,
+        ahead: Option<OwnedSemaphorePermit>,
         mut stopped: watch::Receiver<bool>,
     ) -> Result<(), End> {
-        // Nothing but the end need wait for nobody.
-        let takes = if piece.is_empty() { Takes::Brief } else { Takes::Program };
+        let takes = match &ahead {
+            Some(_) => Takes::Ahead,
+            // Nothing but the end need wait for nobody.
+            None if piece.is_empty() => Takes::Brief,
+            None => Takes::Program,
+        };
         let mut backoff = Backoff::new(FIRST_BUSY_WAIT, LONGEST_BUSY_WAIT);
         loop {
             if *stopped.borrow() {

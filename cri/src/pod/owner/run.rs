@@ -7,7 +7,7 @@ use machines::{MachineState, StopMode};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use transports::{Backoff, Link, LinkState, Session};
+use transports::{Backoff, Link, LinkState, Session, Sparing};
 
 use super::Owner;
 use super::is_live;
@@ -148,7 +148,10 @@ impl Owner {
         let address = self.guest_address(record);
         let Some(address) = address.filter(|_| self.guests_answer()) else { return Ok(None) };
         let kubelet = &self.context.config.kubelet_root_dir;
-        let transport = Protocol::of(&record.facts)?.transport();
+        let mut transport = Protocol::of(&record.facts)?.transport();
+        if self.adopts() {
+            transport = Arc::new(Sparing::new(transport));
+        }
         let link = Link::open(transport, login::target(&self.pod, record, address, kubelet)?);
         let mut state = link.state();
         state.mark_changed();
