@@ -4,8 +4,11 @@
 //! at once; and the guest its host name, which is from its next boot on, for Windows changes that in no running system. Options of
 //! a resolver of Linux mean nothing to it.
 //!
+//! A guest that is lent keeps what each adapter had before, also of one that comes while it is lent, and each has that again at the
+//! end, by the registry where it has no link then.
+//!
 //! Failure paths: only servers of IPv6, a name that Windows does not take, a guest that is a member of a domain: an error that says
-//! so, and what could be set is set.
+//! so, and what could be set is set. An adapter that cannot be given back its servers: the others are, and what was before is kept.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -67,6 +70,40 @@ fn words(names: &Names) -> Result<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The text of a function, one line after the other.
+    fn function(name: &str) -> &'static str {
+        let (_, rest) = SCRIPT.split_once(&format!("\nfunction {name}(")).unwrap();
+        rest.split_once("\n}\n").unwrap().0
+    }
+
+    fn in_this_order(text: &str, steps: &[&str]) {
+        let at: Vec<_> =
+            steps.iter().map(|step| text.find(step).unwrap_or_else(|| panic!("{step}"))).collect();
+        assert!(at.is_sorted(), "{steps:?}: {at:?}");
+    }
+
+    #[test]
+    fn what_an_adapter_had_is_kept_before_it_has_anything_else() {
+        let steps =
+            ["foreach ($adapter in @(adapters))", "keep $before $known $id $now", "set_servers $adapter"];
+        in_this_order(function("set_names"), &steps);
+        assert!(function("keep").contains("AppendAllText"), "one that comes later is added");
+    }
+
+    #[test]
+    fn each_adapter_is_given_back_what_it_had_before_that_is_forgotten() {
+        let restore = function("restore_names");
+        in_this_order(
+            restore,
+            &["@($known.Keys)", "restore_servers $id", "refuse", "[IO.File]::Delete($before)"],
+        );
+        assert!(!restore.contains("adapters"), "those without a link are no such");
+        in_this_order(
+            function("restore_servers"),
+            &["order_servers", "(static_of $id) -ne $list", "Set-ItemProperty"],
+        );
+    }
 
     #[test]
     fn servers_and_suffixes_are_lists() {

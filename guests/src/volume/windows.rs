@@ -11,6 +11,7 @@
 //!
 //! - Happy path: one command for a volume with its mount; content travels on standard input. `..data` is replaced by a removal and
 //!   a renaming, for Windows renames nothing over a directory: for a moment a reader finds nothing.
+//! - Broken off at any step: done anew by the next one, for the stamp goes before `..data` does, and is written when all is there.
 //! - Refused, by name: a path or a name that Windows does not have, a medium of memory, a directory that only some may write to.
 
 use std::collections::BTreeSet;
@@ -172,6 +173,21 @@ mod tests {
 
     use super::*;
     use crate::volume::Entry;
+
+    /// Only in this order is a put that was broken off, at whichever step, done anew.
+    #[test]
+    fn a_volume_has_a_stamp_only_while_all_of_it_is_there() {
+        let steps = [
+            "delete $mark\n",
+            r#"[IO.Directory]::Delete("$v\..data")"#,
+            r#"[IO.Directory]::Move("$v\..data.new", "$v\..data")"#,
+            r#"link "$v\$name" "#,
+            "\n  sweep $v $new\n  [IO.File]::WriteAllText($mark, $stamp)\n}",
+        ];
+        let at = steps.map(|step| PUT.find(step).unwrap_or_else(|| panic!("{step} is not there")));
+        assert!(at.is_sorted(), "{at:?}");
+        assert_eq!(PUT.matches("WriteAllText($mark").count(), 1);
+    }
 
     #[test]
     fn entries_are_told_with_who_may_read_them() {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use tree_sitter::{Node, Parser, Tree};
 
 /// Commands of PowerShell 2.0 with the parameters that are used, and programs of Windows.
-const COMMANDS: [(&str, &[&str]); 8] = [
+const COMMANDS: [(&str, &[&str]); 9] = [
     ("add-type", &["-namespace", "-name", "-memberdefinition"]),
     ("cmd.exe", &[]),
     ("get-itemproperty", &[]),
@@ -17,6 +17,7 @@ const COMMANDS: [(&str, &[&str]); 8] = [
     ("set-itemproperty", &[]),
     ("sort-object", &["-descending"]),
     ("start-sleep", &["-milliseconds", "-seconds"]),
+    ("test-path", &[]),
 ];
 /// Operators of PowerShell 2.0.
 const OPERATORS: [&str; 11] =

@@ -168,7 +168,9 @@ async fn one_is_mounted_below_another_where_nobody_may_write(guest: &Guest) {
         [("1", None, "/srv/app/made/tls"), ("2", Some("..data/app.conf"), "/srv/app/made/tls.conf")]
     {
         let mount = Mount { name: &name(number), part, path, read_only: true };
-        volume::put(&*guest.session, Family::Unix, &name("other"), &config, None, Some(&mount)).await.unwrap();
+        volume::put(&*guest.session, Family::Unix, &name("other"), &config, None, Some(&mount))
+            .await
+            .unwrap();
     }
     assert_eq!(guest.sh("cat /srv/app/made/tls/app.conf /srv/app/made/tls.conf").await, "key=1\nkey=1");
     guest.put(&tree(&[("app.conf", file("key=2\n"))]), Some(&config)).await;

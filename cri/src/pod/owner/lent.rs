@@ -10,7 +10,7 @@
 //!   longer than its entry says is given up, as is one that shows another identity, at once.
 //! - It does not answer when it is to be given back, or nobody has followed it since the daemon began: it is released all the same.
 //!   What was left in it is taken away as soon as it answers ([`crate::pod::debts`]), by whoever of this node adopts it next, or
-//!   goes with its next boot. Where only the pod's own Secret leads into it, one more session is tried for while that is there.
+//!   goes with its next boot, if it lies in memory. Where only the pod's own Secret leads into it, one more session is tried for while that is there.
 //! - It is another node's by the time: it is left alone, and not shut down.
 
 use std::net::IpAddr;

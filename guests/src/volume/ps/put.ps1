@@ -65,14 +65,16 @@ function put($volume, $stamp, $count) {
     if ($line[1] -eq '1' -and $line[0] -ne 'L') { let_read $path }
   }
   link "$v\..data.new" $new '/J'
+  # From here to the last step no stamp is right: a put that is broken off meanwhile is done anew.
+  delete $mark
   # There is no renaming over a directory: for a moment nothing is there.
   if (is_link "$v\..data") { [IO.Directory]::Delete("$v\..data") }
   [IO.Directory]::Move("$v\..data.new", "$v\..data")
-  [IO.File]::WriteAllText($mark, $stamp)
   foreach ($entry in [IO.Directory]::GetFileSystemEntries($new)) {
     $name = [IO.Path]::GetFileName($entry)
     if (is_link "$v\$name") { continue }
     if ([IO.Directory]::Exists($entry)) { link "$v\$name" "$v\..data\$name" '/J' } else { link "$v\$name" "..data\$name" '' }
   }
   sweep $v $new
+  [IO.File]::WriteAllText($mark, $stamp)
 }

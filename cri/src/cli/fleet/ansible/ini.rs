@@ -48,8 +48,7 @@ pub(super) fn read(text: &str) -> Result<Groups, String> {
             Kind::Variables => {
                 let (name, value) =
                     line.split_once('=').ok_or_else(|| at(format!("{line:?} is not NAME=VALUE")))?;
-                let value = words(value).map_err(at)?.join(" ");
-                groups.group(&section).variables.insert(name.trim().to_owned(), value);
+                groups.group(&section).variables.insert(name.trim().to_owned(), literal(value.trim()));
             }
             Kind::Hosts => {
                 let words = words(line).map_err(at)?;
@@ -86,7 +85,15 @@ fn words(line: &str) -> Result<Vec<String>, String> {
                 quote = Some(c);
                 word.get_or_insert_default();
             }
-            (None | Some('"'), '\\') => word.get_or_insert_default().extend(chars.next()),
+            (None, '\\') => word.get_or_insert_default().extend(chars.next()),
+            (Some('"'), '\\') => {
+                let next = chars.next();
+                let word = word.get_or_insert_default();
+                if !matches!(next, Some('"' | '\\')) {
+                    word.push('\\');
+                }
+                word.extend(next);
+            }
             (None, '#') if word.is_none() => break,
             (None, c) if c.is_whitespace() => words.extend(word.take()),
             (_, c) => word.get_or_insert_default().push(c),
@@ -100,6 +107,40 @@ fn words(line: &str) -> Result<Vec<String>, String> {
         words.push(String::new());
     }
     Ok(words)
+}
+
+/// The value of a line of variables, which no shell takes apart: what is quoted, or a number, may have a comment behind it as a literal
+/// of Python may; anything else is meant as it stands.
+fn literal(text: &str) -> String {
+    quoted(text)
+        .or_else(|| {
+            let number = text.split_once('#')?.0.trim_end();
+            let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+            digits.then(|| number.to_owned())
+        })
+        .unwrap_or_else(|| text.to_owned())
+}
+
+/// What stands in the quotes of a text that is quoted.
+fn quoted(text: &str) -> Option<String> {
+    let mut chars = text.chars();
+    let open = chars.next().filter(|c| matches!(c, '\'' | '"'))?;
+    let mut inside = String::new();
+    loop {
+        match chars.next()? {
+            c if c == open => break,
+            '\\' => {
+                let next = chars.next()?;
+                if !matches!(next, '\\' | '\'' | '"') {
+                    inside.push('\\');
+                }
+                inside.push(next);
+            }
+            c => inside.push(c),
+        }
+    }
+    let rest = chars.as_str().trim_start();
+    (rest.is_empty() || rest.starts_with('#')).then_some(inside)
 }
 
 /// The names that a pattern with ranges stands for: `web[01:10]`, `db-[a:c]`, `[1:9:2]`.

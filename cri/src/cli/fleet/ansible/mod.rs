@@ -232,6 +232,56 @@ net ansible_connection=network_cli
     }
 
     #[test]
+    fn what_is_said_of_the_own_kind_of_connection_counts_first() {
+        let ini = "\
+[win]
+one ansible_connection=winrm ansible_host=192.0.2.1 ansible_winrm_host=192.0.2.2 ansible_winrm_port=5985 ansible_winrm_user=anna
+two ansible_connection=ansible.builtin.psrp ansible_psrp_host=192.0.2.3 ansible_psrp_port=15986 ansible_psrp_user=bert ansible_winrm_password=hunter2
+[win:vars]
+ansible_user=nobody
+";
+        let text = toml(&hosts(ini, Format::Ini).unwrap());
+        let (one, two) = text.split_once("name = \"two\"").unwrap();
+        let has = |text: &str, lines: &[&str]| {
+            for line in lines {
+                assert!(text.lines().any(|one| one == *line), "{line}: {text}");
+            }
+        };
+        has(one, &["address = \"192.0.2.2:5985\"", "user = \"anna\"", "# trust-on-first-use = true"]);
+        has(two, &["address = \"192.0.2.3:15986\"", "user = \"bert\""]);
+        assert!(two.contains("password-file") && !text.contains("hunter2"), "{text}");
+    }
+
+    /// What Ansible itself (2.17) makes of these lines.
+    #[test]
+    fn no_shell_takes_a_variable_of_a_group_apart() {
+        let of_group = |line: &str| {
+            let hosts = hosts(&format!("[web]\na\n[web:vars]\n{line}\n"), Format::Ini).unwrap();
+            hosts[0].variables["v"].clone()
+        };
+        for (line, wanted) in [
+            (r"v=CORP\svc", r"CORP\svc"),
+            (r"v = 'CORP\svc'  # why", r"CORP\svc"),
+            (r#"v="CORP\\svc""#, r"CORP\svc"),
+            ("v=it's  two", "it's  two"),
+            ("v=a#b # c", "a#b # c"),
+            ("v=5986 # why", "5986"),
+            (r#"v="a" and 'b'"#, r#""a" and 'b'"#),
+            ("v='no end", "'no end"),
+            ("v=", ""),
+        ] {
+            assert_eq!(of_group(line), wanted, "{line}");
+        }
+        let of_host =
+            |word: &str| hosts(&format!("a {word}\n"), Format::Ini).unwrap()[0].variables["v"].clone();
+        for (word, wanted) in
+            [(r"v=CORP\svc", "CORPsvc"), (r#"v="CORP\svc""#, r"CORP\svc"), (r#"v="a\"b\\c""#, r#"a"b\c"#)]
+        {
+            assert_eq!(of_host(word), wanted, "{word}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_names_its_line() {
         let said = hosts("[web]\na 'b\n", Format::Ini).unwrap_err();
         assert!(said.starts_with("2: "), "{said}");

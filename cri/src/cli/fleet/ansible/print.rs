@@ -4,6 +4,16 @@ use std::fmt::Write as _;
 
 use super::{Host, Variables, windows};
 
+/// Where a password may stand.
+const PASSWORDS: [&str; 6] = [
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_password",
+    "ansible_winrm_pass",
+    "ansible_winrm_password",
+    "ansible_psrp_password",
+];
+
 /// An inventory of these hosts, with what a person still has to do.
 pub(in super::super) fn toml(hosts: &[Host]) -> String {
     let mut text = "# Made of an inventory of Ansible. Each machine needs its `host-keys` or `certificates`: `infranetes fleet check` \
@@ -28,8 +38,11 @@ fn machine(entry: &Host, text: &mut String) {
         );
         return;
     }
-    let host = first(variables, &["ansible_host", "ansible_ssh_host"]).unwrap_or(name);
-    let port = first(variables, &["ansible_port", "ansible_ssh_port"]);
+    // What is said of the connection's own kind counts before what is said of any.
+    let own = if winrm { windows::kind(connection) } else { "ssh" };
+    let said = |what: &str| first(variables, &[&format!("ansible_{own}_{what}"), &format!("ansible_{what}")]);
+    let host = said("host").unwrap_or(name);
+    let port = said("port");
     let address = match port {
         Some(port) if host.contains(':') => format!("[{host}]:{port}"),
         Some(port) => format!("{host}:{port}"),
@@ -37,11 +50,11 @@ fn machine(entry: &Host, text: &mut String) {
     };
     let _ =
         writeln!(text, "\n[[machine]]\nname = {}\naddress = {}", quoted(&entry_name(name)), quoted(&address));
-    if let Some(user) = first(variables, &["ansible_user", "ansible_ssh_user"]) {
+    if let Some(user) = said("user") {
         let _ = writeln!(text, "user = {}", quoted(user));
     }
     if winrm {
-        windows::winrm(entry, text);
+        windows::winrm(entry, port, text);
     } else {
         windows::os(variables, text);
     }
@@ -53,7 +66,7 @@ fn machine(entry: &Host, text: &mut String) {
         Some(key) => {
             let _ = writeln!(text, "# credential = {{ key-file = {} }}, with the whole path", quoted(key));
         }
-        None if first(variables, &["ansible_password", "ansible_ssh_pass"]).is_some() => text.push_str(
+        None if first(variables, &PASSWORDS).is_some() => text.push_str(
             "# Its password is not copied: put it into a file, and name that as credential = { password-file = \"/PATH\" }\n",
         ),
         None => {}
