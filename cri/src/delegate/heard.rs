@@ -11,7 +11,8 @@
 //!
 //! Each question is asked anew, so whoever has made a pod sees it in the next list. What is kept is the answer to the question
 //! that was asked last, in memory and in a file for each RPC. The files are in the run directory, which a boot of the node
-//! empties: what ran before it does not run now. That it was heard at all in this boot is marked beside our own state (`boot`).
+//! empties: what ran before it does not run now. Beside our own state are what a boot does not change, its configuration, and the
+//! mark that it was heard at all in this boot (`boot`).
 //!
 //! Failure paths: a file that cannot be written costs a warning, and a restart under a delegate that is away the last state; one
 //! that cannot be read is as if it were not there. That the delegate goes, and that it is back, is said once each in the log; one
@@ -49,6 +50,8 @@ pub(super) const KEPT: [&str; 5] =
 #[derive(Debug)]
 pub(super) struct Heard {
     folder: PathBuf,
+    /// Where the configuration is, which outlives a boot.
+    config: PathBuf,
     mark: Mark,
     questions: Mutex<BTreeMap<&'static str, Arc<Question>>>,
     news: Mutex<News>,
@@ -63,14 +66,19 @@ struct News {
 }
 
 impl Heard {
-    /// What is known from before, in a folder, and in which boot that was.
-    pub(super) fn open(folder: &Path, mark: Mark) -> Result<Self> {
+    /// What is known from before: of this boot in a folder, and of the node in the state directory.
+    pub(super) fn open(folder: &Path, state: &Path) -> Result<Self> {
         // What pods are called is nobody else's business.
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|source| {
             Error::failed(format!("cannot make the directory {}", folder.display()), source)
         })?;
-        let (questions, news) = (Mutex::default(), Mutex::default());
-        let heard = Self { folder: folder.to_owned(), mark, questions, news };
+        let heard = Self {
+            folder: folder.to_owned(),
+            config: state.join("delegate-config"),
+            mark: Mark::open(state.join("delegate-heard")),
+            questions: Mutex::default(),
+            news: Mutex::default(),
+        };
         for path in KEPT {
             let Ok(text) = std::fs::read(heard.file(path)) else { continue };
             let answer = Bytes::from(text);
@@ -163,6 +171,9 @@ impl Heard {
     }
 
     fn file(&self, path: &str) -> PathBuf {
+        if path == super::status::CONFIG {
+            return self.config.clone();
+        }
         self.folder.join(path.rsplit('/').next().unwrap_or(path))
     }
 }
@@ -252,7 +263,7 @@ mod tests {
     use super::*;
 
     fn opened(folder: &Path) -> Heard {
-        Heard::open(&folder.join("delegate"), Mark::open(folder.join("mark"))).unwrap()
+        Heard::open(&folder.join("delegate"), folder).unwrap()
     }
 
     #[test]
@@ -284,7 +295,7 @@ mod tests {
         // Its folder is gone, as it is after a boot, but this is the same boot.
         std::fs::remove_dir_all(folder.path().join("delegate")).unwrap();
         assert!(opened(folder.path()).may_miss_some());
-        std::fs::write(folder.path().join("mark"), "an earlier boot").unwrap();
+        std::fs::write(folder.path().join("delegate-heard"), "an earlier boot").unwrap();
         assert!(!opened(folder.path()).may_miss_some(), "a boot ends all");
     }
 

@@ -64,7 +64,6 @@ use transports::Backoff;
 
 use crate::config::{Config, DelegateSection};
 use crate::error::Result;
-use boot::Mark;
 use heard::Heard;
 use peer::Peer;
 
@@ -87,11 +86,10 @@ pub struct Delegate {
 impl Delegate {
     /// The delegate of the configuration; what was last known of it is in the run directory.
     pub fn open(section: &DelegateSection, config: &Config) -> Result<Arc<Self>> {
-        let mark = Mark::open(config.state_dir.join("delegate-heard"));
         Ok(Arc::new(Self {
             handlers: section.handlers.clone(),
             peer: Peer::open(&section.endpoint)?,
-            heard: Heard::open(&config.run_dir.join("delegate"), mark)?,
+            heard: Heard::open(&config.run_dir.join("delegate"), &config.state_dir)?,
         }))
     }
 
@@ -102,7 +100,7 @@ impl Delegate {
         loop {
             match self.look().await {
                 Ok(version) => return self.greet(&version),
-                Err(why) if self.heard.knows_all() || Instant::now() >= deadline => {
+                Err(why) if !self.heard.may_miss_some() || Instant::now() >= deadline => {
                     let endpoint = self.peer.endpoint();
                     tracing::warn!(
                         endpoint,

@@ -197,7 +197,6 @@ fn condition(kind: &str, status: bool, reason: &str, message: String) -> Runtime
 
 #[cfg(test)]
 mod tests {
-    use super::super::boot::Mark;
     use super::*;
 
     fn answer(ready: bool, handlers: &[&str]) -> StatusResponse {
@@ -278,11 +277,11 @@ mod tests {
     #[test]
     fn what_was_never_heard_is_no_configuration() {
         let folder = tempfile::tempdir().unwrap();
-        let heard = || Heard::open(folder.path(), Mark::open(folder.path().join("mark"))).unwrap();
+        let heard = || Heard::open(&folder.path().join("run"), folder.path()).unwrap();
         let away = || Status::unavailable("away");
         assert_eq!(configuration(&heard(), away()).unwrap_err().code(), Code::Unavailable);
         assert!(configuration(&heard(), Status::unimplemented("older")).unwrap().is_empty());
-        std::fs::write(folder.path().join("RuntimeConfig"), [0x0a, 0]).unwrap();
+        std::fs::write(folder.path().join("delegate-config"), [0x0a, 0]).unwrap();
         assert_eq!(configuration(&heard(), away()).unwrap()[..], [0x0a, 0]);
     }
 }

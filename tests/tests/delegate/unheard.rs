@@ -24,6 +24,7 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
         // As on a node that is switched over while containerd is down.
         forget(&mut mixed);
         fs::remove_file(mark(&mixed)).unwrap();
+        fs::remove_file(mixed.node.dir().join("state/delegate-config")).unwrap();
         mixed.restart_daemon();
         client = mixed.client().await;
         assert_eq!(ready(&mut client).await, (false, "DelegateNeverHeard".to_owned()));
@@ -39,6 +40,8 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
         mixed.restart_daemon();
         client = mixed.client().await;
         assert_eq!(ready(&mut client).await, (true, "OneSideNotReady".to_owned()));
+        let config = client.runtime.runtime_config(cri::RuntimeConfigRequest {}).await.unwrap().into_inner();
+        assert!(config.linux.is_some(), "no boot changes what it expects: {config:?}");
         assert_eq!(mixed::pods(&mut client).await, [&*ours]);
         mixed.start_delegate();
         back(&mut client, &both).await;
