@@ -105,11 +105,25 @@ impl Volumes {
 
     /// Has the guest hold them, where they are wanted.
     pub async fn give(&self, session: &dyn Session) -> guests::Result<()> {
+        self.give_unless(session, |error| !error.retryable()).await
+    }
+
+    /// The same; what the container can be without is not worth another try.
+    pub async fn give_needed(&self, session: &dyn Session) -> guests::Result<()> {
+        self.give_unless(session, |error| !matches!(error, guests::Error::Session(_))).await
+    }
+
+    /// Has the guest hold them, but for what the container can be without, where that fails in this way.
+    async fn give_unless(
+        &self,
+        session: &dyn Session,
+        fails: impl Fn(&guests::Error) -> bool,
+    ) -> guests::Result<()> {
         let Some(kept) = self.kept.as_ref().filter(|_| !self.is_empty()) else { return Ok(()) };
         let mut followed = kept.volumes.lock().await;
         for wanted in &self.wanted {
             match give(session, wanted, kept, &mut followed).await {
-                Err(error) if !wanted.needed && !matches!(error, guests::Error::Session(_)) => {
+                Err(error) if !wanted.needed && fails(&error) => {
                     tracing::warn!(path = wanted.path, %error, "a volume is not in the guest");
                 }
                 given => given?,

@@ -43,7 +43,7 @@ impl Owner {
         }
         let Some(live) = self.live.as_mut() else { return Ok(()) };
         let session = live.link.as_ref().and_then(|link| link.session().ok());
-        let plan = StopPlan::new(grace, session.is_some());
+        let plan = StopPlan::new(grace, session.is_some() && !again);
         match &mut live.stop {
             Some(earlier) => earlier.force = earlier.force.min(plan.force),
             None => live.stop = Some(plan),

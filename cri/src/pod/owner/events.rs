@@ -82,6 +82,10 @@ impl Owner {
                 live.settings = None;
                 match outcome {
                     Ok(boot) => self.answered(record, session, boot).await,
+                    Err(error) if live.stop.is_some() => {
+                        tracing::info!(container = record.id, %error, "it lacks what its pod asks for, and ends anyway");
+                        Ok(())
+                    }
                     Err(error) => self.give_up(record, GaveUp::Unfit(error.to_string())).await,
                 }
             }

@@ -20,6 +20,16 @@ const SEND_AGAIN: Duration = Duration::from_secs(1);
 /// How long after `KILL` a process that is still there is killed again.
 const KILL_AGAIN: Duration = Duration::from_secs(5);
 
+/// What became of a signal.
+enum Sent {
+    /// The guest has heard it, or refused it.
+    Carried,
+    /// The session was lost.
+    Lost,
+    /// The session does not answer, and may be lost.
+    Silent,
+}
+
 /// Whom to stop, and how.
 pub(super) struct Stopper {
     pub(super) id: ProcessId,
@@ -51,26 +61,31 @@ impl Stopper {
 
     /// Sends a signal until a session has carried it.
     async fn insist(&mut self, signal: &str) {
-        while !self.send(signal).await {
-            sleep(SEND_AGAIN).await;
+        loop {
+            match self.send(signal).await {
+                Sent::Carried => return,
+                Sent::Lost => sleep(SEND_AGAIN).await,
+                // One that is only slow would hear it twice.
+                Sent::Silent => drop(self.sessions.changed().await),
+            }
         }
     }
 
-    /// Sends a signal as soon as there is a session; whether the session has carried it. `KILL` comes anyway.
-    async fn send(&mut self, signal: &str) -> bool {
+    /// Sends a signal as soon as there is a session. `KILL` comes anyway.
+    async fn send(&mut self, signal: &str) -> Sent {
         let session = session(&mut self.sessions).await;
         let sent = timeout(SIGNAL, async {
             guest_of(&self.guest, session.as_ref()).await?.signal(session.as_ref(), &self.id, signal).await
         });
         match sent.await {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => Sent::Carried,
             Ok(Err(error)) => {
                 tracing::info!(process = %self.id, signal, %error, "the signal did not arrive");
-                !matches!(error, guests::Error::Session(_))
+                if matches!(error, guests::Error::Session(_)) { Sent::Lost } else { Sent::Carried }
             }
             Err(_) => {
                 tracing::info!(process = %self.id, signal, "the guest was silent when it was told the signal");
-                true
+                Sent::Silent
             }
         }
     }

@@ -162,10 +162,6 @@ impl Task {
                 Ok((since, identity)) => {
                     self.started = true;
                     self.start_wait = None;
-                    // What was sent while it was being started may have met nobody.
-                    if let Some((kill_at, _)) = self.stop.take() {
-                        self.begin_to_stop(kill_at);
-                    }
                     self.tell(What::Started(nanos(since), identity)).await;
                 }
                 Err(error) if error.retryable() => return Done::With(Err(error)),
