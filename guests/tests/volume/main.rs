@@ -175,6 +175,21 @@ async fn one_is_mounted_below_another_where_nobody_may_write(guest: &Guest) {
     assert_eq!(guest.sh("cat /srv/app/made/tls/app.conf /srv/app/made/tls.conf").await, "key=1\nkey=1");
     guest.put(&tree(&[("app.conf", file("key=2\n"))]), Some(&config)).await;
     assert_eq!(guest.sh("cat /srv/app/app.conf /srv/app/made/tls/app.conf").await, "key=2\nkey=1");
+    // What lies among the files goes with them.
+    let nested = tree(&[
+        ("sub", Entry { kind: Kind::Directory, mode: 0o755, uid: 0, gid: 0 }),
+        ("sub/key", file("key")),
+    ]);
+    guest.put(&nested, None).await;
+    let mount = Mount { name: &name("3"), part: None, path: "/srv/app/sub/tls", read_only: true };
+    let among =
+        volume::put(&*guest.session, Family::Unix, &name("other"), &config, Some(&config), Some(&mount))
+            .await;
+    assert!(matches!(&among, Err(Error::Unsupported(why)) if why.contains("/srv/app")), "{among:?}");
+    assert_eq!(
+        guest.sh("ls /srv/app/sub /srv/app/made/tls").await,
+        "/srv/app/made/tls:\napp.conf\n\n/srv/app/sub:\nkey"
+    );
     for number in ["2", "1"] {
         volume::unmount(&*guest.session, Family::Unix, &name(number)).await.unwrap();
     }

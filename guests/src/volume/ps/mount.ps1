@@ -10,6 +10,9 @@ function lay_over($mount, $volume, $part, $path, $open) {
   if (exists $path) { $made = 'aside' }
   foreach ($other in [IO.Directory]::GetFiles("$root\volumes\.mounts")) {
     $known = [IO.File]::ReadAllLines($other)
+    if ($path.StartsWith("$($known[0])\", 'OrdinalIgnoreCase') -and (exists "$root\volumes\$($known[2])\..data")) {
+      refuse "$path is among the files of the volume at $($known[0]), and would go with their next change"
+    }
     if ($known[0] -ne $path) { continue }
     if ($known[2] -ne "$volume\$part") {
       refuse "another container of the pod has something else mounted at $path, and they share the guest's files"

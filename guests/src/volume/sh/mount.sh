@@ -12,10 +12,14 @@ for m in "$root"/.mounts/*; do
     fi
     path=${path%/}
     case $4 in
-      "$path"/*) if [ ${#path} -gt ${#below} ]; then below=$path at=$root/$other/${4#"$path"/}; fi ;;
+      "$path"/*) if [ ${#path} -gt ${#below} ]; then below=$path volume=$root/$other rest=${4#"$path"/}; fi ;;
     esac
   fi
 done
+if [ "$below" ]; then
+  at=$volume/$rest
+  if [ -L "$volume/${rest%%/*}" ]; then refuse "$4 is among the files of the volume at $below, and would go with their next change"; fi
+fi
 if [ ! -e "$from" ]; then refuse "the volume has no $3"; fi
 umask 022
 top=$4

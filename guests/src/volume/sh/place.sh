@@ -9,6 +9,8 @@ make_root() {
     root=$r/infranetes-volumes
     if [ ! -d "$root" ] && ! mkdir -m 700 "$root" 2>/dev/null; then continue; fi
     if [ -O "$root" ] && [ ! -L "$root" ] && mount -t tmpfs -o mode=700 infranetes "$root"; then
+      # What is mounted below a volume's path is not to be seen, nor removed, in the volume itself.
+      mount --make-private "$root"
       mkdir "$root/.mounts"
       return
     fi
