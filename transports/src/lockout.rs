@@ -10,7 +10,7 @@
 //!
 //! - Happy path: nothing was refused, and [`Sparing`] is the transport that it is made of.
 //! - It is too early: the refusal of the time before is the answer, and the machine is not asked.
-//! - Keys and tickets lock nobody out: they are always tried.
+//! - Keys and tickets lock nobody out: they are always tried, also without the passwords beside them.
 //! - A login that cannot be read, or has no password: the transport says why.
 
 use std::collections::HashMap;
@@ -49,8 +49,11 @@ impl Sparing {
 #[async_trait]
 impl Transport for Sparing {
     async fn connect(&self, target: &Target) -> Result<Box<dyn Session>> {
-        let Some(shown) = shown(target).await else { return self.0.connect(target).await };
-        refusals().check(shown)?;
+        let Some((shown, keys)) = shown(target).await else { return self.0.connect(target).await };
+        let checked = refusals().check(shown);
+        if let Err(early) = checked {
+            return if keys.credentials.is_empty() { Err(early) } else { self.0.connect(&keys).await };
+        }
         let connected = self.0.connect(target).await;
         match &connected {
             Ok(_) => drop(refusals().of.remove(&shown)),
@@ -61,15 +64,19 @@ impl Transport for Sparing {
     }
 }
 
-/// A number for the passwords that would be shown, and to whom; none where there are none.
-async fn shown(target: &Target) -> Option<u64> {
-    let now = target.as_of_now().await.ok()?;
-    let password = |credential: &Credential| match credential {
-        Credential::Password(password) => Some(password.expose().to_owned()),
-        _ => None,
-    };
-    let passwords: Vec<String> = now.credentials.iter().filter_map(password).collect();
-    (!passwords.is_empty()).then(|| refusals().hasher.hash_one((now.address, now.user, passwords)))
+/// A number for the passwords that would be shown, and to whom, and the target without them; none where there are none.
+async fn shown(target: &Target) -> Option<(u64, Target)> {
+    let mut now = target.as_of_now().await.ok()?;
+    let mut passwords = Vec::new();
+    now.credentials.retain(|credential| match credential {
+        Credential::Password(password) => {
+            passwords.push(password.expose().to_owned());
+            false
+        }
+        _ => true,
+    });
+    let number = || refusals().hasher.hash_one((now.address, &now.user, &passwords));
+    (!passwords.is_empty()).then(number).map(|number| (number, now))
 }
 
 fn refusals() -> MutexGuard<'static, Refusals> {
@@ -109,11 +116,11 @@ impl Refusals {
 
     fn note(&mut self, shown: u64, why: &str) {
         self.of.retain(|_, refusal| refusal.last.elapsed() < REMEMBERED);
+        let times = self.of.remove(&shown).map_or(0, |refusal| refusal.times) + 1;
         let oldest = self.of.iter().min_by_key(|(_, refusal)| refusal.last).map(|(shown, _)| *shown);
         if let (true, Some(oldest)) = (self.of.len() >= MOST, oldest) {
             self.of.remove(&oldest);
         }
-        let times = self.of.get(&shown).map_or(0, |refusal| refusal.times) + 1;
         self.of.insert(shown, Refusal { times, last: Instant::now(), why: why.to_owned() });
     }
 }
@@ -192,6 +199,14 @@ mod tests {
     async fn a_key_is_always_tried() {
         let guest = Arc::default();
         assert_eq!(tried(&guest, &target(3, Credential::Key("a key".into())), 60).await, 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_beside_a_password_is_always_tried() {
+        let guest = Arc::default();
+        let mut both = target(4, Credential::Key("a key".into()));
+        both.credentials.push(Credential::Password("mistyped".into()));
+        assert_eq!(tried(&guest, &both, 60).await, 60);
     }
 
     #[tokio::test(start_paused = true)]
