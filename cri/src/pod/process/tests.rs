@@ -1,5 +1,6 @@
 //! Processes through a real SSH server. The log of one that prints as fast as it is read is rotated meanwhile, as the kubelet does:
-//! every line comes once, in order. The exit of one that ends just before its machine is its own.
+//! every line comes once, in order. The exit of one that ends just before its machine is its own, and one that is stopped while it is
+//! being started is asked to stop when it runs.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use guests::process::{Capabilities, Limits, ProcessId, ProcessSpec, StdinMode, User};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, timeout};
-use transports::{Session, Ssh, SshOptions, Transport};
+use tokio::time::{Instant, interval, sleep, timeout};
+use transports::{Bounds, Command, Exit, Session, Ssh, SshOptions, Stdin, Transport, capture};
 
 use super::{Known, Process, ProcessConfig, Told, What};
 use crate::logs::ProcessLog;
@@ -26,6 +27,19 @@ const LINES: [usize; 2] = [400_000, 40_000];
 /// would be shared.
 const FRESH: &str = "mount -t tmpfs run /run\nmkdir -p /run/sshd\numount -R /sys/fs/cgroup\nmount --bind /dev/null /proc/filesystems";
 
+/// Starts the process only when it is let.
+const HELD: &str = r#"
+cp /usr/bin/setsid /run/setsid
+cat >/run/held <<'end'
+#!/bin/sh
+for word; do
+  case $word in /run/infranetes/*/one) : >/run/waits; until [ -e /run/go ]; do sleep 0.05; done ;; esac
+done
+exec /run/setsid "$@"
+end
+chmod 755 /run/held
+mount --bind /run/held /usr/bin/setsid"#;
+
 fn loud() -> String {
     let words = "a line as long as those of a program often are";
     let [out, err] = LINES;
@@ -34,7 +48,7 @@ fn loud() -> String {
 
 fn spec(script: &str) -> ProcessSpec {
     ProcessSpec {
-        id: ProcessId::new("loud").unwrap(),
+        id: ProcessId::new("one").unwrap(),
         argv: ["sh", "-c", script].map(str::to_owned).into(),
         env: Vec::new(),
         working_dir: None,
@@ -146,4 +160,25 @@ async fn the_exit_of_one_that_ends_just_before_its_machine_is_its_own() {
     }
     let ((), code) = tokio::join!(process.finish(PATIENCE), timeout(PATIENCE, ended(&mut told)));
     assert_eq!(code.unwrap(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_stopped_while_it_is_being_started_is_asked_when_it_runs() {
+    let server = Server::openssh_in(&format!("{FRESH}\n{HELD}"), "");
+    let guest = Ssh::default().connect(&server.target()).await.unwrap();
+    let runs = async |script: &str| {
+        let argv = ["sh", "-c", script].map(str::to_owned).into();
+        let command = Command { argv, stdin: Stdin::Closed };
+        let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 0 };
+        assert_eq!(capture(guest.as_ref(), command, bounds).await.unwrap().exit, Exit::Code(0));
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    let (process, mut told) = spawned(&server, script, folder.path()).await;
+    runs("until [ -e /run/waits ]; do sleep 0.05; done").await;
+    process.stop(PATIENCE).await;
+    // Nothing in the guest tells that the signal has met nobody.
+    sleep(Duration::from_secs(1)).await;
+    runs(": >/run/go").await;
+    assert_eq!(timeout(PATIENCE, ended(&mut told)).await.unwrap(), 5);
 }
