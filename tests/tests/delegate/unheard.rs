@@ -33,6 +33,8 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
         assert_eq!(config.code(), Code::Unavailable, "a kubelet would keep another cgroup driver: {config}");
         mixed.start_delegate();
         back(&mut client, &both).await;
+        // A kubelet that could not start asks again.
+        client.runtime.runtime_config(cri::RuntimeConfigRequest {}).await.unwrap();
 
         // As after a boot of the node: what it ran before that is gone, and nothing waits for it.
         forget(&mut mixed);
