@@ -24,7 +24,8 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
         // As on a node that is switched over while containerd is down.
         forget(&mut mixed);
         fs::remove_file(mark(&mixed)).unwrap();
-        fs::remove_file(mixed.node.dir().join("state/delegate-config")).unwrap();
+        let kept = mixed.node.dir().join("state/delegate-config");
+        fs::remove_file(&kept).unwrap();
         mixed.restart_daemon();
         client = mixed.client().await;
         assert_eq!(ready(&mut client).await, (false, "DelegateNeverHeard".to_owned()));
@@ -33,8 +34,13 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
         assert_eq!(config.code(), Code::Unavailable, "a kubelet would keep another cgroup driver: {config}");
         mixed.start_delegate();
         back(&mut client, &both).await;
-        // A kubelet that could not start asks again.
+        // A kubelet that could not start asks again. Nobody waits until that is written down.
         client.runtime.runtime_config(cri::RuntimeConfigRequest {}).await.unwrap();
+        let begun = Instant::now();
+        while !kept.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it is not kept");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
 
         // As after a boot of the node: what it ran before that is gone, and nothing waits for it.
         forget(&mut mixed);
