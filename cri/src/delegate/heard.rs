@@ -94,9 +94,9 @@ impl Heard {
         self.question(path).answer().is_some()
     }
 
-    /// Whether any is.
+    /// Whether anything is known of this boot: its configuration outlives one.
     pub(super) fn knows_any(&self) -> bool {
-        KEPT.iter().any(|path| self.knows(path))
+        KEPT.iter().any(|path| *path != super::status::CONFIG && self.knows(path))
     }
 
     /// Whether all is known of which it would seem to have nothing otherwise.
