@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use super::question::lock;
+use super::question::{lock, replace};
 
 /// Where the kernel tells which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
@@ -45,8 +45,7 @@ impl Mark {
     pub(super) fn set(&self) {
         let mut marked = lock(&self.marked);
         let Some(boot) = self.boot.as_ref().filter(|boot| marked.as_ref() != Some(boot)) else { return };
-        let new = self.file.with_extension("new");
-        match std::fs::write(&new, boot).and_then(|()| std::fs::rename(&new, &self.file)) {
+        match replace(&self.file, boot.as_bytes()) {
             Ok(()) => *marked = Some(boot.clone()),
             Err(error) => {
                 tracing::warn!(file = %self.file.display(), %error, "cannot note that the delegate was heard");

@@ -118,14 +118,20 @@ impl Question {
         if written.as_ref() == Some(&answer) {
             return;
         }
-        let new = file.with_extension("new");
-        match std::fs::write(&new, &answer).and_then(|()| std::fs::rename(&new, file)) {
+        match replace(file, &answer) {
             Ok(()) => *written = Some(answer),
             Err(error) => {
                 tracing::warn!(file = %file.display(), %error, "cannot keep what the delegate runs");
             }
         }
     }
+}
+
+/// Has a file hold this: whoever reads it meanwhile has what was in it before, or all of this.
+pub(super) fn replace(file: &Path, content: &[u8]) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, content)?;
+    std::fs::rename(&new, file)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
