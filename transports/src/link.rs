@@ -213,9 +213,10 @@ impl Keeper {
             match wait {
                 None => {
                     tracing::warn!(address = %self.target.address, %error, "giving up");
-                    self.state.send_replace(LinkState::Failed(error));
+                    self.state.send_replace(LinkState::Failed(error.clone()));
                     self.nudged.notified().await;
-                    self.state.send_replace(connecting("trying again".to_owned()));
+                    // Until the next answer that is what was seen last.
+                    self.state.send_replace(connecting(error.to_string()));
                 }
                 Some(wait) => {
                     self.state.send_replace(connecting(error.to_string()));
@@ -267,18 +268,21 @@ mod tests {
         }
     }
 
-    /// What the guest had to prove when it was connected to for the first time and for the second.
-    async fn asked_for(identity: Identity) -> Vec<Identity> {
-        let guest = Arc::new(Changing::default());
-        let target = Target {
+    fn target(identity: Identity) -> Target {
+        Target {
             address: ([192, 0, 2, 1], 22).into(),
             user: "root".into(),
             host_name: None,
             credentials: vec![Credential::Key("a key".into())],
             identity,
             legacy_algorithms: Vec::new(),
-        };
-        let link = Link::open(guest.clone(), target);
+        }
+    }
+
+    /// What the guest had to prove when it was connected to for the first time and for the second.
+    async fn asked_for(identity: Identity) -> Vec<Identity> {
+        let guest = Arc::new(Changing::default());
+        let link = Link::open(guest.clone(), target(identity));
         let mut state = link.state();
         while guest.0.lock().unwrap().len() < 2 {
             state.changed().await.unwrap();
@@ -296,5 +300,28 @@ mod tests {
     async fn what_was_trusted_first_has_to_stay_the_same() {
         let old = Identity::Pinned(vec!["SHA256:old".into()]);
         assert_eq!(asked_for(Identity::TrustOnFirstUse).await, [Identity::TrustOnFirstUse, old]);
+    }
+    /// A guest that is another one, and then does not answer at all.
+    #[derive(Debug, Default)]
+    struct Other(Mutex<bool>);
+
+    #[async_trait]
+    impl Transport for Other {
+        async fn connect(&self, _: &Target) -> Result<Box<dyn Session>> {
+            if !std::mem::replace(&mut *self.0.lock().unwrap(), true) {
+                return Err(Error::WrongIdentity("it shows another key".into()));
+            }
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_stays_until_there_is_another_answer() {
+        let link = Link::open(Arc::new(Other::default()), target(Identity::TrustOnFirstUse));
+        let mut state = link.state();
+        state.wait_for(|state| matches!(state, LinkState::Failed(_))).await.unwrap();
+        link.nudge();
+        let seen = |state: &LinkState| matches!(state, LinkState::Connecting { last_seen, .. } if last_seen.contains("another key"));
+        state.wait_for(seen).await.unwrap();
     }
 }

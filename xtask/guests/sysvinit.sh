@@ -65,7 +65,8 @@ mkdir -p root/etc/acpi/events
 printf 'event=button/power.*\naction=/sbin/shutdown -h -P now\n' > root/etc/acpi/events/power
 chmod +x root/opt/batch/run root/etc/init.d/batch
 chroot root update-rc.d batch defaults >/dev/null
-for service in hwclock.sh checkroot.sh checkroot-bootclean.sh; do chroot root update-rc.d -f "$service" remove >/dev/null 2>&1 || true; done
+# What does nothing here, and half a minute of an emulated boot.
+for service in hwclock.sh checkroot.sh checkroot-bootclean.sh checkfs.sh mount-configfs brightness mountall-bootclean.sh mountnfs.sh mountnfs-bootclean.sh bootlogs rc.local; do chroot root update-rc.d -f "$service" remove >/dev/null 2>&1 || true; done
 
 fact user root
 fact password infranetes
