@@ -11,7 +11,7 @@ const AT_ONCE: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_pods_in_a_loop_leave_nothing() {
-    crate::within(240, churn()).await;
+    crate::within(480, churn()).await;
 }
 
 async fn churn() {

@@ -41,7 +41,7 @@ async fn until(client: &mut Client, id: &str, wanted: impl Fn(&Result<i32, Statu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_the_pod_is_the_way_in() {
-    crate::within(300, way_in()).await;
+    crate::within(600, way_in()).await;
 }
 
 async fn way_in() {

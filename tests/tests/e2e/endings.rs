@@ -62,7 +62,7 @@ fn ended(status: &ContainerStatus, code: i32, reason: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_end_is_told_with_its_reason_and_a_restart_is_fresh() {
-    crate::within(200, reasons()).await;
+    crate::within(400, reasons()).await;
 }
 
 async fn reasons() {
@@ -101,7 +101,7 @@ async fn reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_boots_is_shut_down_when_it_can_be_asked() {
-    crate::within(120, early()).await;
+    crate::within(240, early()).await;
 }
 
 async fn early() {
@@ -114,7 +114,7 @@ async fn early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_may_go_on_in_place() {
-    crate::within(120, reset_in_place()).await;
+    crate::within(240, reset_in_place()).await;
 }
 
 async fn reset_in_place() {
@@ -153,7 +153,7 @@ async fn reset_in_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_does_not_take_a_sysctl_does_not_run() {
-    crate::within(120, unfit()).await;
+    crate::within(240, unfit()).await;
 }
 
 async fn unfit() {
@@ -176,14 +176,14 @@ fn sysctl(config: &mut PodSandboxConfig, name: &str, value: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_never_answers_explains_itself_and_a_lost_machine_is_told() {
-    crate::within(200, silent()).await;
+    crate::within(400, silent()).await;
 }
 
 async fn silent() {
     // Nothing in the guest listens there.
     let config =
         "[timeouts]\nstart-wait-seconds = 1\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.port = 9";
-    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "25".to_owned());
+    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "40".to_owned());
     let mut pod = Pod::ready(config, |config| config.annotations = BTreeMap::from([deadline])).await;
     let begun = Instant::now();
     let (id, log) = pod.restart().await;

@@ -106,7 +106,7 @@ impl Guest {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cloud_image_is_set_up_by_its_seed() {
-    crate::within(450, cloud()).await;
+    crate::within(900, cloud()).await;
 }
 
 async fn cloud() {
@@ -141,7 +141,7 @@ async fn cloud() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_finds_the_tpm_that_its_image_asks_for() {
-    crate::within(150, tpm()).await;
+    crate::within(300, tpm()).await;
 }
 
 async fn tpm() {
@@ -157,7 +157,7 @@ async fn tpm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_systemd_guest_is_read_through_its_journal() {
-    crate::within(200, systemd()).await;
+    crate::within(400, systemd()).await;
 }
 
 async fn systemd() {
@@ -177,7 +177,7 @@ async fn systemd() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sysvinit_guest_is_entered_by_its_password() {
-    crate::within(200, sysvinit()).await;
+    crate::within(400, sysvinit()).await;
 }
 
 async fn sysvinit() {
@@ -191,7 +191,7 @@ async fn sysvinit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropbear_guest_is_entered_by_its_password() {
-    crate::within(150, dropbear()).await;
+    crate::within(300, dropbear()).await;
 }
 
 async fn dropbear() {
@@ -206,7 +206,7 @@ async fn dropbear() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_with_another_host_key_is_never_entered() {
-    crate::within(240, other_host_key()).await;
+    crate::within(480, other_host_key()).await;
 }
 
 async fn other_host_key() {

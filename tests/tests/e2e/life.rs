@@ -6,7 +6,7 @@ use crate::client::pod;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_image_lives_as_a_pod_and_leaves_nothing() {
-    crate::within(120, life()).await;
+    crate::within(240, life()).await;
 }
 
 async fn life() {

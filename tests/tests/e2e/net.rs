@@ -12,7 +12,7 @@ const DUAL_STACK: &str = "[network]\nmode = \"builtin\"\nsubnets = [\"10.90.0.0/
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_reach_each_other_and_host_ports_reach_them() {
-    crate::within(150, net()).await;
+    crate::within(300, net()).await;
 }
 
 async fn net() {

@@ -11,7 +11,7 @@ use crate::processes::{Pod, told};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_waits_for_the_process_that_it_runs_beside() {
-    crate::within(150, beside()).await;
+    crate::within(300, beside()).await;
 }
 
 async fn beside() {
@@ -34,7 +34,7 @@ async fn beside() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_stopped_before_its_guest_answers_never_begins() {
-    crate::within(150, early()).await;
+    crate::within(300, early()).await;
 }
 
 async fn early() {
@@ -61,7 +61,7 @@ async fn early() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_of_a_silent_guest_ends_with_its_machine() {
-    crate::within(250, silent()).await;
+    crate::within(500, silent()).await;
 }
 
 async fn silent() {
@@ -87,7 +87,7 @@ async fn silent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn init_containers_are_not_lost_with_a_machine_that_is_made_again() {
-    crate::within(200, made_again()).await;
+    crate::within(400, made_again()).await;
 }
 
 async fn made_again() {

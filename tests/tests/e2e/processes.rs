@@ -85,7 +85,7 @@ pub(crate) fn told(log: &Path, stream: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_share_the_machine_of_their_pod() {
-    crate::within(200, shared()).await;
+    crate::within(400, shared()).await;
 }
 
 async fn shared() {
@@ -176,7 +176,7 @@ async fn shared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_container_takes_the_machine_of_its_init_containers_over() {
-    crate::within(200, taken_over()).await;
+    crate::within(400, taken_over()).await;
 }
 
 async fn taken_over() {
@@ -210,7 +210,7 @@ async fn taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_ends_takes_its_processes_and_its_pod_with_it() {
-    crate::within(150, lost()).await;
+    crate::within(300, lost()).await;
 }
 
 async fn lost() {
@@ -232,7 +232,7 @@ async fn lost() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_again_and_again_loses_and_repeats_no_line() {
-    crate::within(400, killed()).await;
+    crate::within(800, killed()).await;
 }
 
 async fn killed() {

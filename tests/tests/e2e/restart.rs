@@ -12,7 +12,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_daemon_goes_on_where_it_was() {
-    crate::within(180, restart()).await;
+    crate::within(360, restart()).await;
 }
 
 async fn restart() {

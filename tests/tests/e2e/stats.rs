@@ -99,7 +99,7 @@ async fn lists_tell_what_runs_and_matches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guests_figures_are_its_own_words() {
-    crate::within(240, guest()).await;
+    crate::within(480, guest()).await;
 }
 
 async fn guest() {
@@ -149,7 +149,7 @@ async fn guest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_without_a_login_tells_its_memory_by_its_balloon() {
-    crate::within(240, balloon()).await;
+    crate::within(480, balloon()).await;
 }
 
 async fn balloon() {

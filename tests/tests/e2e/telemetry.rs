@@ -64,7 +64,7 @@ async fn a_log_in_a_file_has_no_colours() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn boots_and_sessions_are_counted_and_a_sick_node_says_why() {
-    crate::within(180, boots()).await;
+    crate::within(360, boots()).await;
 }
 
 async fn boots() {

@@ -84,7 +84,7 @@ async fn an_update_changes_what_it_names_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_change_in_a_guest_and_memory_of_its_machine() {
-    crate::within(200, changed()).await;
+    crate::within(400, changed()).await;
 }
 
 async fn changed() {

@@ -91,7 +91,7 @@ fn mount(from: &Path, to: &str) -> Mount {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_finds_its_volumes() {
-    crate::within(240, of_a_process()).await;
+    crate::within(480, of_a_process()).await;
 }
 
 async fn of_a_process() {
@@ -156,7 +156,7 @@ async fn of_a_process() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_finds_its_volumes() {
-    crate::within(180, of_a_machine()).await;
+    crate::within(360, of_a_machine()).await;
 }
 
 async fn of_a_machine() {
@@ -165,7 +165,7 @@ async fn of_a_machine() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_was_its_init_containers_finds_its_volumes() {
-    crate::within(300, taken_over()).await;
+    crate::within(600, taken_over()).await;
 }
 
 async fn taken_over() {
@@ -196,7 +196,7 @@ async fn machine_volumes(setup: &mut Setup) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_kubelet_changes_follows() {
-    crate::within(240, followed()).await;
+    crate::within(480, followed()).await;
 }
 
 async fn followed() {
@@ -224,7 +224,7 @@ async fn followed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn containers_share_an_empty_directory() {
-    crate::within(180, shared()).await;
+    crate::within(360, shared()).await;
 }
 
 async fn shared() {
@@ -247,7 +247,7 @@ async fn shared() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_reader_in_the_guest_sees_a_mixture() {
-    crate::within(240, swapped()).await;
+    crate::within(480, swapped()).await;
 }
 
 async fn swapped() {
@@ -267,7 +267,7 @@ async fn swapped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_files_are_in_the_guest() {
-    crate::within(300, thousands()).await;
+    crate::within(600, thousands()).await;
 }
 
 async fn thousands() {

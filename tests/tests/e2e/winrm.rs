@@ -20,17 +20,17 @@ mod over_https {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_machine_that_runs_is_adopted_and_given_back() {
-        crate::within(180, fleet::adopted(SPEAKS)).await;
+        crate::within(360, fleet::adopted(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_machine_that_is_gone_or_another_one_says_so() {
-        crate::within(180, fleet::gone(SPEAKS)).await;
+        crate::within(360, fleet::gone(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_pods_own_secret_is_the_way_in() {
-        crate::within(120, fleet::logins::by_secret(SPEAKS)).await;
+        crate::within(240, fleet::logins::by_secret(SPEAKS)).await;
     }
 }
 
@@ -42,33 +42,33 @@ mod over_http {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_machine_that_runs_is_adopted_and_given_back() {
-        crate::within(180, fleet::adopted(SPEAKS)).await;
+        crate::within(360, fleet::adopted(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_machine_that_is_gone_says_so() {
-        crate::within(180, fleet::gone(SPEAKS)).await;
+        crate::within(360, fleet::gone(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn what_was_released_without_a_word_is_given_back_later() {
-        crate::within(150, returns::late(SPEAKS)).await;
+        crate::within(300, returns::late(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_pod_of_processes_and_one_that_starts_again_have_the_machine() {
-        crate::within(120, fleet::again(SPEAKS)).await;
+        crate::within(240, fleet::again(SPEAKS)).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_machine_is_shut_down_where_its_entry_allows_that() {
-        crate::within(60, fleet::shut_down(SPEAKS)).await;
+        crate::within(120, fleet::shut_down(SPEAKS)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_shell_costs_the_commands_in_it_and_nothing_else() {
-    crate::within(120, lost_shell()).await;
+    crate::within(240, lost_shell()).await;
 }
 
 async fn lost_shell() {
@@ -111,7 +111,7 @@ async fn lost_shell() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_is_not_taken_is_told() {
-    crate::within(90, wrong_password()).await;
+    crate::within(180, wrong_password()).await;
 }
 
 async fn wrong_password() {
@@ -132,7 +132,7 @@ async fn wrong_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_what_a_machine_shows_before_anything_is_sent() {
-    crate::within(60, commands()).await;
+    crate::within(120, commands()).await;
 }
 
 async fn commands() {
@@ -189,7 +189,7 @@ async fn commands() {
 /// What `cmd` alone can do; there is no PowerShell here, and its absence has to be a clear state.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_with_programs_of_windows_is_a_pod_as_far_as_cmd_goes() {
-    crate::within(180, wine()).await;
+    crate::within(360, wine()).await;
 }
 
 async fn wine() {

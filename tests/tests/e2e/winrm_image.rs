@@ -30,7 +30,7 @@ const SERVICE: &str = "#!/bin/sh\nexec /winrm/ld.so --library-path /winrm /winrm
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_speaks_winrm_is_a_pod_of_a_machine() {
-    crate::within(300, image()).await;
+    crate::within(600, image()).await;
 }
 
 async fn image() {

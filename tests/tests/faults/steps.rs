@@ -21,7 +21,7 @@ const DEATH: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_at_any_step_leaves_nothing_and_loses_nothing() {
-    crate::fixture::within(400, every_step()).await;
+    crate::fixture::within(800, every_step()).await;
 }
 
 async fn every_step() {
@@ -97,7 +97,7 @@ async fn check(client: &mut Client, life: &Life, call: Call, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booted_guest_never_notices_that_the_daemon_died() {
-    crate::fixture::within(120, booted()).await;
+    crate::fixture::within(240, booted()).await;
 }
 
 async fn booted() {

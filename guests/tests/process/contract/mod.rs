@@ -72,6 +72,14 @@ impl Place {
         Self { at, session, guest }
     }
 
+    /// `all` where a step is cheap; `few` of them on a machine, which may be emulated and need seconds for each.
+    pub fn pick<T>(&self, all: T, few: T) -> T {
+        match self.at {
+            At::Server(_) => all,
+            At::Machine(_) => few,
+        }
+    }
+
     pub async fn connect(&self) -> Arc<dyn Session> {
         self.at.connect().await
     }

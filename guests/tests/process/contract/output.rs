@@ -3,9 +3,12 @@
 use super::*;
 
 pub async fn megabytes_arrive_once_across_cuts(place: &Place) {
+    let lines = place.pick(60_000, 30_000);
     let spec = script(
         "mega",
-        "i=0; while [ $i -lt 60000 ]; do echo \"line $i of many that are printed\"; i=$((i+1)); done",
+        &format!(
+            "i=0; while [ $i -lt {lines} ]; do echo \"line $i of many that are printed\"; i=$((i+1)); done"
+        ),
     );
     place.start(&spec).await;
     let (mut all, mut from, mut cuts) = (Vec::new(), None, 0);
@@ -48,14 +51,14 @@ pub async fn megabytes_arrive_once_across_cuts(place: &Place) {
         cuts += 1;
     }
     let expected: Vec<u8> =
-        (0..60000).flat_map(|n| format!("line {n} of many that are printed\n").into_bytes()).collect();
+        (0..lines).flat_map(|n| format!("line {n} of many that are printed\n").into_bytes()).collect();
     assert!(all == expected, "{} of {} bytes, {cuts} cuts", all.len(), expected.len());
     assert!(cuts > 2, "nothing was cut");
     place.guest.remove(&*session, &spec.id).await.unwrap();
 }
 
 pub async fn an_unread_process_waits_and_goes_on(place: &Place) {
-    let total: usize = 12 << 20;
+    let total: usize = place.pick(12, 7) << 20;
     let spec = script(
         "unread",
         &format!("dd if=/dev/zero bs=65536 count={} 2>/dev/null | tr '\\0' x; echo end >&2", total >> 16),

@@ -3,7 +3,7 @@
 use super::*;
 
 pub async fn exit_codes(place: &Place) {
-    for code in [0, 7, 255] {
+    for &code in place.pick(&[0, 7, 255][..], &[7]) {
         let told = place.run(&script("code", &format!("echo out; echo err >&2; exit {code}"))).await;
         assert_eq!((told.exit.code, &told.stdout[..], &told.stderr[..]), (code, "out\n", "err\n"));
         assert_eq!((told.exit.oom, &told.exit.message[..]), (false, ""));

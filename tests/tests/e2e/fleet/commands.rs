@@ -20,7 +20,7 @@ impl Setup {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_sees_who_has_which_machine_and_whether_it_is_well() {
-    crate::within(120, commands()).await;
+    crate::within(240, commands()).await;
 }
 
 async fn commands() {

@@ -44,7 +44,7 @@ impl Life {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_killed_at_any_step_gives_the_machine_back() {
-    crate::within(300, every_step()).await;
+    crate::within(600, every_step()).await;
 }
 
 async fn every_step() {

@@ -32,7 +32,7 @@ fn machine(volume: &Path) -> ContainerConfig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pods_own_secret_is_the_way_in() {
-    crate::within(120, by_secret(Speaks::Ssh)).await;
+    crate::within(240, by_secret(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn by_secret(speaks: Speaks) {

@@ -143,7 +143,7 @@ impl Setup {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_runs_is_adopted_and_given_back() {
-    crate::within(180, adopted(Speaks::Ssh)).await;
+    crate::within(360, adopted(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn adopted(speaks: Speaks) {
@@ -282,7 +282,7 @@ pub(crate) async fn said(client: &mut Client, id: &str, command: &[&str]) -> Str
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_gone_or_another_one_says_so() {
-    crate::within(180, gone(Speaks::Ssh)).await;
+    crate::within(360, gone(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn gone(speaks: Speaks) {
@@ -341,7 +341,7 @@ pub(crate) async fn gone(speaks: Speaks) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_shut_down_where_its_entry_allows_that() {
-    crate::within(60, shut_down(Speaks::Ssh)).await;
+    crate::within(120, shut_down(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn shut_down(speaks: Speaks) {
@@ -360,7 +360,7 @@ pub(crate) async fn shut_down(speaks: Speaks) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_of_processes_and_one_that_starts_again_have_the_machine() {
-    crate::within(120, again(Speaks::Ssh)).await;
+    crate::within(240, again(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn again(speaks: Speaks) {

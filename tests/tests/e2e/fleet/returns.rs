@@ -18,7 +18,7 @@ impl Setup {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pod_that_comes_to_nothing_leaves_the_machine_free() {
-    crate::within(120, nothing()).await;
+    crate::within(240, nothing()).await;
 }
 
 async fn nothing() {
@@ -55,7 +55,7 @@ async fn nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_with_two_entries_serves_one_pod() {
-    crate::within(60, two_entries()).await;
+    crate::within(120, two_entries()).await;
 }
 
 async fn two_entries() {
@@ -98,7 +98,7 @@ async fn two_entries() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_released_without_a_word_is_given_back_later() {
-    crate::within(150, late(Speaks::Ssh)).await;
+    crate::within(300, late(Speaks::Ssh)).await;
 }
 
 pub(crate) async fn late(speaks: Speaks) {
@@ -136,7 +136,7 @@ pub(crate) async fn late(speaks: Speaks) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_another_node_has_by_now_is_not_shut_down() {
-    crate::within(60, another_s()).await;
+    crate::within(120, another_s()).await;
 }
 
 async fn another_s() {

@@ -17,7 +17,7 @@ pub(super) fn text(key: &Path) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_rule_says_of_a_machine_holds() {
-    crate::within(60, ruled()).await;
+    crate::within(120, ruled()).await;
 }
 
 async fn ruled() {

@@ -10,7 +10,7 @@ const MACHINE: &str = "2001:db8::2";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_of_ipv6_is_the_pods_second_address() {
-    crate::within(90, six()).await;
+    crate::within(180, six()).await;
 }
 
 async fn six() {
