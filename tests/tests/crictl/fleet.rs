@@ -1,14 +1,13 @@
 //! A machine that ran before is spoken with, whatever its server speaks: `exec`, `attach` and `port-forward`.
 
 use std::io::Write as _;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tests::{Machine, Node, Options, Speaks};
 
 use crate::joining::a_process_is_joined;
 use crate::program::{Crictl, pause};
-use crate::{MACHINE, files, text};
+use crate::{files, text, turn};
 
 const IMAGE: &str = "fleet/web-1";
 /// How long a step may take on a busy machine.
@@ -30,7 +29,7 @@ fn a_machine_of_the_fleet_over_sealed_winrm() {
 }
 
 fn spoken_with(speaks: Speaks) {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().expect("a folder");
     let (inventory, secret) = (folder.path().join("fleet.toml"), folder.path().join("secret"));
     std::fs::write(&inventory, "").expect("a file");

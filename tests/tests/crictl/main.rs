@@ -12,20 +12,26 @@ mod talk;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use program::Crictl;
 use serde_json::{Value, json};
 use tests::{Node, Options};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a guest may take to its first answer on a busy machine.
 const BOOT: Duration = Duration::from_secs(300);
 /// How long a line may take from the guest to the reader of its log.
 const LINE: Duration = Duration::from_secs(60);
 
-/// Held by the test whose machine runs.
-static MACHINE: Mutex<()> = Mutex::new(());
+/// The turns of tests whose machines run: more emulated ones would starve each other.
+static MACHINES: Semaphore = Semaphore::const_new(2);
+
+/// Waits for a turn.
+fn turn() -> SemaphorePermit<'static> {
+    let waiting = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    waiting.block_on(MACHINES.acquire()).expect("it is never closed")
+}
 
 #[test]
 fn an_image_with_cloud_init() {
@@ -44,7 +50,7 @@ fn an_image_of_busybox_and_dropbear() {
 
 /// The whole life of a pod. `process` is a part of the name of something that only this guest has in its root.
 fn life(guest: &str, process: &str) {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let mut options = Options::from_env().expect("the tests' environment");
     "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
     let node = Node::start(options).expect("a node");

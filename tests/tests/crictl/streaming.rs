@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -12,7 +11,7 @@ use tests::{Node, Options, TAKE_TERMINAL, Talk};
 
 use crate::joining::a_process_is_joined;
 use crate::program::{Crictl, pause};
-use crate::{BOOT, MACHINE, files, pull, text};
+use crate::{BOOT, files, pull, text, turn};
 
 /// How long a step may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,7 +28,7 @@ struct Machine<'a> {
 
 #[test]
 fn what_runs_in_a_guest_is_spoken_with() {
-    let _alone = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let mut options = Options::from_env().expect("the tests' environment");
     "[timeouts]\nstart-wait-seconds = 110\n".clone_into(&mut options.config);
     let binary = options.binary.clone();

@@ -19,8 +19,13 @@ pub(crate) fn run(critest: &Critest, list: &List, filter: Option<&str>) -> Resul
         let runtime = Runtime::start(kind)?;
         Ok((critest.specs(runtime.place(), list, filter, false)?, runtime))
     };
-    let direct = ran(Kind::Containerd)?.0;
-    let (through, mut runtime) = ran(Kind::Delegate)?;
+    // Beside each other: most of the time both wait.
+    let (direct, through) = std::thread::scope(|scope| {
+        let direct = scope.spawn(|| -> Result<Report> { Ok(ran(Kind::Containerd)?.0) });
+        let through = ran(Kind::Delegate);
+        (direct.join().expect("a panic has been told"), through)
+    });
+    let (direct, (through, mut runtime)) = (direct?, through?);
     let (mut passed, mut failed, mut ignored) = (0, 0, 0);
     for spec in direct.specs.iter().filter(|spec| filter.is_none_or(|filter| spec.name.contains(filter))) {
         let behind = through.specs.iter().find(|other| other.name == spec.name).map(|spec| &spec.state);
