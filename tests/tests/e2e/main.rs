@@ -1,7 +1,7 @@
 //! The daemon from end to end, on real parts: real machines, a real registry, real CNI plugins.
 //!
 //! Run by `cargo xtask test --tier e2e`, which builds the guests and the daemon and tells where they are. Tests with
-//! machines take turns, two at a time (more emulated machines that boot at once starve each other), and each has a deadline.
+//! machines take turns, three at a time (more emulated machines that boot at once starve each other), and each has a deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 #![allow(clippy::large_futures, reason = "each future of a test is run once")]

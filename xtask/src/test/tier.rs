@@ -68,7 +68,8 @@ impl Tier {
             match self {
                 // Its tests take turns with their machines themselves; the next cluster starts beside them.
                 Self::Cluster => _ = command.arg("--test-threads=4"),
-                Self::E2e => _ = command.arg("--test-threads=3"),
+                // Most of them wait, for a guest or for time that passes.
+                Self::Contract | Self::E2e => _ = command.arg("--test-threads=3"),
                 // Emulated machines that boot at once starve each other.
                 _ if self.needs_daemon() => _ = command.arg("--test-threads=1"),
                 _ => {}

@@ -53,7 +53,7 @@ pub async fn megabytes_arrive_once_across_cuts(place: &Place) {
     let expected: Vec<u8> =
         (0..lines).flat_map(|n| format!("line {n} of many that are printed\n").into_bytes()).collect();
     assert!(all == expected, "{} of {} bytes, {cuts} cuts", all.len(), expected.len());
-    assert!(cuts > 2, "nothing was cut");
+    assert!(cuts >= place.pick(3, 1), "nothing was cut");
     place.guest.remove(&*session, &spec.id).await.unwrap();
 }
 
