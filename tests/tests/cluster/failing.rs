@@ -9,6 +9,9 @@ start-wait-seconds = 1
 [[image]]
 pattern = "*/guests/dropbear:*"
 facts.credential = { password = "not this one" }
+[[image]]
+pattern = "*/guests/sysvinit:*"
+facts.port = 9
 "#;
 /// The state of a pod's one container.
 const STATUS: &str = ".status.containerStatuses[0]";
@@ -19,9 +22,8 @@ fn guests_that_fail_say_why_and_are_tried_again_ever_more_slowly() {
     let apply = |manifest: String| fixture.cluster.kubectl().apply(&manifest).unwrap();
     let mini = fixture.image();
 
-    // Its memory is too small for its kernel, so it never boots; another one lets nobody in.
-    let small = "resources: {limits: {memory: 32Mi}}";
-    apply(manifest("never", &mini, "Always", 10, small));
+    // Nothing in it ever answers; another one lets nobody in.
+    apply(manifest("never", &mini.replace("mini", "sysvinit"), "Always", 10, ""));
     apply(manifest("refused", &mini.replace("mini", "dropbear"), "Never", 90, ""));
     backs_off(&fixture, "never");
     let events =
