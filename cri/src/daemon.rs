@@ -67,6 +67,7 @@ pub async fn serve(config: Config) -> Result<()> {
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let server = tonic::transport::Server::builder()
         .trace_fn(telemetry::traces::rpc_span)
+        .layer(service::DeadlineLayer)
         .layer(option_layer(delegate.map(|delegate| RouterLayer::new(node.clone(), delegate))))
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {

@@ -15,6 +15,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
 use super::Global;
+use crate::service::EXPIRED;
 
 /// How long a call that only asks may take.
 const QUERY: Duration = Duration::from_secs(30);
@@ -107,10 +108,8 @@ pub(super) fn refusal(what: &str, status: &Status) -> anyhow::Error {
         message => message,
     };
     let remedy = match status.code() {
-        // The words of the transport: the time was up on our side. A deadline that the daemon tells of is another.
-        Code::DeadlineExceeded | Code::Cancelled if message == "Timeout expired" => {
-            "; give it longer with --timeout"
-        }
+        // The time that we gave was up, by our clock or by the daemon's. A deadline that the daemon tells of is another.
+        Code::DeadlineExceeded | Code::Cancelled if message == EXPIRED => "; give it longer with --timeout",
         Code::Unimplemented => "; is the daemon of another version?",
         _ => "",
     };
@@ -154,7 +153,7 @@ mod tests {
 
     #[test]
     fn refusals_keep_the_message_and_add_the_remedy() {
-        let late = refusal("stop pod x", &Status::cancelled("Timeout expired")).to_string();
+        let late = refusal("stop pod x", &Status::cancelled(EXPIRED)).to_string();
         assert_eq!(late, "cannot stop pod x: Timeout expired; give it longer with --timeout");
         let told = refusal("run it", &Status::deadline_exceeded("the guest is silent")).to_string();
         assert_eq!(told, "cannot run it: the guest is silent");

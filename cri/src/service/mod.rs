@@ -3,6 +3,7 @@
 //! Each RPC is one line here and one file elsewhere. [`call`] is the one wrapper around all of them: it traces the call
 //! and turns an error into a status by the one table in [`status`].
 
+mod deadline;
 mod image;
 mod runtime;
 mod status;
@@ -20,6 +21,9 @@ use tonic::{Response, Status};
 use crate::error::Result;
 use crate::node::Node;
 use crate::telemetry;
+
+pub use deadline::DeadlineLayer;
+pub(crate) use deadline::EXPIRED;
 
 /// The largest message that is taken or given, in bytes: the kubelet's own bound.
 const LARGEST_MESSAGE: usize = 16 << 20;
