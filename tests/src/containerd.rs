@@ -26,7 +26,7 @@ use crate::critest::REGISTRIES;
 use crate::hidden::Hidden;
 use crate::namespace::run;
 use crate::node::from_env;
-use crate::place::Place;
+use crate::place::{PRIVATE_PORTS, Place};
 use crate::process::{Process, pause};
 use crate::registry::Registry;
 
@@ -257,11 +257,14 @@ fn configure(place: &Place, home: &Path, registry: &str, version: &str) -> Resul
     };
     let is_old = version.split_whitespace().any(|word| word.starts_with("1.") || word.starts_with("v1."));
     write("containerd.toml", if is_old { configuration_1(home) } else { configuration_2(home) })?;
-    let registry = format!("http://{registry}");
-    write(
-        "registries/_default/hosts.toml",
-        format!("server = \"{registry}\"\n[host.\"{registry}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
-    )?;
+    let private = format!("127.0.0.1:{}", PRIVATE_PORTS[1]);
+    for (named, means) in [("_default", registry), (&private, &private)] {
+        let host = format!("http://{means}");
+        write(
+            &format!("registries/{named}/hosts.toml"),
+            format!("server = \"{host}\"\n[host.\"{host}\"]\ncapabilities = [\"pull\", \"resolve\"]\n"),
+        )?;
+    }
     let network = serde_json::json!({
         "cniVersion": "1.0.0",
         "name": "pods",

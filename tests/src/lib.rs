@@ -37,5 +37,5 @@ pub use namespace::Namespace;
 pub use node::{Delegated, Node, Options};
 pub use place::Place;
 pub use process::Process;
-pub use registry::Registry;
+pub use registry::{LOGIN, Registry};
 pub use talk::{Size, TAKE_TERMINAL, Talk};

@@ -15,7 +15,8 @@ use crate::daemon::Daemon;
 use crate::interrupt;
 use crate::inventory::{self, Inventory};
 use crate::namespace::Namespace;
-use crate::place::{Place, REGISTRY_PORT};
+use crate::place::{PRIVATE_PORTS, Place, REGISTRY_PORT};
+use crate::registry::Registry;
 
 /// Where the kubelet keeps its pods, below the directory of a node.
 const KUBELET: &str = "kubelet";
@@ -152,8 +153,8 @@ impl Node {
                 socket.display()
             );
         }
-        let own = format!("127.0.0.1:{REGISTRY_PORT}");
-        let plain: Vec<&String> = self.options.stands_for.iter().chain([&own]).collect();
+        let own = [REGISTRY_PORT, PRIVATE_PORTS[0]].map(|port| format!("127.0.0.1:{port}"));
+        let plain: Vec<&String> = self.options.stands_for.iter().chain(&own).collect();
         format!(
             "socket = \"{dir}/s\"\nstate-dir = \"{dir}/state\"\nrun-dir = \"{dir}/run\"\nkubelet-root-dir = \"{dir}/{KUBELET}\"\n{}\n\
              {parts}[images]\nplain-http = {plain:?}\n",
@@ -239,6 +240,18 @@ impl Node {
     /// The registry's `host:port`.
     pub fn registry(&self) -> &str {
         self.place.registry()
+    }
+
+    /// Starts two registries that take [`crate::LOGIN`] only: of its own images, and of its delegate's.
+    pub fn private_registries(&self) -> Result<[Registry; 2]> {
+        let own = self.options.registry.as_ref().context("the node has no registry")?;
+        let delegate = self.options.delegate.as_ref().context("the node has no delegate")?;
+        let start = |port: u16, store| {
+            let dir = self.dir().join(format!("private-{port}"));
+            std::fs::create_dir_all(&dir)?;
+            Registry::start_private(self.namespace(), port, store, &dir)
+        };
+        Ok([start(PRIVATE_PORTS[0], own)?, start(PRIVATE_PORTS[1], &delegate.registry)?])
     }
 
     /// The node's namespace.

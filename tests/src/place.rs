@@ -10,6 +10,8 @@ use crate::registry::Registry;
 
 /// The port of the registry.
 pub(crate) const REGISTRY_PORT: u16 = 5000;
+/// The ports of registries that take a login only: one of machines' images, one of containers'.
+pub(crate) const PRIVATE_PORTS: [u16; 2] = [5002, 5003];
 /// The port of the registry where it stands in for others, which are named without one.
 const PLAIN_PORT: u16 = 80;
 

@@ -10,6 +10,10 @@ use crate::process::Process;
 
 /// The registry's program, as Debian names it.
 const PROGRAM: &str = "docker-registry";
+/// Who may pull from a private one, and by which password.
+pub const LOGIN: (&str, &str) = ("puller", "infranetes");
+/// The same as the registry reads it.
+const HTPASSWD: &str = "puller:$2b$05$fZe.wooJd/C.ddB/NJe/j.Z5.Xrj3HEBxjOTLQgtUWTh6gZQi6PKu\n";
 
 /// A running registry.
 #[derive(Debug)]
@@ -21,13 +25,25 @@ pub struct Registry {
 impl Registry {
     /// Starts a registry on `127.0.0.1:port` of the namespace, with its content in `store`.
     pub fn start(namespace: &Namespace, port: u16, store: &Path, dir: &Path) -> Result<Self> {
+        Self::serve(namespace, port, store, dir, "")
+    }
+
+    /// The same of one that takes [`LOGIN`] only.
+    pub fn start_private(namespace: &Namespace, port: u16, store: &Path, dir: &Path) -> Result<Self> {
+        let users = dir.join("htpasswd");
+        std::fs::write(&users, HTPASSWD)?;
+        let auth = format!("auth: {{htpasswd: {{realm: private, path: {}}}}}\n", users.display());
+        Self::serve(namespace, port, store, dir, &auth)
+    }
+
+    fn serve(namespace: &Namespace, port: u16, store: &Path, dir: &Path, auth: &str) -> Result<Self> {
         let config = dir.join("registry.yml");
         std::fs::create_dir_all(store)?;
         std::fs::write(
             &config,
             format!(
                 "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: \
-                 true}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n",
+                 true}}}}\nhttp: {{addr: \"127.0.0.1:{port}\"}}\n{auth}",
                 store.display()
             ),
         )?;

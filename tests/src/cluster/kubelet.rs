@@ -69,10 +69,12 @@ impl Kubelet {
         Ok(())
     }
 
-    /// Has the next one that is started talk to the runtime at another socket.
-    pub(super) fn set_runtime(&self, socket: &Path) -> Result<()> {
+    /// Gives the next one that is started these values of its configuration.
+    pub(super) fn configure(&self, values: &Value) -> Result<()> {
         let mut config: Value = serde_json::from_str(&std::fs::read_to_string(&self.config)?)?;
-        config["containerRuntimeEndpoint"] = format!("unix://{}", socket.display()).into();
+        for (key, value) in values.as_object().into_iter().flatten() {
+            config[key] = value.clone();
+        }
         std::fs::write(&self.config, config.to_string())
             .with_context(|| format!("cannot write {}", self.config.display()))
     }

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
 use crate::interrupt;
 use crate::inventory::Inventory;
@@ -154,7 +155,12 @@ impl Cluster {
 
     /// Switches the kubelet over to the runtime at another socket, as [`Cluster::restart_kubelet`] does.
     pub fn switch_kubelet(&mut self, socket: &Path) -> Result<()> {
-        self.kubelet.set_runtime(socket)?;
+        self.configure_kubelet(&json!({ "containerRuntimeEndpoint": format!("unix://{}", socket.display()) }))
+    }
+
+    /// Gives the kubelet these values of its configuration, as [`Cluster::restart_kubelet`] does.
+    pub fn configure_kubelet(&mut self, values: &Value) -> Result<()> {
+        self.kubelet.configure(values)?;
         self.restart_kubelet()
     }
 

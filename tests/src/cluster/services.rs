@@ -132,6 +132,7 @@ fn proxy_pods(program: &Path, config: &Path) -> String {
                 "metadata": { "labels": labels },
                 "spec": {
                     "hostNetwork": true,
+                    "priorityClassName": "system-node-critical",
                     "tolerations": [{ "operator": "Exists" }],
                     "terminationGracePeriodSeconds": 5,
                     "containers": [container],

@@ -11,6 +11,7 @@ mod failing;
 mod fleet;
 mod guide;
 mod hooks;
+mod images;
 mod jobs;
 mod kubectl;
 mod life;
@@ -67,21 +68,26 @@ impl Fixture {
         Self::for_turns(config, 1)
     }
 
+    /// One whose node has ordinary containers, too, for a test with so many machines.
+    fn mixed(machines: u32) -> Option<Self> {
+        Self::of(Cluster::mixed_from_env().unwrap(), machines)
+    }
+
     fn for_turns(config: &str, turns: u32) -> Option<Self> {
-        let Some(cluster) = Cluster::from_env_with(config).unwrap() else {
+        Self::of(Cluster::from_env_with(config).unwrap(), turns)
+    }
+
+    fn of(cluster: Option<Cluster>, turns: u32) -> Option<Self> {
+        let Some(cluster) = cluster else {
             // Straight to the standard output: this is not for a reader of a failure.
             let _ =
                 writeln!(std::io::stdout(), "skipped: Kubernetes is not here, there was no Go to build it");
             return None;
         };
-        Some(Self::of(cluster, turns))
-    }
-
-    fn of(cluster: Cluster, turns: u32) -> Self {
         let before = cluster.node().inventory().unwrap();
         let waiting = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let turn = waiting.block_on(MACHINES.acquire_many(turns)).unwrap();
-        Self { turn, cluster, before }
+        Some(Self { turn, cluster, before })
     }
 
     /// Runs `kubectl`, which succeeds.
@@ -140,6 +146,12 @@ impl Fixture {
     /// The image of the guest that boots fastest.
     fn image(&self) -> String {
         format!("{}/guests/mini:latest", self.cluster.node().registry())
+    }
+
+    /// Ends the kube-proxy of a mixed node, which is a workload there.
+    fn ends_kube_proxy(&self) {
+        let delete = ["delete", "daemonset", "kube-proxy", "-n", "kube-system"];
+        self.kubectl(&[&delete[..], &["--cascade=foreground", "--timeout=80s"]].concat());
     }
 
     /// Waits until nothing of any pod is left, neither in the API nor on the node.

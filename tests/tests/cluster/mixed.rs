@@ -1,10 +1,7 @@
 //! A mixed node: machines beside ordinary containers, kube-proxy among them.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::time::Instant;
-
-use tests::Cluster;
 
 use crate::{Fixture, MOMENT};
 
@@ -18,12 +15,7 @@ const SEEN: &str = "jsonpath={range .items[*]}{.metadata.uid} {.status.podIP} {.
 
 #[test]
 fn a_service_leads_to_machines_and_containers() {
-    let Some(cluster) = Cluster::mixed_from_env().unwrap() else {
-        // Straight to the standard output: this is not for a reader of a failure.
-        let _ = writeln!(std::io::stdout(), "skipped: Kubernetes or containerd is not here");
-        return;
-    };
-    let mut fixture = Fixture::of(cluster, 1);
+    let Some(mut fixture) = Fixture::mixed(1) else { return };
     fixture.cluster.kubectl().apply(&manifest(&fixture.image())).unwrap();
     for workload in ["deployment/machine", "deployment/container", "daemonset/everywhere"] {
         fixture.rolled_out(workload);
@@ -79,15 +71,7 @@ fn a_service_leads_to_machines_and_containers() {
         "--timeout=80s",
     ];
     fixture.kubectl(&all);
-    fixture.kubectl(&[
-        "delete",
-        "daemonset",
-        "kube-proxy",
-        "-n",
-        "kube-system",
-        "--cascade=foreground",
-        "--timeout=80s",
-    ]);
+    fixture.ends_kube_proxy();
     fixture.nothing_left();
 }
 
