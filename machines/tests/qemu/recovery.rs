@@ -183,7 +183,7 @@ async fn a_start_that_was_never_let_go_begins_anew() {
             tick.tick().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), listening).await.unwrap();
+    tokio::time::timeout(std::time::Duration::from_mins(1), listening).await.unwrap();
 
     stage.reopen();
     assert_eq!(stage.state().await, MachineState::Defined);

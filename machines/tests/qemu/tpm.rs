@@ -125,6 +125,10 @@ async fn a_tpm_of_an_interrupted_start_is_ended_by_the_next() {
     let mut left = Command::new("swtpm");
     left.args(["socket", "--tpm2", "--tpmstate", "dir=.", "--ctrl", "type=unixio,clientfd=0", "--terminate"]);
     let mut left = left.current_dir(stage.file("tpm")).stdin(OwnedFd::from(its)).spawn().unwrap();
+    // A program runs a moment before it has its command line, by which it is found.
+    while !runs(i32::try_from(left.id()).unwrap()) {
+        tokio::task::yield_now().await;
+    }
     stage.reopen();
     assert_eq!(stage.state().await, MachineState::Defined);
     stage.qemu.start(&spec.id).await.unwrap();
