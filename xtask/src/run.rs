@@ -7,8 +7,9 @@
 //! A line that is begun and not ended is told, too: a program of tests names what it does before it says how that went.
 //!
 //! Failure paths: a program that is not there is named with the reason it was wanted for; one that fails shows the last
-//! lines it wrote; one that is silent for longer than its limit is ended, and so is one that runs when a person asks for
-//! the end (see [`tests::interrupt`]), with all that it has started.
+//! lines it wrote; one that is silent for longer than its limit is ended, or, where it runs others in turn, the one of those
+//! that is silent, and it goes on. One that runs when a person asks for the end (see [`tests::interrupt`]) is ended with all
+//! that it has started.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::os::unix::process::CommandExt;
@@ -18,15 +19,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tests::interrupt;
+use ::tests::interrupt;
+use rustix::process::{
+    Pid, Signal, kill_process, kill_process_group, test_kill_process, test_kill_process_group,
+};
 
 use crate::progress::{self, Step};
 
 /// How many lines a failing program's output is shown by.
 const SHOWN: usize = 60;
 /// How long a program may be silent.
-const SILENCE: Duration = Duration::from_secs(15 * 60);
+pub(crate) const SILENCE: Duration = Duration::from_secs(15 * 60);
 /// How often a silent program is looked after.
 const LOOK: Duration = Duration::from_millis(200);
 /// How long a program that is to end may take, with all that it has started and removes on its way.
@@ -36,7 +39,7 @@ const END: Duration = Duration::from_secs(30);
 pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
     let mut step = Step::begin(title);
     let mut kept: Vec<String> = Vec::new();
-    let status = lines(command, |event| match event {
+    let status = lines(command, Silent::Ends, |event| match event {
         Event::Line(line) => {
             step.say(line);
             kept.push(line.to_owned());
@@ -44,7 +47,7 @@ pub(crate) fn step(title: &str, command: &mut Command) -> Result<()> {
                 kept.remove(0);
             }
         }
-        Event::Quiet(begun) => step.tick(begun),
+        Event::Quiet(begun) | Event::Ended(begun) => step.tick(begun),
     })?;
     if status.success() {
         step.end("done");
@@ -64,10 +67,26 @@ pub(crate) enum Event<'a> {
     Line(&'a str),
     /// A moment passed without one; this much of the next one is written.
     Quiet(&'a str),
+    /// What it runs was silent for too long, at this line, and is ended.
+    Ended(&'a str),
+}
+
+/// What happens to a program that is silent for too long.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Silent {
+    /// It is ended.
+    Ends,
+    /// It runs others in turn: the one that it runs is ended if it is silent for longer than this.
+    GoesOn(Duration),
 }
 
 /// Runs a program and hands on each line of its output and errors as it comes, and each moment without one.
-pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Event<'_>)) -> Result<ExitStatus> {
+pub(crate) fn lines(
+    command: &mut Command,
+    silent: Silent,
+    mut each: impl FnMut(Event<'_>),
+) -> Result<ExitStatus> {
+    let patience = if let Silent::GoesOn(patience) = silent { patience } else { SILENCE };
     let name = command.get_program().to_string_lossy().into_owned();
     // One pipe for both, so that the lines stay in the order in which they are written.
     let (pipe, end) = std::io::pipe().context("cannot make a pipe")?;
@@ -94,8 +113,15 @@ pub(crate) fn lines(command: &mut Command, mut each: impl FnMut(Event<'_>)) -> R
                     begun.clear();
                 }
             }
-            Err(RecvTimeoutError::Timeout) if heard.elapsed() > SILENCE => {
-                let minutes = SILENCE.as_secs() / 60;
+            Err(RecvTimeoutError::Timeout) if heard.elapsed() > patience => {
+                let minutes = patience.as_secs() / 60;
+                let runs = matches!(silent, Silent::GoesOn(_)).then(|| child.children()).unwrap_or_default();
+                if !runs.is_empty() {
+                    each(Event::Ended(&text(&begun)));
+                    end_all(&runs);
+                    heard = Instant::now();
+                    continue;
+                }
                 bail!(
                     "{name} wrote nothing for {minutes} minutes and was ended; it was at {:?}",
                     text(&begun)
@@ -122,6 +148,31 @@ pub(crate) fn beside(command: &mut Command) -> Result<Running> {
 
 /// A program that ends with us, and all that it has started.
 pub(crate) struct Running(Child);
+
+impl Running {
+    /// The programs that it runs itself.
+    fn children(&self) -> Vec<Pid> {
+        let id = self.0.id();
+        let told = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+        told.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
+    }
+}
+
+/// Asks programs to end, and makes those end that do not.
+fn end_all(programs: &[Pid]) {
+    let signal = |signal| {
+        for program in programs {
+            // One that has ended needs no end.
+            let _ = kill_process(*program, signal);
+        }
+    };
+    signal(Signal::TERM);
+    let asked = Instant::now();
+    while programs.iter().any(|program| test_kill_process(*program).is_ok()) && asked.elapsed() < END {
+        pause();
+    }
+    signal(Signal::KILL);
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -183,4 +234,24 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("{name} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_program_runs_is_ended_when_it_is_silent_and_the_program_goes_on() {
+        let mut told = Vec::new();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "printf begun; sleep 1000; echo; sleep 0.1; echo on"]);
+        let status = lines(&mut shell, Silent::GoesOn(Duration::from_secs(1)), |event| match event {
+            Event::Line(line) => told.push(line.to_owned()),
+            Event::Ended(begun) => told.push(format!("ended at {begun}")),
+            Event::Quiet(_) => {}
+        });
+        assert!(status.unwrap().success());
+        // A shell may say itself what became of it.
+        assert_eq!((told[0].as_str(), told[told.len() - 1].as_str()), ("ended at begun", "on"), "{told:?}");
+    }
 }

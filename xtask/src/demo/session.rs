@@ -169,14 +169,14 @@ fn run_shown(shown: &str, command: &mut Command) -> Result<Printed> {
     progress::line(&format!("   $ {shown}"));
     let mut waiting = Step::wait("it runs");
     let mut lines = Vec::new();
-    let status = run::lines(command, |event| match event {
+    let status = run::lines(command, run::Silent::Ends, |event| match event {
         run::Event::Line(line) => {
             if lines.len() < ENDS {
                 waiting.above(&output(line));
             }
             lines.push(line.to_owned());
         }
-        run::Event::Quiet(begun) => waiting.tick(begun),
+        run::Event::Quiet(begun) | run::Event::Ended(begun) => waiting.tick(begun),
     })?;
     waiting.wipe();
     if lines.len() > ENDS {

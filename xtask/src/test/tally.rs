@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The last line of each test program has the counts. A test that found that it cannot run writes `skipped: REASON` and
-//! passes; it is counted as skipped, with its reason. Failure paths: a program that does not compile, or dies before its
-//! last line, counts as one failure.
+//! passes; it is counted as skipped, with its reason. Failure paths: a program that does not compile, dies before its
+//! last line, or is silent for too long and is ended, counts as one failure.
 
 use std::collections::BTreeSet;
 
@@ -130,6 +130,14 @@ impl Reader<'_> {
         self.part != Part::Successes
     }
 
+    /// Notes that the test program was silent for too long, at this line, and is ended.
+    pub(super) fn ended(&mut self, begun: &str) {
+        let at = if begun.is_empty() { String::new() } else { format!(", at {begun:?}") };
+        self.silent.clear();
+        self.part = Part::Results;
+        self.tally.failed.push(format!("{}: it was silent for too long and was ended{at}", self.program));
+    }
+
     /// `ok. 5 passed; 1 failed; …`: failures and ignored tests were counted by name.
     fn counts(&mut self, counts: &str) {
         let passed = counts
@@ -218,6 +226,24 @@ mod tests {
         );
         assert_eq!(lines.last().map(String::as_str), Some("0 passed, 0 failed, 1 skipped"));
         assert!(!good);
+    }
+
+    #[test]
+    fn a_program_that_was_ended_is_a_failure() {
+        let mut tally = Tally::default();
+        let mut reader = tally.begin("unit");
+        for line in ["     Running tests/x.rs (target/x)", "test one ... ok"] {
+            reader.read(line);
+        }
+        reader.ended("test two ... ");
+        for line in ["     Running tests/y.rs (target/y)", "test result: ok. 2 passed; 0 failed; 0 ignored"] {
+            reader.read(line);
+        }
+        reader.end(false);
+        let mut lines = Vec::new();
+        tally.report(&mut |line| lines.push(line.to_owned()));
+        let failed = "FAILED tests/x.rs: it was silent for too long and was ended, at \"test two ... \"";
+        assert_eq!(lines, [failed, "2 passed, 1 failed, 0 skipped"]);
     }
 
     #[test]

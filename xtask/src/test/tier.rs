@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -75,7 +76,10 @@ impl Tier {
                 _ => {}
             }
             environment.apply(&mut command, *runtime);
-            count(&format!("{self:?} tests{}", runtime.suffix()), &mut command, tally)?;
+            let title = format!("{self:?} tests{}", runtime.suffix());
+            // It tells of all its specs once they are over.
+            let silence = if self == Self::Critest { 3 * run::SILENCE } else { run::SILENCE };
+            count(&title, &mut command, silence, tally)?;
         }
         Ok(())
     }
@@ -130,11 +134,11 @@ fn programs(folder: &Path) -> Result<BTreeSet<String>> {
     Ok(programs)
 }
 
-/// Runs `cargo test`, shows what it writes as it comes, and counts.
-fn count(title: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
+/// Runs `cargo test`, shows what it writes as it comes, and counts. A test program that is silent for longer than this is ended.
+fn count(title: &str, command: &mut Command, silence: Duration, tally: &mut Tally) -> Result<()> {
     let mut step = Step::begin(title);
     let mut reader = tally.begin(title);
-    let status = run::lines(command, |event| match event {
+    let status = run::lines(command, run::Silent::GoesOn(silence), |event| match event {
         run::Event::Line(line) => {
             if reader.read(line) {
                 step.wipe();
@@ -142,6 +146,7 @@ fn count(title: &str, command: &mut Command, tally: &mut Tally) -> Result<()> {
             }
         }
         run::Event::Quiet(begun) => step.tick(begun),
+        run::Event::Ended(begun) => reader.ended(begun),
     })?;
     reader.end(status.success());
     step.end(if status.success() { "done" } else { "failed" });
