@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The socket exists only once every pod of the store is back, so the kubelet never sees a half of them. On SIGTERM or
-//! SIGINT no new call is taken, those under way have `drain-seconds` to end, and the machines go on without a daemon.
+//! SIGINT no new call is taken, those under way have `drain-seconds` to end, and the machines go on without a daemon. One
+//! that comes before there is a socket ends the start: what was not brought back by then is left to the next, as after a kill.
 //!
 //! Failure paths: a second daemon on the same state directory is refused by the store's lock before anything is
 //! touched. A socket left by a daemon that was killed is replaced; one that answers is another daemon's, and refused.
@@ -14,6 +15,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,22 +43,16 @@ use crate::volume::Watcher;
 
 /// Serves until a signal asks for the end.
 pub async fn serve(config: Config) -> Result<()> {
-    directories(&config)?;
-    let store = Store::open(&config.state_dir)?;
+    let mut asked = pin!(asked_to_stop());
     let socket = config.socket.clone();
     let drain = Duration::from_secs(config.timeouts.drain_seconds);
-    let context = Arc::new(context(config, store).await?);
-    look_at_providers(&context);
-    let (streaming, streams) = streaming::open(&context.config.streaming).await?;
-    let pods = Arc::new(recover(Arc::clone(&context)).await?);
-    pay_debts(&context);
-    let delegate = delegate(&context.config).await?;
-    let node = Arc::new(Node {
-        stats: Collector::start(Arc::clone(&pods)),
-        pods,
-        streaming,
-        stopping: CancellationToken::new(),
-    });
+    let (node, streams, delegate) = tokio::select! {
+        started = start(config) => started?,
+        () = &mut asked => {
+            tracing::info!("stopped before anything was served; the machines go on");
+            return Ok(());
+        }
+    };
     if let Some(address) = node.context().config.metrics.address {
         telemetry::serve(&node, address).await?;
     }
@@ -71,7 +67,7 @@ pub async fn serve(config: Config) -> Result<()> {
         .layer(option_layer(delegate.map(|delegate| RouterLayer::new(node.clone(), delegate))))
         .add_routes(service::routes(&node))
         .serve_with_incoming_shutdown(UnixListenerStream::new(listener), async {
-            asked_to_stop().await;
+            asked.await;
             node.stopping.cancel();
             let _ = stopping.send(());
         });
@@ -87,6 +83,25 @@ pub async fn serve(config: Config) -> Result<()> {
     let _ = std::fs::remove_file(&socket);
     tracing::info!("stopped; the machines go on");
     Ok(())
+}
+
+/// All that comes before anything is served.
+async fn start(config: Config) -> Result<(Arc<Node>, streaming::Server, Option<Arc<Delegate>>)> {
+    directories(&config)?;
+    let store = Store::open(&config.state_dir)?;
+    let context = Arc::new(context(config, store).await?);
+    look_at_providers(&context);
+    let (streaming, streams) = streaming::open(&context.config.streaming).await?;
+    let pods = Arc::new(recover(Arc::clone(&context)).await?);
+    pay_debts(&context);
+    let delegate = delegate(&context.config).await?;
+    let node = Arc::new(Node {
+        stats: Collector::start(Arc::clone(&pods)),
+        pods,
+        streaming,
+        stopping: CancellationToken::new(),
+    });
+    Ok((node, streams, delegate))
 }
 
 fn directories(config: &Config) -> Result<()> {
@@ -171,14 +186,17 @@ async fn bind(socket: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-async fn asked_to_stop() {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received; end the daemon with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => tracing::info!("SIGTERM: draining"),
-        _ = int.recv() => tracing::info!("SIGINT: draining"),
+/// Waits for the signal that asks for the end. Signals are received from this call on, not only from the first wait.
+fn asked_to_stop() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else {
+            tracing::error!("signals cannot be received; end the daemon with SIGKILL");
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => tracing::info!("SIGTERM: stopping"),
+            _ = int.recv() => tracing::info!("SIGINT: stopping"),
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::session::{begun, inside, session};
 use crate::convert::named;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::pod::Pods;
 
 /// The most output of both streams together, in bytes: what the kubelet takes as one message, less some room.
 const OUTPUT_LIMIT: usize = (16 << 20) - (64 << 10);
@@ -28,7 +29,8 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     let since = tokio::time::Instant::now();
     // With a timeout it fails at once, as it does before the guest has answered.
     let container = begun(&node.pods, &id, timeout.map(|_| Duration::ZERO)).await?;
-    let session = session(&container, timeout).instrument(tracing::debug_span!("reach guest")).await?;
+    let reached = session(&container, timeout).instrument(tracing::debug_span!("reach guest")).await;
+    let session = reached.map_err(|error| unreached(error, &node.pods, &id))?;
     let left = timeout.map(|timeout| timeout.saturating_sub(since.elapsed()));
     let command = inside(&container, cmd, Stdin::Closed)?;
     let bounds = Bounds { timeout: left, limit_bytes: OUTPUT_LIMIT };
@@ -38,6 +40,16 @@ pub async fn exec_sync(node: &Node, request: ExecSyncRequest) -> Result<ExecSync
     let exit_code = exit_code(captured.exit)?;
     let (stdout, stderr) = fitting(captured.stdout, captured.stderr, captured.discarded);
     Ok(ExecSyncResponse { stdout, stderr, exit_code })
+}
+
+/// Why the guest was not reached. That it boots anew may have been seen only after the container was looked at; then its
+/// silence does not count.
+fn unreached(error: Error, pods: &Pods, id: &str) -> Error {
+    let is_rebooting = || pods.container(id).is_ok_and(|(_, now)| now.is_rebooting());
+    match error {
+        Error::TimedOut(why) if is_rebooting() => Error::Unavailable(format!("guest is rebooting ({why})")),
+        error => error,
+    }
 }
 
 /// The output as far as the kubelet takes it, with a word at its end where something is missing.

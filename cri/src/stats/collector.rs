@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Machines and guests have rounds of their own, so that a silent guest holds up no machine's figures. Whoever asks
-//! first after a while waits a moment for the machines' first round; nobody else ever waits.
+//! first after a while waits a moment for the machines' first round. A question about one machine waits for that one, but not
+//! for long: a guest that needs longer is heard out all the same, for the next question. Nobody else ever waits.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -88,7 +89,7 @@ impl Collector {
     }
 
     /// Measures one container now, unless that was just done, and waits for it a little.
-    pub async fn ask_about(&self, view: &View) {
+    pub async fn ask_about(self: &Arc<Self>, view: &View) {
         let Some(container) = measured(view) else { return };
         let both =
             async { tokio::join!(self.measure_machine(view, container), self.measure_guest(container)) };
@@ -106,12 +107,12 @@ impl Collector {
         known.get(machine).cloned().unwrap_or_default()
     }
 
-    fn learn(&self, machine: &str, learn: impl FnOnce(&mut Known)) {
+    fn learn<T>(&self, machine: &str, learn: impl FnOnce(&mut Known) -> T) -> T {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        learn(known.entry(machine.to_owned()).or_default());
+        learn(known.entry(machine.to_owned()).or_default())
     }
 
-    async fn keep_measuring(&self, kind: Kind) {
+    async fn keep_measuring(self: &Arc<Self>, kind: Kind) {
         let soonest = match kind {
             Kind::Machines => MACHINES_SOONEST,
             Kind::Guests => GUESTS_SOONEST,
@@ -133,7 +134,7 @@ impl Collector {
         }
     }
 
-    async fn round(&self, kind: Kind) {
+    async fn round(self: &Arc<Self>, kind: Kind) {
         let views = self.pods.views();
         let running = views.iter().filter_map(|view| Some((view, measured(view)?)));
         stream::iter(running)
@@ -151,7 +152,8 @@ impl Collector {
                 .map(|container| container.record.machine.as_str())
                 .collect();
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.retain(|machine, _| running.contains(machine.as_str()));
+            // One that was started meanwhile may be asked already.
+            known.retain(|machine, known| running.contains(machine.as_str()) || known.is_asked());
             drop(known);
             self.rounds.send_modify(|rounds| *rounds = rounds.wrapping_add(1));
         }
@@ -176,20 +178,42 @@ impl Collector {
         }
     }
 
-    async fn measure_guest(&self, container: &ContainerView) {
-        let machine = &container.record.machine;
+    /// Waits until a guest is measured, unless that was just done. A task does it, which goes on where whoever waits does not;
+    /// whoever comes meanwhile waits for the same one.
+    async fn measure_guest(self: &Arc<Self>, container: &ContainerView) {
         if container.link.is_none() {
             return;
         }
+        let asking = self.learn(container.record.machine.as_str(), |known| {
+            if known.is_asked() {
+                return known.asking.clone();
+            }
+            if known.guest.as_ref().is_some_and(|last| is_newer_than(last.at, GUESTS_SOONEST))
+                || known.ask_guest_at.is_some_and(|at| Instant::now() < at)
+            {
+                return None;
+            }
+            let (asked, asking) = watch::channel(());
+            let (collector, container) = (Arc::clone(self), container.clone());
+            tokio::spawn(async move {
+                collector.ask_guest(&container).await;
+                drop(asked);
+            });
+            known.asking = Some(asking.clone());
+            Some(asking)
+        });
+        if let Some(mut asking) = asking {
+            // Nothing is ever sent: this is its end.
+            let _ = asking.changed().await;
+        }
+    }
+
+    /// Asks a guest, which takes as long as [`guests::figures`] lets it.
+    async fn ask_guest(&self, container: &ContainerView) {
+        let machine = &container.record.machine;
         let Ok(_place) = self.guests.acquire().await else { return };
         // Asked only now: the guest may have gone while this waited.
         let Some(session) = container.link.as_ref().and_then(|link| link.session().ok()) else { return };
-        let known = self.known_of(machine.as_str());
-        if known.guest.is_some_and(|last| is_newer_than(last.at, GUESTS_SOONEST))
-            || known.ask_guest_at.is_some_and(|at| Instant::now() < at)
-        {
-            return;
-        }
         match guests::figures::figures(session.as_ref(), container.family()).await {
             Ok(figures) => self.learn(machine.as_str(), |known| known.learn_guest(figures)),
             Err(error) => {

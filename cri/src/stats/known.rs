@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use guests::figures::Figures;
 use machines::Usage;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// The shortest time that a rate is worked out over.
@@ -21,6 +22,8 @@ pub struct Known {
     pub guest: Option<Arc<Figures>>,
     /// When a guest that told nothing may be asked again.
     pub(super) ask_guest_at: Option<Instant>,
+    /// Closed once the guest that is being asked has told its figures, or does not.
+    pub(super) asking: Option<watch::Receiver<()>>,
 }
 
 /// Memory in bytes, as the guest or its balloon tells it. What was not told is absent.
@@ -61,6 +64,11 @@ impl Known {
             self.nano_cores = u64::try_from(rate).ok();
         }
         self.machine = Some(Arc::new(usage));
+    }
+
+    /// Whether its guest is being asked.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asking.as_ref().is_some_and(|asking| asking.has_changed().is_ok())
     }
 
     /// Takes the guest's figures in.

@@ -14,8 +14,9 @@
 //! Happy path: the kubelet asks every ten seconds, is answered at once, and each question starts the next round.
 //!
 //! Failure paths: a guest that is silent or gone keeps its last figures with their old time, and costs a place in the
-//! guests' rounds for [`guests::figures::DEADLINE`] at most; no list waits for it. A machine that was never measured is
-//! told without figures. Nobody is measured while nobody asks.
+//! guests' rounds for [`guests::figures::DEADLINE`] at most; no list waits for it. One that answers too late for a question
+//! about it alone is heard out, and told by the next. A machine that was never measured is told without figures. Nobody is
+//! measured while nobody asks.
 
 mod collector;
 mod disk;

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use proto::runtime::v1 as cri;
+use tests::{Daemon, Options};
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::away;
 use crate::client::{Client, pod};
 use crate::mixed::{self, Mixed, Version};
+use crate::{away, late};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_not_ready_before_its_delegate_was_heard() {
@@ -60,6 +62,38 @@ async fn a_node_is_not_ready_before_its_delegate_was_heard() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_that_waits_for_its_delegate_stops_when_it_is_told_to() {
+    mixed::on(Version::Newest, false, |mut mixed| async move {
+        // Its socket goes with it.
+        block_in_place(|| mixed.node.daemon().terminate()).unwrap();
+        forget(&mut mixed);
+        let _ = fs::remove_file(mark(&mixed));
+        let (node, log) = (&mixed.node, mixed.node.dir().join("early.log"));
+        let binary = Options::from_env().unwrap().binary;
+        let mut early =
+            Daemon::start_to_die(node.namespace(), &binary, &node.config_path(), &node.socket(), &log, None)
+                .unwrap();
+        // It is made when the pods are back, and the delegate is waited for from then on.
+        let begun = Instant::now();
+        while !node.dir().join("run/delegate").exists() {
+            assert!(
+                begun.elapsed() < Duration::from_secs(60),
+                "it does not come that far: {}",
+                early.printed()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let ended = block_in_place(|| {
+            early.terminate()?;
+            early.wait_for_end(Duration::ZERO)
+        });
+        assert!(ended.unwrap().success(), "in good order: {}", early.printed());
+        assert!(!node.socket().exists(), "nobody is left a socket");
+    })
+    .await;
+}
+
 /// Ends both sides, and what is kept of the delegate until a boot.
 fn forget(mixed: &mut Mixed) {
     mixed.node.daemon().kill();
@@ -83,9 +117,16 @@ async fn ready(client: &mut Client) -> (bool, String) {
 /// Lists until the delegate answers, as a kubelet does; then all is well.
 async fn back(client: &mut Client, pods: &[String]) {
     let begun = Instant::now();
-    while mixed::pods(client).await != pods || mixed::containers(client).await.len() != 1 {
+    // One that has told the one list and is late with the other has that other one fail.
+    while late::listed(client).await.ok().as_deref() != Some(pods) || containers(client).await != Some(1) {
         assert!(begun.elapsed() < Duration::from_secs(30), "it does not come back by itself");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     away::well(client).await;
+}
+
+/// How many containers are listed; none where the list fails.
+async fn containers(client: &mut Client) -> Option<usize> {
+    let listed = client.runtime.list_containers(cri::ListContainersRequest::default()).await.ok()?;
+    Some(listed.into_inner().containers.len())
 }

@@ -73,12 +73,18 @@ members() {
   done
 }
 
-# Kills them all. Fails where some do not die.
+# Kills them all. Fails where some do not die. That none is left has to be seen twice: who is just in `exec` shows no
+# environment, and who was born while the others were looked at, of one that has ended since, was not looked at.
 kill_all() {
-  n=0
+  n=0 none=
   while [ "$n" -lt 40 ]; do
     m=$(members)
-    if [ -z "$m" ]; then return 0; fi
+    if [ -z "$m" ]; then
+      if [ -n "$none" ]; then return 0; fi
+      none=1
+      continue
+    fi
+    none=
     kill -9 $m 2>/dev/null
     n=$((n + 1))
     if [ "$n" -gt 20 ]; then sleep 1; fi
