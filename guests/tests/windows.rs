@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use guests::lending::{self, Holder, Lent};
 use guests::log::{self, LogSource};
@@ -17,10 +18,14 @@ use guests::volume::{self, Entry, Kind, Name, Tree};
 use guests::{Error, Family, boot, figures};
 use support::LocalSession;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::time::timeout;
 use transports::{Bounds, Command, Exit, Session, Stdin, capture};
 
 const KEY: &str =
     r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Memory Management\PrefetchParameters";
+
+/// How long wine may take to start, or to run a program.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A guest that is wine's C:, which the tests of this program have in turn.
 struct Wine {
@@ -53,7 +58,8 @@ async fn wine() -> Option<Wine> {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let said = BufReader::new(idle.stdout.as_mut().unwrap()).lines().next_line().await.unwrap();
+    let stdout = BufReader::new(idle.stdout.as_mut().unwrap());
+    let said = timeout(PATIENCE, stdout.lines().next_line()).await.expect("wine starts").unwrap();
     assert_eq!(said.as_deref(), Some("ready"));
     Some(Wine { session, root, _idle: idle, _turn: turn })
 }
@@ -61,7 +67,7 @@ async fn wine() -> Option<Wine> {
 impl Wine {
     async fn run(&self, argv: &[&str]) {
         let argv = argv.iter().map(ToString::to_string).collect();
-        let bounds = Bounds { timeout: None, limit_bytes: 4096 };
+        let bounds = Bounds { timeout: Some(PATIENCE), limit_bytes: 4096 };
         let captured = capture(&self.session, Command { argv, stdin: Stdin::Closed }, bounds).await.unwrap();
         assert_eq!(captured.exit, Exit::Code(0), "{}", String::from_utf8_lossy(&captured.stderr));
     }

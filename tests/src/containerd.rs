@@ -165,10 +165,18 @@ impl Containerd {
         self.home.join("containerd.log")
     }
 
-    /// What pods have left, each as a line a person can read.
+    /// What pods have left, each as a line a person can read, once a shim that was told to end has had its time.
     pub fn left(&self) -> Vec<String> {
-        let containers = self.containers().into_iter().map(|id| format!("container {id}"));
-        containers.chain(self.shims().into_iter().map(|pid| format!("shim {pid}"))).collect()
+        let deadline = Instant::now() + END;
+        loop {
+            let containers = self.containers().into_iter().map(|id| format!("container {id}"));
+            let left: Vec<_> =
+                containers.chain(self.shims().into_iter().map(|pid| format!("shim {pid}"))).collect();
+            if left.is_empty() || Instant::now() > deadline {
+                return left;
+            }
+            pause();
+        }
     }
 
     /// The containers that runc knows, running or not.

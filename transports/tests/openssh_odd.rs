@@ -8,10 +8,11 @@ mod servers;
 
 use std::process::Command as Host;
 
-use contract::{command, run, sh};
+use contract::{PATIENCE, command, run, sh};
 use futures_util::future::join_all;
 use servers::Server;
 use servers::user::{User, open_server};
+use tokio::time::timeout;
 use transports::{Credential, Error, Exit, Identity, Session, Ssh, Target, Transport as _};
 
 async fn assert_arguments_survive(session: &dyn Session) {
@@ -44,7 +45,8 @@ async fn every_login_shell_carries_arguments_and_kills() {
         let session = Ssh::default().connect(&user.target(&server)).await.unwrap();
         assert_arguments_survive(&*session).await;
         let mut process = session.exec(sh("echo $$; exec sleep 1000")).await.unwrap();
-        let pid = String::from_utf8(process.output.recv().await.unwrap().data.to_vec()).unwrap();
+        let line = timeout(PATIENCE, process.output.recv()).await.unwrap().expect("the id").data;
+        let pid = String::from_utf8(line.to_vec()).unwrap();
         drop(process);
         contract::assert_dies(&*session, pid.trim()).await;
     }

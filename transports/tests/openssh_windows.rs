@@ -41,6 +41,9 @@ use transports::{
 
 const LOGIN: &str = include_str!("cmd/login.pl");
 
+/// How long wine may take to start.
+const WINE: Duration = Duration::from_secs(120);
+
 fn ssh() -> Ssh {
     Ssh::new(SshOptions { interpreter: Interpreter::Cmd, ..SshOptions::default() })
 }
@@ -161,7 +164,8 @@ async fn wine() -> Option<Wine> {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let said = BufReader::new(idle.stdout.as_mut().unwrap()).lines().next_line().await.unwrap();
+    let stdout = BufReader::new(idle.stdout.as_mut().unwrap());
+    let said = timeout(WINE, stdout.lines().next_line()).await.expect("wine starts").unwrap();
     assert_eq!(said.as_deref(), Some("ready"));
     // The prefix is root's, who has to be who logs in.
     let server = Server::openssh(&format!("ForceCommand {}", login.display()));

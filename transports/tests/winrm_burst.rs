@@ -5,7 +5,7 @@
 mod contract;
 mod windows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use contract::{run, sh};
@@ -167,9 +167,11 @@ async fn an_idle_shell_is_deleted_and_the_session_goes_on() {
     windows.options.idle_timeout = Duration::from_millis(500);
     windows.options.keepalive_interval = Duration::from_millis(300);
     let session = windows.session().await;
-    for _ in 0..2 {
+    for made in 1..=2 {
+        let begun = Instant::now();
         run(&*session, sh("true")).await;
-        assert_eq!(windows.server.counters().shells_open, 1);
+        assert_eq!(windows.server.counters().shells_made, made);
         timeout(PATIENCE, windows.server.until(|now| now.shells_open == 0)).await.expect("it is deleted");
+        assert!(begun.elapsed() >= windows.options.idle_timeout, "{:?}", begun.elapsed());
     }
 }

@@ -34,7 +34,7 @@ async fn a_lost_shell_is_told_and_nothing_is_run_again() {
     let windows = http().await;
     let session = windows.session().await;
     let mut process = session.exec(sh("echo started; sleep 1000")).await.unwrap();
-    process.output.recv().await.unwrap();
+    timeout(PATIENCE, process.output.recv()).await.unwrap().expect("it has started");
     windows.server.lose_shells();
     let exit = timeout(PATIENCE, process.exit).await.unwrap().unwrap();
     assert!(
@@ -62,7 +62,8 @@ async fn a_reader_may_pause_for_longer_than_a_shell_may_be_idle() {
     while let Some(output) = timeout(PATIENCE, process.output.recv()).await.expect("it goes on") {
         bytes += output.data.len();
     }
-    assert_eq!((process.exit.await.unwrap(), bytes), (Exit::Code(3), 3_000_004));
+    let exit = timeout(PATIENCE, process.exit).await.unwrap().unwrap();
+    assert_eq!((exit, bytes), (Exit::Code(3), 3_000_004));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -139,7 +140,7 @@ async fn a_connection_that_is_not_to_be_had_for_a_moment_costs_no_command() {
         }
         let output = timeout(PATIENCE, process.output.recv()).await.unwrap();
         assert_eq!(output.expect("it goes on").data, "told\n");
-        assert_eq!(process.exit.await.unwrap(), Exit::Code(5));
+        assert_eq!(timeout(PATIENCE, process.exit).await.unwrap().unwrap(), Exit::Code(5));
         assert!(timeout(Duration::from_millis(100), session.closed()).await.is_err(), "the session goes on");
     }
 }
@@ -222,7 +223,7 @@ async fn a_link_connects_again_and_runs_nothing_twice() {
     };
     let session = ready(None).await;
     let mut process = session.exec(held("echo started; sleep 1000")).await.unwrap();
-    process.output.recv().await.unwrap();
+    timeout(PATIENCE, process.output.recv()).await.unwrap().expect("it has started");
     // Else the next question would just go over another connection.
     timeout(PATIENCE, server.until(|now| now.receives_waiting == 1)).await.expect("it waits for output");
     server.cut_connections();
@@ -395,6 +396,6 @@ async fn a_dropped_session_leaves_nothing() {
     let gone = windows.server.until(|now| now.shells_open == 0 && now.processes == 0);
     timeout(PATIENCE, gone).await.expect("nothing is left");
     for process in processes {
-        assert!(matches!(process.exit.await.unwrap(), Exit::Lost(_)));
+        assert!(matches!(timeout(PATIENCE, process.exit).await.unwrap().unwrap(), Exit::Lost(_)));
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use transports::{Credential, Identity, Secret, Session, Ssh, SshOptions, Target, Transport};
 
-/// How long an emulated guest may take to boot.
-const BOOT: Duration = Duration::from_secs(180);
+/// How long an emulated guest may take to boot, beside two others that do.
+const BOOT: Duration = Duration::from_secs(480);
 
 /// A guest that runs in a machine of its own.
 pub struct Machine {

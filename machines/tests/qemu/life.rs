@@ -3,7 +3,7 @@
 use machines::{Cause, MachineState, OnReset, Provider, StopMode};
 
 use crate::sector::Sector;
-use crate::stage::{Stage, id};
+use crate::stage::{PATIENCE, Stage, id};
 
 async fn end_of(sector: Sector) -> Cause {
     let stage = Stage::new();
@@ -38,10 +38,13 @@ async fn the_power_button_is_obeyed() {
     // The sector enables the button some time after the start; an earlier press is lost, as on a real machine.
     let mut watch = stage.qemu.watch(&id("m")).await.unwrap();
     let mut tick = tokio::time::interval(std::time::Duration::from_millis(300));
-    while !matches!(*watch.borrow_and_update(), MachineState::Ended(_)) {
-        tick.tick().await;
-        stage.qemu.stop(&id("m"), StopMode::PowerButton).await.unwrap();
-    }
+    let pressing = async {
+        while !matches!(*watch.borrow_and_update(), MachineState::Ended(_)) {
+            tick.tick().await;
+            stage.qemu.stop(&id("m"), StopMode::PowerButton).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, pressing).await.expect("the guest obeys");
     assert_eq!(stage.ended().await.cause, Cause::PoweredOff);
     stage.close().await;
 }
@@ -72,7 +75,7 @@ async fn resets_are_counted_where_they_do_not_end_it() {
     stage.start(&spec).await;
     let mut watch = stage.qemu.watch(&spec.id).await.unwrap();
     let reset = watch.wait_for(|state| matches!(state, MachineState::Running { resets: 2.. }));
-    tokio::time::timeout(std::time::Duration::from_secs(20), reset).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, reset).await.unwrap().unwrap();
     stage.close().await;
 }
 

@@ -3,7 +3,7 @@
 use machines::{Cause, MachineState, OnReset, Provider};
 
 use crate::sector::Sector;
-use crate::stage::{Stage, id};
+use crate::stage::{PATIENCE, Stage, id};
 
 pub(crate) fn kill(pid: i32) {
     let status = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
@@ -38,23 +38,24 @@ async fn a_restarted_daemon_finds_the_same_machine() {
     stage.close().await;
 }
 
-/// The guest ends while nobody is connected.
+/// The guest ends while nobody is connected, at its power button.
 async fn ends_while_away(sector: Sector) -> Cause {
     let mut stage = Stage::new();
     let spec = stage.spec(&sector);
     stage.start(&spec).await;
     let pid = stage.pid();
     stage.reopen();
-    // The guest ends by itself within a tenth of a second; QEMU waits with the reason.
-    stage.console_says("bye").await;
+    // Not before nobody is there, and by no call that would connect; then QEMU waits with the reason.
     let journal = stage.file("events.log");
     let told = async {
-        let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(200));
         while !std::fs::read_to_string(&journal).unwrap().contains("\"STOP\"") {
+            stage.ask("system_powerdown");
             tick.tick().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), told).await.expect("the guest ends");
+    tokio::time::timeout(PATIENCE, told).await.expect("the guest ends");
+    stage.console_says("bye").await;
     assert!(!stage.file("ended.json").exists(), "nobody was there to see it");
     let ended = stage.ended().await;
     gone(pid).await;
@@ -67,9 +68,10 @@ async fn ends_while_away(sector: Sector) -> Cause {
 
 #[tokio::test]
 async fn the_reason_of_an_end_without_a_daemon_is_true() {
-    assert_eq!(ends_while_away(Sector::new().say("bye").power_off()).await, Cause::PoweredOff);
-    assert_eq!(ends_while_away(Sector::new().say("bye").reset()).await, Cause::Reset);
-    assert_eq!(ends_while_away(Sector::new().say("bye").panic()).await, Cause::Panicked);
+    let sector = Sector::new().wait_for_power_button().say("bye");
+    assert_eq!(ends_while_away(sector.clone().power_off()).await, Cause::PoweredOff);
+    assert_eq!(ends_while_away(sector.clone().reset()).await, Cause::Reset);
+    assert_eq!(ends_while_away(sector.panic()).await, Cause::Panicked);
 }
 
 #[tokio::test]
@@ -188,7 +190,9 @@ async fn a_start_that_was_never_let_go_begins_anew() {
     stage.reopen();
     assert_eq!(stage.state().await, MachineState::Defined);
     stage.qemu.start(&spec.id).await.unwrap();
-    assert_ne!(stage.pid(), i32::try_from(half_started.id()).unwrap());
+    let pid = i32::try_from(half_started.id()).unwrap();
+    assert_ne!(stage.pid(), pid);
+    gone(pid).await;
     assert!(!half_started.wait().unwrap().success(), "the half-started process was ended");
     stage.console_says("hellohello").await;
     stage.close().await;
@@ -229,6 +233,7 @@ async fn a_process_that_hides_is_ended_all_the_same() {
     assert!(stage.qemu.watch(&spec.id).await.is_err());
     assert!(hidden.try_wait().unwrap().is_none());
     stage.qemu.destroy(&spec.id).await.unwrap();
+    gone(i32::try_from(hidden.id()).unwrap()).await;
     assert!(!hidden.wait().unwrap().success());
     stage.close().await;
 }

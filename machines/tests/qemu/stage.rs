@@ -1,5 +1,7 @@
 //! A state directory of its own for each test, and what tests ask of a machine.
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use crate::sector::Sector;
 
 pub(crate) const UID: u32 = 64055;
 /// Generous: emulated firmware on a busy node takes its time.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A provider with directories that vanish with it.
 #[derive(Debug)]
@@ -97,6 +99,19 @@ impl Stage {
         let record: serde_json::Value =
             serde_json::from_slice(&std::fs::read(self.file(name)).unwrap()).unwrap();
         i32::try_from(record["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// What the machine's second monitor answers, whether a daemon is there or not.
+    pub(crate) fn ask(&self, command: &str) -> serde_json::Value {
+        let socket = UnixStream::connect(self.dir.path().join("run/m/qmp2.sock")).unwrap();
+        // No other deadline holds while a thread waits here.
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+        for command in ["qmp_capabilities", command] {
+            writeln!(&socket, "{{\"execute\":\"{command}\",\"id\":\"{command}\"}}").unwrap();
+        }
+        let mut told = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+        told.find(|told| told["id"] == command).unwrap()["return"].take()
     }
 
     /// Waits until the console has said something.

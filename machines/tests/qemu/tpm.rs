@@ -11,7 +11,7 @@ use machines::{Cause, MachineSpec, MachineState, OnReset, Provider, Tpm};
 use crate::isolation::{cgroup_mounts, status};
 use crate::recovery::{gone, kill};
 use crate::sector::Sector;
-use crate::stage::{Stage, UID};
+use crate::stage::{PATIENCE, Stage, UID};
 
 fn with_tpm(stage: &Stage, sector: &Sector) -> MachineSpec {
     MachineSpec { tpm: Tpm::V2, ..stage.spec(sector) }
@@ -125,13 +125,20 @@ async fn a_tpm_of_an_interrupted_start_is_ended_by_the_next() {
     let mut left = Command::new("swtpm");
     left.args(["socket", "--tpm2", "--tpmstate", "dir=.", "--ctrl", "type=unixio,clientfd=0", "--terminate"]);
     let mut left = left.current_dir(stage.file("tpm")).stdin(OwnedFd::from(its)).spawn().unwrap();
-    // A program runs a moment before it has its command line, by which it is found.
-    while !runs(i32::try_from(left.id()).unwrap()) {
-        tokio::task::yield_now().await;
-    }
+    let pid = i32::try_from(left.id()).unwrap();
+    // A program runs a moment before it has its command line, by which it is found; until then it may show ours.
+    let named = async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(20));
+        let line = || fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+        while !line().split(|&byte| byte == 0).any(|word| word == b"--tpm2") {
+            tick.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, named).await.expect("it has its command line");
     stage.reopen();
     assert_eq!(stage.state().await, MachineState::Defined);
     stage.qemu.start(&spec.id).await.unwrap();
+    gone(pid).await;
     assert!(!left.wait().unwrap().success(), "it was killed");
     stage.console_says("hellohello").await;
 

@@ -70,11 +70,13 @@ impl Kubectl {
         command.args(arguments).stdout(printed.reopen()?).stderr(errors.reopen()?);
         let mut process = Process::spawn(command, "kubectl", errors.path())?;
         let status = process.wait_for_end(patience).with_context(shown)?;
-        if !status.success() {
-            bail!("{} failed ({status}): {}", shown(), process.printed().trim());
-        }
         let printed = std::fs::read(printed.path())?;
-        Ok(String::from_utf8_lossy(&printed).into_owned())
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        if !status.success() {
+            let told = process.printed() + &printed;
+            bail!("{} failed ({status}): {}", shown(), told.trim());
+        }
+        Ok(printed)
     }
 
     /// Starts a call that goes on, with pipes.

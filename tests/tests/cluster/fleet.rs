@@ -125,6 +125,7 @@ spec:
       livenessProbe:
         httpGet: {{ path: /, port: 80 }}
         periodSeconds: 2
+        timeoutSeconds: 10
       volumeMounts: [{{ name: keys, mountPath: /run/keys }}]
     - name: worker
       image: fleet/{name}

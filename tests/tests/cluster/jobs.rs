@@ -44,8 +44,9 @@ impl Fixture {
     fn a_schedule_makes_jobs(&self) {
         let done = ["get", "cronjob", "nightly", "-o", "jsonpath={.status.lastSuccessfulTime}"];
         self.until(BOOT, &done, |time| !time.is_empty());
-        let newest = ["get", "jobs", "-o", "jsonpath={.items[?(@.status.succeeded==1)].metadata.name}"];
-        let job = format!("job/{}", self.kubectl(&newest).split_whitespace().next().unwrap());
+        let all = ["get", "jobs", "-o", "jsonpath={.items[?(@.status.succeeded==1)].metadata.name}"];
+        // The newest: an older one may be removed as soon as another one is done.
+        let job = format!("job/{}", self.kubectl(&all).split_whitespace().next_back().unwrap());
         assert_eq!(self.kubectl(&["logs", &job]), "the night is over\n");
         self.deletes("nightly");
     }

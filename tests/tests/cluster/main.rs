@@ -33,7 +33,7 @@ use tests::{Cluster, Inventory};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a guest may take to its first answer on a busy machine.
-const BOOT: Duration = Duration::from_secs(300);
+const BOOT: Duration = Duration::from_secs(600);
 /// How long something may take that takes a moment.
 const MOMENT: Duration = Duration::from_secs(60);
 /// How long the kubelet may take to remove what a pod has left: it looks once a minute.

@@ -10,16 +10,16 @@ const NODE: &str = "[timeouts]\nstart-wait-seconds = 1";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// The state of a pod's one container.
 const STATUS: &str = ".status.containerStatuses[0]";
-/// One failure is enough. Of what happens to a pod the kubelet tells 25 events at once, so they do not come every second.
-const ALIVE: &str =
-    "livenessProbe: {exec: {command: ['true']}, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 1}
-      readinessProbe: {exec: {command: ['true']}, periodSeconds: 3, timeoutSeconds: 5}";
+/// How long a guest may take to answer a probe, in seconds: less than it is silent when it hangs, or boots anew.
+const PATIENCE: u32 = 8;
+/// The same of one whose boot is to be noticed.
+const HASTE: u32 = 5;
 
 #[test]
 fn an_exec_probe_waits_for_a_boot_and_finds_a_guest_that_hangs() {
     let Some(fixture) = Fixture::with(NODE) else { return };
     let image = fixture.image();
-    fixture.cluster.kubectl().apply(&manifest("app", &image, "{}", ALIVE)).unwrap();
+    fixture.cluster.kubectl().apply(&manifest("app", &image, "{}", &alive(PATIENCE))).unwrap();
     fixture.wait("app", "condition=Ready");
     assert_eq!(fixture.of_pod("app", &format!("{STATUS}.restartCount")), "0", "its boot was let be");
     // People are told what it waited for.
@@ -48,17 +48,18 @@ fn an_exec_probe_waits_for_a_boot_and_finds_a_guest_that_hangs() {
 
 /// A guest that boots anew from inside has the time that its pod says.
 fn reboots(fixture: &Fixture) {
-    let pod = |name, grace| {
+    let pod = |name, grace, patience| {
         let annotations =
             format!("{{infranetes.io/on-reset: continue, infranetes.io/reboot-grace-seconds: '{grace}'}}");
-        fixture.cluster.kubectl().apply(&manifest(name, &fixture.image(), &annotations, ALIVE)).unwrap();
+        let manifest = manifest(name, &fixture.image(), &annotations, &alive(patience));
+        fixture.cluster.kubectl().apply(&manifest).unwrap();
         fixture.wait(name, "condition=Ready");
     };
     let reboot = |name| {
         // Nobody may be left to answer.
         let _ = fixture.cluster.kubectl().run(&["exec", name, "--", "reboot"]);
     };
-    pod("patient", 300);
+    pod("patient", 300, PATIENCE);
     let boot_id = ["exec", "patient", "--", "cat", BOOT_ID];
     let first = fixture.kubectl(&boot_id);
     reboot("patient");
@@ -68,7 +69,7 @@ fn reboots(fixture: &Fixture) {
     fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
 
     // With none a silent guest is a dead one.
-    pod("hasty", 0);
+    pod("hasty", 0, HASTE);
     assert_eq!(fixture.of_pod("hasty", &format!("{STATUS}.restartCount")), "0");
     reboot("hasty");
     fixture.wait("hasty", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
@@ -80,10 +81,10 @@ fn a_probe_over_the_network_needs_a_startup_probe_for_a_slow_guest() {
     let Some(fixture) = Fixture::with(NODE) else { return };
     let image = fixture.image();
     let page = "{path: /, port: 80}, periodSeconds: 1, failureThreshold";
-    let alive = format!("livenessProbe: {{httpGet: {page}: 1}}");
+    // A guest that has just booted may take a while to an answer.
     let slow = format!(
         "startupProbe: {{httpGet: {page}: 300}}
-      {alive}
+      livenessProbe: {{httpGet: {page}: 1, timeoutSeconds: 10}}
       readinessProbe: {{tcpSocket: {{port: 22}}, periodSeconds: 1}}"
     );
     fixture.cluster.kubectl().apply(&manifest("slow", &image, "{}", &slow)).unwrap();
@@ -92,6 +93,7 @@ fn a_probe_over_the_network_needs_a_startup_probe_for_a_slow_guest() {
     assert_eq!(fixture.of_pod("slow", &format!("{STATUS}.started")), "true");
 
     // The kubelet asks the guest itself, which nobody tells that it boots.
+    let alive = format!("livenessProbe: {{httpGet: {page}: 1}}");
     fixture.cluster.kubectl().apply(&manifest("killed", &image, "{}", &alive)).unwrap();
     fixture.wait("killed", &format!("jsonpath={{{STATUS}.restartCount}}=1"));
     fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
@@ -121,6 +123,16 @@ fn asked_by_grpc(fixture: &Fixture) {
     relay.kill();
     fixture.wait("asked", "condition=Ready=False");
     fixture.kubectl(&["delete", "pods", "--all", "--timeout=80s"]);
+}
+
+/// Probes of which one failure is enough, after this many seconds. Of what happens to a pod the kubelet tells 25 events at
+/// once, so they do not come every second.
+fn alive(timeout: u32) -> String {
+    let asked = format!("exec: {{command: ['true']}}, timeoutSeconds: {timeout}");
+    format!(
+        "livenessProbe: {{{asked}, periodSeconds: 2, failureThreshold: 1}}
+      readinessProbe: {{{asked}, periodSeconds: 3}}"
+    )
 }
 
 /// A pod whose one container is its machine, with these annotations and this of its own.

@@ -126,7 +126,7 @@ fn manifest(image: &str) -> String {
           lifecycle:
             postStart: {{ exec: {{ command: [sh, -c, 'hostname >/var/www/name'] }} }}
             # Who asks a Service is sent elsewhere by then.
-            preStop: {{ sleep: {{ seconds: 3 }} }}
+            preStop: {{ sleep: {{ seconds: 10 }} }}
           readinessProbe:
             httpGet: {{ path: /name, port: 80 }}
             periodSeconds: 1

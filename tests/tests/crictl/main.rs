@@ -99,7 +99,7 @@ fn life(guest: &str, process: &str) {
     log.wait_for("crictl's own line", LINE);
     assert!(!crictl.call(&["logs", &id]).is_empty());
 
-    crictl.call(&["stop", "-t", "60", &id]);
+    crictl.call(&["stop", "-t", "200", &id]);
     events.wait_for("CONTAINER_STOPPED_EVENT", LINE);
     let ended = status(&crictl, &id);
     assert_eq!(ended["state"], "CONTAINER_EXITED");

@@ -240,12 +240,12 @@ impl Machine<'_> {
         let kept = self.asks(&format!("cat {group}/cpu.max {group}/memory.max"));
         assert_eq!(kept, "30000 100000\n67108864");
         self.crictl.call(&["rm", "-f", &id]);
-        self.crictl.call(&["update", "--memory", "268435456", &self.id]);
-        assert_eq!(told(&self.id)["memoryLimitInBytes"], "268435456");
+        self.crictl.call(&["update", "--memory", "419430400", &self.id]);
+        assert_eq!(told(&self.id)["memoryLimitInBytes"], "419430400");
         assert_ne!(self.asks("grep '^balloon_inflate ' /proc/vmstat"), "balloon_inflate 0");
         let refused = self.crictl.attempt(&["update", "--memory", "1099511627776", &self.id]);
         assert!(refused.as_ref().is_err_and(|error| error.contains("make its pod anew")), "{refused:?}");
-        assert_eq!(told(&self.id)["memoryLimitInBytes"], "268435456");
+        assert_eq!(told(&self.id)["memoryLimitInBytes"], "419430400");
     }
 
     fn the_console_has_several_viewers(&self) {

@@ -3,6 +3,7 @@
 use proto::runtime::v1 as cri;
 use tonic::Code;
 
+use crate::away;
 use crate::client::{Client, pod, spec};
 use crate::mixed::{self, IMAGE, Version};
 
@@ -51,6 +52,7 @@ async fn images_are_told_apart() {
         known.retain(|name| *name == disk || name == IMAGE);
         assert_eq!(known, [disk.as_str(), IMAGE]);
         mixed.start_delegate();
+        away::well(&mut client).await;
 
         remove(&mut client, &ordinary_id).await;
         remove(&mut client, "registry.k8s.io/nobody:1").await;

@@ -11,8 +11,8 @@ use crate::away;
 use crate::client::{Client, pod};
 use crate::mixed::{self, Mixed, Version};
 
-/// What a list may take that waits for nobody.
-const SOON: Duration = Duration::from_millis(500);
+/// What a list may take that waits for nobody: less than the two seconds for which one waits for the delegate.
+const SOON: Duration = Duration::from_millis(1500);
 /// Longer than a list waits whose last state can be told.
 const SLOW: Duration = Duration::from_secs(4);
 
@@ -85,7 +85,7 @@ async fn run(mixed: &Mixed, client: &mut Client, name: &str) -> String {
     client.run_pod_by(&pod(name, &mixed.node.pod_logs()), "").await.expect("a pod of containers")
 }
 
-async fn listed(client: &mut Client) -> Result<Vec<String>, tonic::Status> {
+pub(crate) async fn listed(client: &mut Client) -> Result<Vec<String>, tonic::Status> {
     let listed = client.runtime.list_pod_sandbox(cri::ListPodSandboxRequest::default()).await?;
     Ok(listed.into_inner().items.into_iter().map(|pod| pod.id).collect())
 }

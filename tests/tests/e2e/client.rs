@@ -179,12 +179,13 @@ impl Client {
     /// Waits until a container's log has a line with this.
     pub(crate) async fn logged(&mut self, id: &str, log: &Path, part: &str) {
         let has = |_: &_| std::fs::read_to_string(log).is_ok_and(|text| text.contains(part));
-        self.wait_for(id, 30, has).await;
+        self.wait_for(id, 120, has).await;
     }
 
     /// What a command prints in the guest; it must succeed.
     pub(crate) async fn output(&mut self, id: &str, command: &[&str]) -> String {
-        let answer = self.exec(id, command, 60).await.expect("the command runs");
+        // Without a timeout it waits for a guest that boots for longer than its start waits.
+        let answer = self.exec(id, command, 0).await.expect("the command runs");
         assert_eq!(answer.exit_code, 0, "{command:?}: {}", String::from_utf8_lossy(&answer.stderr));
         String::from_utf8_lossy(&answer.stdout).trim().to_owned()
     }

@@ -79,7 +79,7 @@ async fn reasons() {
 
     // It resets itself; its root disk is a fresh one.
     let (id, _) = pod.restart().await;
-    let marker = pod.client.exec(&id, &["test", "-e", "/root/marker"], 20).await.unwrap();
+    let marker = pod.client.exec(&id, &["test", "-e", "/root/marker"], 0).await.unwrap();
     assert_eq!(marker.exit_code, 1, "the file that the attempt before has written is gone");
     let _ = pod.client.exec(&id, &["reboot", "-f"], 10).await;
     ended(&pod.client.wait_for_end(&id, 40).await, 1, "GuestReset");
@@ -101,20 +101,20 @@ async fn reasons() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_that_boots_is_shut_down_when_it_can_be_asked() {
-    crate::within(240, early()).await;
+    crate::within(400, early()).await;
 }
 
 async fn early() {
     let mut pod = Pod::ready("[timeouts]\nstart-wait-seconds = 1", |_| ()).await;
     let (id, _) = pod.restart().await;
     // It boots still, where processors are emulated.
-    pod.client.stop(&id, 90).await.unwrap();
+    pod.client.stop(&id, 200).await.unwrap();
     ended(&pod.client.status(&id).await.unwrap(), 0, "Completed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reset_may_go_on_in_place() {
-    crate::within(240, reset_in_place()).await;
+    crate::within(600, reset_in_place()).await;
 }
 
 async fn reset_in_place() {
@@ -130,7 +130,7 @@ async fn reset_in_place() {
     let boot = pod.client.output(&id, &["cat", BOOT_ID]).await;
     let machine = pod.machines();
     let _ = pod.client.exec(&id, &["reboot", "-f"], 5).await;
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(300);
     let again = loop {
         match pod.client.exec(&id, &["cat", BOOT_ID], 5).await {
             Ok(answer) if answer.stdout.trim_ascii() != boot.as_bytes() => break answer,
@@ -183,18 +183,19 @@ async fn silent() {
     // Nothing in the guest listens there.
     let config =
         "[timeouts]\nstart-wait-seconds = 1\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.port = 9";
-    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "40".to_owned());
+    // A slow node takes its time until the console has said something.
+    let deadline = ("infranetes.io/boot-deadline-seconds".to_owned(), "90".to_owned());
     let mut pod = Pod::ready(config, |config| config.annotations = BTreeMap::from([deadline])).await;
     let begun = Instant::now();
     let (id, log) = pod.restart().await;
-    assert!(begun.elapsed() < Duration::from_secs(10), "the start does not wait for the boot");
+    assert!(begun.elapsed() < Duration::from_secs(60), "the start does not wait for the boot");
     let status = pod.client.status(&id).await.unwrap();
     assert_eq!(status.state, i32::from(ContainerState::ContainerRunning), "it boots on as RUNNING");
 
     // A probe is told at once that it is too early, which the kubelet does not count.
     let begun = Instant::now();
     let error = pod.client.exec(&id, &["true"], 30).await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(15), "it took {:?}", begun.elapsed());
     assert_eq!(error.code(), Code::Unavailable);
     assert!(error.message().starts_with("guest is booting ("), "{error}");
     // A hook waits for the boot, until the deadline.
@@ -213,5 +214,5 @@ async fn silent() {
     assert_eq!(machines.len(), 1);
     let pid = rustix::process::Pid::from_raw(machines[0]).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
-    ended(&pod.client.wait_for_end(&id, 10).await, 255, "MachineLost");
+    ended(&pod.client.wait_for_end(&id, 30).await, 255, "MachineLost");
 }

@@ -94,7 +94,7 @@ impl Guest {
 
     /// Shuts down in good order and leaves nothing.
     async fn ends_well(mut self) {
-        self.client.stop(&self.id, 90).await.unwrap();
+        self.client.stop(&self.id, 240).await.unwrap();
         let ended = self.client.status(&self.id).await.unwrap();
         assert_eq!((ended.exit_code, ended.reason.as_str()), (0, "Completed"), "{}", ended.message);
         self.client.stop_pod(&self.pod).await.unwrap();
@@ -157,7 +157,7 @@ async fn tpm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_systemd_guest_is_read_through_its_journal() {
-    crate::within(400, systemd()).await;
+    crate::within(800, systemd()).await;
 }
 
 async fn systemd() {
@@ -177,7 +177,7 @@ async fn systemd() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sysvinit_guest_is_entered_by_its_password() {
-    crate::within(400, sysvinit()).await;
+    crate::within(800, sysvinit()).await;
 }
 
 async fn sysvinit() {
@@ -217,7 +217,7 @@ async fn other_host_key() {
     assert!(made.success());
     let key = std::fs::read_to_string(file.with_extension("pub")).unwrap();
     let config = format!(
-        "[timeouts]\nstart-wait-seconds = 5\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.host-keys = [\"{}\"]\nfacts.boot-deadline-seconds = 60",
+        "[timeouts]\nstart-wait-seconds = 5\n[[image]]\npattern = \"*/guests/mini:*\"\nfacts.host-keys = [\"{}\"]\nfacts.boot-deadline-seconds = 120",
         key.trim()
     );
     let (node, mut client) = crate::node_with(&config).await;

@@ -51,6 +51,8 @@ impl Guest {
         }
         let id = client.create_with(&pod_id, machine).await.unwrap();
         client.start(&id).await.unwrap();
+        // A slow node may need longer than the start waits.
+        client.exec(&id, &["true"], 0).await.unwrap();
         Self { node, client, id }
     }
 

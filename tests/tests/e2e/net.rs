@@ -72,6 +72,8 @@ async fn boot(client: &mut Client, config: &PodSandboxConfig, image: &str) -> Bo
     let pod = client.run_pod(config).await.unwrap();
     let container = client.create(&pod, "machine", image).await.unwrap();
     client.start(&container).await.unwrap();
+    // A slow node may need longer than the start waits, and the other guest asks this one.
+    client.exec(&container, &["true"], 0).await.unwrap();
     let network = client.pod_status(&pod).await.unwrap().network.unwrap();
     let additional = network.additional_ips.into_iter().map(|address| address.ip).collect();
     Booted { pod, container, address: network.ip, additional }

@@ -22,7 +22,7 @@ async fn beside() {
     let started = tokio::spawn(async move { other.start(&id).await });
     let log = pod.log("app");
     // A probe does not count until it can be answered; a hook is answered as soon as it can be.
-    pod.client.wait_for(&app, 10, |status| status.started_at > 0).await;
+    pod.client.wait_for(&app, 30, |status| status.started_at > 0).await;
     let probe = pod.client.exec(&app, &["true"], 1).await.unwrap_err();
     assert_eq!(probe.code(), Code::Unavailable, "{probe}");
     assert!(told(&log, "stdout").is_empty());
@@ -43,7 +43,7 @@ async fn early() {
     let app = pod.client.create_with(&pod.id, config).await.unwrap();
     let (mut other, id) = (pod.client.clone(), app.clone());
     let started = tokio::spawn(async move { other.start(&id).await });
-    pod.client.wait_for(&app, 10, |status| status.started_at > 0).await;
+    pod.client.wait_for(&app, 30, |status| status.started_at > 0).await;
     // A daemon that was killed cannot know whether the guest was told.
     pod.restart_daemon().await;
     started.abort();
@@ -52,7 +52,7 @@ async fn early() {
     assert_eq!((ended.exit_code, ended.reason.as_str()), (137, "Killed"), "{}", ended.message);
     let look = pod.script("look", "ps | grep -c '[s]leep 1000'; true");
     let look = pod.start(look).await;
-    pod.client.wait_for_end(&look, 30).await;
+    pod.client.wait_for_end(&look, 120).await;
     assert_eq!(told(&pod.log("look"), "stdout"), ["0"], "it was not started");
     assert!(told(&pod.log("app"), "stdout").is_empty());
     pod.client.remove(&app).await.unwrap();

@@ -121,7 +121,7 @@ async fn shared() {
     let app = pod.start(app).await;
     let sidecar = pod.script("sidecar", "echo beside; exec sleep 1000");
     let sidecar = pod.start(sidecar).await;
-    pod.client.wait_for(&app, 30, |_| told(&log, "stdout").len() >= 4).await;
+    pod.client.wait_for(&app, 120, |_| told(&log, "stdout").len() >= 4).await;
     let expected: Vec<&str> = ["prepared", "/made/for/it"].into_iter().chain(odd.lines()).collect();
     assert_eq!(told(&log, "stdout"), expected);
     let listed = pod.client.list(&pod.id).await;
@@ -131,7 +131,7 @@ async fn shared() {
     dotted.command = vec!["env".into()];
     dotted.envs.push(KeyValue { key: "my.dotted-name".into(), value: b"x".to_vec() });
     let dotted = pod.start(dotted).await;
-    assert_eq!(pod.client.wait_for_end(&dotted, 30).await.exit_code, 0);
+    assert_eq!(pod.client.wait_for_end(&dotted, 120).await.exit_code, 0);
     assert!(told(&pod.log("dotted"), "stdout").contains(&"my.dotted-name=x".to_owned()));
     let boot = pod.client.output(&sidecar, &["cat", "/proc/sys/kernel/random/boot_id"]).await;
     assert_eq!(pod.client.output(&app, &["cat", "/proc/sys/kernel/random/boot_id"]).await, boot);
@@ -169,7 +169,7 @@ async fn shared() {
     pod.client.remove(&sidecar).await.unwrap();
     let running = pod.script("look", "ps | grep -c '[s]leep 1000'; true");
     let look = pod.start(running).await;
-    pod.client.wait_for_end(&look, 30).await;
+    pod.client.wait_for_end(&look, 120).await;
     assert_eq!(told(&pod.log("look"), "stdout"), ["0"], "nothing of it is left in the guest");
     pod.remove().await;
 }

@@ -56,8 +56,9 @@ async fn calls_and_pods_are_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_a_file_has_no_colours() {
-    let (mut node, client) = crate::bare_node().await;
-    drop(client);
+    let (mut node, mut client) = crate::bare_node().await;
+    // It serves only once it has said so.
+    client.runtime.version(proto::runtime::v1::VersionRequest::default()).await.unwrap();
     let log = node.daemon().printed();
     assert!(log.contains(" INFO ") && !log.contains('\x1b'), "{log:?}");
 }

@@ -12,7 +12,7 @@ use crate::client::{Client, container, pod};
 use crate::swapping;
 
 /// How long a change may take on a machine that does much else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A node with one pod, whose kubelet is the test.
 struct Setup {

@@ -120,7 +120,7 @@ async fn wrong_password() {
         let machine_before = setup.machine.state();
         fs::write(setup.folder.path().join("key"), "not the right one").unwrap();
         let (pod_id, id) = setup.start("outside").await;
-        let ended = setup.client.wait_for_end(&id, 30).await;
+        let ended = setup.client.wait_for_end(&id, 60).await;
         let why = (ended.exit_code, ended.reason.as_str());
         assert_eq!(why, (126, "GuestLoginRefused"), "{}", ended.message);
         assert!(ended.message.contains("for user Administrator"), "{}", ended.message);
@@ -210,15 +210,14 @@ async fn wine() {
     let answer = setup.client.exec(&id, &["cmd.exe", "/c", "echo why>&2& exit 7"], 30).await.unwrap();
     assert_eq!((answer.exit_code, String::from_utf8_lossy(&answer.stderr).trim()), (7, "why"));
     let (mut client, of) = (setup.client.clone(), id.clone());
-    let probe =
-        tokio::spawn(
-            async move { client.exec(&of, &["cmd.exe", "/c", "for /l %i in (0,0,1) do @rem"], 5).await },
-        );
+    let probe = tokio::spawn(async move {
+        client.exec(&of, &["cmd.exe", "/c", "for /l %i in (0,0,1) do @rem"], 10).await
+    });
     let loops = |setup: &Setup, some: bool| {
         // This very search is none.
         let search = "grep -qs '%[i]' /proc/[0-9]*/cmdline";
         let wanted = if some { search.to_owned() } else { format!("! {search}") };
-        setup.machine.says(&format!("timeout 20 sh -c \"until {wanted}; do sleep 0.05; done\" && echo seen"))
+        setup.machine.says(&format!("timeout 60 sh -c \"until {wanted}; do sleep 0.05; done\" && echo seen"))
     };
     assert_eq!(loops(&setup, true), "seen", "it runs on the machine");
     let late = probe.await.unwrap().unwrap_err();

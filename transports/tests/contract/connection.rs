@@ -14,7 +14,7 @@ pub async fn a_cut_is_told_and_nothing_runs_twice(guest: Guest) {
     let runs = format!("{}/runs", folder.trim());
     let script = format!("echo run >> {runs}; echo started; sleep 1000");
     let mut process = session.exec(held(&script)).await.unwrap();
-    process.output.recv().await.expect("it has started");
+    timeout(PATIENCE, process.output.recv()).await.unwrap().expect("it has started");
     (guest.cut)();
     let exit = timeout(Duration::from_secs(20), process.exit).await.expect("the loss is noticed").unwrap();
     assert!(matches!(exit, Exit::Lost(_)), "{exit:?}");

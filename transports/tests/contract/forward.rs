@@ -9,8 +9,6 @@ use transports::{ByteStream, Error, PortForward};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 async fn connect(forward: &dyn PortForward, port: u16) -> Result<Box<dyn ByteStream>, Error> {
     forward.connect("127.0.0.1", port).await
 }

@@ -85,8 +85,11 @@ impl Guest {
 /// Held by the clauses that measure this program's memory, or take much of it.
 pub static MEMORY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
+/// How long what is expected may take on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 pub fn bounds() -> Bounds {
-    Bounds { timeout: Some(Duration::from_secs(60)), limit_bytes: 64 << 20 }
+    Bounds { timeout: Some(PATIENCE), limit_bytes: 64 << 20 }
 }
 
 pub fn command(argv: &[&str]) -> Command {
@@ -114,7 +117,7 @@ pub async fn alive(session: &dyn Session, pid: &str) -> bool {
 
 /// Waits a bounded time until a process of the guest is gone.
 pub async fn assert_dies(session: &dyn Session, pid: &str) {
-    let until = std::time::Instant::now() + Duration::from_secs(10);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
     while alive(session, pid).await {
         assert!(std::time::Instant::now() < until, "process {pid} is still alive in the guest");
     }

@@ -68,5 +68,5 @@ pub async fn an_unread_stream_loses_nothing(guest: Guest) {
         }
     }
     assert_eq!((length, &stderr[..]), (60_000_000, &b"end\n"[..]));
-    assert_eq!(slow.exit.await.unwrap(), Exit::Code(0));
+    assert_eq!(timeout(most, slow.exit).await.unwrap().unwrap(), Exit::Code(0));
 }

@@ -1,6 +1,6 @@
 //! How commands are started and how they end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -71,7 +71,7 @@ pub async fn arguments_come_through_as_they_are(guest: Guest) {
 /// Starts a command that has a child of its own, and gives both process ids.
 async fn parent_and_child(session: &dyn Session) -> (Process, [String; 2]) {
     let mut process = session.exec(sh("sleep 1000 & echo $$ $!; wait")).await.unwrap();
-    let line = process.output.recv().await.expect("the ids").data;
+    let line = timeout(PATIENCE, process.output.recv()).await.unwrap().expect("the ids").data;
     let line = String::from_utf8(line.to_vec()).unwrap();
     let (parent, child) = line.trim().split_once(' ').expect("two ids");
     (process, [parent.to_owned(), child.to_owned()])
@@ -81,17 +81,28 @@ pub async fn a_timeout_kills_the_group(guest: Guest) {
     let session = guest.session().await;
     let bounds = Bounds { timeout: Some(Duration::from_secs(3)), limit_bytes: 1000 };
     let unique = format!("{}.{}", std::process::id(), guest.target.address.port());
-    let began = std::time::Instant::now();
     let script = format!("sleep 1{unique} & trap '' TERM; wait");
-    let error = capture(&*session, sh(&script), bounds).await.unwrap_err();
-    assert!(matches!(error, Error::TimedOut(limit) if limit == Duration::from_secs(3)), "{error:?}");
-    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    // A kill that is not confirmed within five seconds is waited for no longer. A busy machine may cause that, but not
+    // each time.
+    let mut tries = 0;
+    loop {
+        let began = Instant::now();
+        let error = capture(&*session, sh(&script), bounds).await.unwrap_err();
+        let took = began.elapsed();
+        assert!(matches!(error, Error::TimedOut(limit) if limit == Duration::from_secs(3)), "{error:?}");
+        if took < Duration::from_secs(8) {
+            break;
+        }
+        tries += 1;
+        assert!(tries < 3 && took < Duration::from_secs(20), "took {took:?}");
+    }
     // The script itself holds the pattern only in brackets, so nothing but the sleep can match.
     let script =
         format!("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[s]leep 1{unique} '");
     // What was killed may take a moment to leave the list of processes.
+    let until = Instant::now() + Duration::from_secs(30);
     while run(&*session, sh(&script)).await.stdout != b"0\n" {
-        assert!(began.elapsed() < Duration::from_secs(15), "the child is still there");
+        assert!(Instant::now() < until, "the child is still there");
     }
 }
 
@@ -160,12 +171,15 @@ pub async fn stdin_can_end_before_output(guest: Guest) {
     let argv = vec!["sh".into(), "-c".into(), script.into()];
     let mut process = session.exec(Command { argv, stdin: Stdin::Piped }).await.unwrap();
     let stdin = process.stdin.take().unwrap();
-    for word in ["one", "two"] {
-        stdin.send(Bytes::from(format!("{word}\n"))).await.unwrap();
-        assert_eq!(process.output.recv().await.unwrap().data, format!("got {word}\n"));
-    }
-    drop(stdin);
-    assert_eq!(process.output.recv().await.unwrap().data, "end\n");
-    assert!(process.output.recv().await.is_none());
-    assert_eq!(process.exit.await.unwrap(), Exit::Code(0));
+    let talk = async {
+        for word in ["one", "two"] {
+            stdin.send(Bytes::from(format!("{word}\n"))).await.unwrap();
+            assert_eq!(process.output.recv().await.unwrap().data, format!("got {word}\n"));
+        }
+        drop(stdin);
+        assert_eq!(process.output.recv().await.unwrap().data, "end\n");
+        assert!(process.output.recv().await.is_none());
+        assert_eq!(process.exit.await.unwrap(), Exit::Code(0));
+    };
+    timeout(PATIENCE, talk).await.expect("it answers and ends");
 }

@@ -1,14 +1,10 @@
 //! Commands on a terminal.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use tokio::time::timeout;
 use transports::{Command, Exit, Size, Stdin, Stream, Terminal, Terminals};
 
 use super::*;
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn open(terminals: &dyn Terminals, script: &str, size: Size) -> Terminal {
     let argv = vec!["sh".into(), "-c".into(), script.into()];
@@ -61,7 +57,7 @@ pub async fn a_terminal_has_its_size_and_one_stream(guest: Guest) {
     let mut terminal = open(terminals, script, size).await;
     let shown = Screen::of(&mut terminal).end().await;
     assert_eq!(shown, "37 101\r\nerror\r\nterminal\r\nxterm\r\n");
-    assert_eq!(terminal.process.exit.await.unwrap(), Exit::Code(5));
+    assert_eq!(timeout(PATIENCE, terminal.process.exit).await.unwrap().unwrap(), Exit::Code(5));
 }
 
 pub async fn a_terminal_is_resized(guest: Guest) {
@@ -86,7 +82,7 @@ pub async fn ctrl_c_reaches_the_foreground(guest: Guest) {
     terminal.process.stdin.as_ref().unwrap().send(Bytes::from_static(b"\x03")).await.unwrap();
     screen.shows("caught").await;
     screen.end().await;
-    assert_eq!(terminal.process.exit.await.unwrap(), Exit::Code(3));
+    assert_eq!(timeout(PATIENCE, terminal.process.exit).await.unwrap().unwrap(), Exit::Code(3));
 }
 
 pub async fn a_raw_terminal_carries_every_byte(guest: Guest) {
@@ -112,7 +108,7 @@ pub async fn a_terminal_without_input_goes_on(guest: Guest) {
     drop(stdin);
     screen.shows("got last\r\n").await;
     screen.end().await;
-    assert_eq!(terminal.process.exit.await.unwrap(), Exit::Code(0));
+    assert_eq!(timeout(PATIENCE, terminal.process.exit).await.unwrap().unwrap(), Exit::Code(0));
 }
 
 pub async fn a_dropped_terminal_takes_every_job_along(guest: Guest) {

@@ -151,6 +151,14 @@ fn run(program: &str, args: &[&str]) {
     output(program, args);
 }
 
+/// What is written into a fifo, once all who write are gone. It is waited for in a thread of its own, for which no runtime waits:
+/// a test whose writer never comes, or never goes, fails and does not hang.
+fn read(fifo: PathBuf) -> tokio::sync::oneshot::Receiver<std::io::Result<String>> {
+    let (told, read) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || told.send(std::fs::read_to_string(fifo)));
+    read
+}
+
 /// What a pod could leave behind: rules without counters, links, reserved addresses.
 fn inventory(state: &Path) -> (String, usize, Vec<String>) {
     let rules = output("iptables-save", &["-t", "nat"]);

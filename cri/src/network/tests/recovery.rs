@@ -1,7 +1,7 @@
 //! A daemon killed at any moment.
 
 use std::os::unix::process::CommandExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -34,6 +34,11 @@ async fn a_kill_at_each_record_is_finished_or_undone() {
             super::super::cache::save(network.cache(), &entry).unwrap();
             if step == 2 || step == 4 {
                 super::super::netns::remove(&request.id).await.unwrap();
+                // The kernel removes what was in it a moment later, and its other end with it.
+                let removed = Instant::now();
+                while inventory(state.path()).1 != before.1 {
+                    assert!(removed.elapsed() < Duration::from_secs(20), "links are left");
+                }
             }
             let again = builtin(state.path(), &["10.89.0.0/24"]);
             assert_eq!(again.list().await.unwrap().iter().filter(|id| **id == request.id).count(), 1);
@@ -72,11 +77,7 @@ async fn killed_in_add(configured: &Configured, id: &str) {
     let name = concat!(module_path!(), "::daemon_to_be_killed");
     daemon = daemon.arg(name.split_once("::").unwrap().1);
     let mut daemon = daemon.spawn().unwrap();
-    let there = tokio::task::spawn_blocking({
-        let fifo = fifo.clone();
-        move || std::fs::read_to_string(fifo)
-    });
-    let there = tokio::time::timeout(Duration::from_secs(20), there).await;
+    let there = tokio::time::timeout(Duration::from_secs(60), read(fifo.clone())).await;
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     assert_eq!(there.expect("the plugin never ran").unwrap().unwrap(), "there\n");

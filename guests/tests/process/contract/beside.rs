@@ -111,7 +111,8 @@ pub async fn another_program_inside(place: &Place) {
         .exec(process::inside(Family::Unix, &spec.id, &argv, Stdin::Closed).unwrap())
         .await
         .unwrap();
-    assert_eq!(beside.output.recv().await.unwrap().data, "ready\n");
+    let said = timeout(PATIENCE, beside.output.recv()).await.expect("it begins").unwrap();
+    assert_eq!(said.data, "ready\n");
     place.guest.signal(&*place.session, &spec.id, "KILL").await.unwrap();
     timeout(PATIENCE, beside.exit).await.expect("it ends").unwrap();
     let exit = read(&mut place.follow(&spec, None).await).await.exit;

@@ -107,7 +107,8 @@ pub async fn late_followers_join(place: &Place) {
     }
     let mut late = place.follow(&spec, Some(Offset::now())).await;
     // It has joined when its own place in the guest is there.
-    while place.sh("ls -d /run/infranetes/*/late/w.[0-9]* | wc -l").await != "2" {}
+    let joined = async { while place.sh("ls -d /run/infranetes/*/late/w.[0-9]* | wc -l").await != "2" {} };
+    timeout(PATIENCE, joined).await.expect("it joins");
     write(place, &spec, "one\n").await;
     for stream in [&mut first, &mut late] {
         let Event::Output { data, next: offset, .. } = next(stream).await else { panic!("it ended") };

@@ -24,7 +24,7 @@ pub(crate) const HANDLER: &str = "vm-fleet";
 /// Where the machine's network is.
 const NETWORK: &str = "192.0.2";
 /// What else its entry says.
-const MORE: &str = "labels = { rack = \"b2\" }\nlog = \"file:/run/app.log\"\nanswer-within-seconds = 8\n";
+const MORE: &str = "labels = { rack = \"b2\" }\nlog = \"file:/run/app.log\"\nanswer-within-seconds = 20\n";
 /// How long it may take until the daemon knows that a machine has nothing of its pods.
 const PAID: Duration = Duration::from_secs(10);
 
@@ -298,7 +298,7 @@ pub(crate) async fn gone(speaks: Speaks) {
     assert_eq!(said(&mut setup.client, &id, &["hostname"]).await, "failing");
     // It fails for good.
     setup.machine.fail();
-    let ended = setup.client.wait_for_end(&id, 60).await;
+    let ended = setup.client.wait_for_end(&id, 120).await;
     assert_eq!((ended.exit_code, ended.reason.as_str()), (255, "MachineGone"), "{}", ended.message);
     assert!(ended.message.contains("infranetes fleet check web-1"), "{}", ended.message);
     setup.remove(&pod_id).await;

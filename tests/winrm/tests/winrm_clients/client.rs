@@ -18,7 +18,7 @@ use winrm_peer::{Options, Scheme, Server};
 pub(crate) const USER: &str = "Administrator";
 pub(crate) const PASSWORD: &str = "Grüße & <\"Mond\">";
 /// How long anything may take that is asked of a client.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a client answered.
 #[derive(Debug, Clone, PartialEq, Eq)]

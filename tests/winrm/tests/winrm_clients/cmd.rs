@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::time::timeout;
 use winrm_peer::Options;
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, PATIENCE};
 
 const USER: &str = "Administrator";
 
@@ -72,7 +73,8 @@ async fn cmd_is_terminated_with_what_it_runs() {
         let line = format!("echo ready& {ping} >nul");
         let answer = client.ask(json!({"cmd": line, "password": "p", "signal": "terminate"})).await;
         assert_eq!(answer.fault(), Some(2_150_858_843), "{answer:?}");
-        client.server.until(|counters| counters.processes == 0).await;
+        let ended = client.server.until(|counters| counters.processes == 0);
+        timeout(PATIENCE, ended).await.expect("it was killed");
         let until = Instant::now() + Duration::from_secs(10);
         while runs(&ping) {
             assert!(Instant::now() < until, "{ping} still runs");

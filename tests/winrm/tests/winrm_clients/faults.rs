@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::timeout;
 use winrm_peer::{Action, Cut, Limits, Moment, Options, Scheme, Split};
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, PATIENCE};
 use super::numbers;
 
 /// `ERROR_WSMAN_QUOTA_MAX_OPERATIONS`.
@@ -104,29 +105,34 @@ async fn a_lost_shell_is_told_to_who_waits_in_it_and_to_who_comes_back() {
         let job = json!({"argv": ["sh", "-c", script], "timeout": 1});
         let server = Arc::clone(&client.server);
         let (answer, ()) = tokio::join!(client.ask(job), async move {
-            server.until(|counters| counters.receives_waiting == 1).await;
+            let waits = server.until(|counters| counters.receives_waiting == 1);
+            timeout(PATIENCE, waits).await.expect("it waits for output");
             server.lose_shells();
         });
         answer.fault()
     };
     // Its own end is the last word of pywinrm: it deletes a shell that is not there.
     assert_eq!(lost(&mut client, "sleep 1000").await, Some(2_150_858_843));
-    let counters = client.server.until(|counters| counters.processes == 0).await;
+    let ended = client.server.until(|counters| counters.processes == 0);
+    let counters = timeout(PATIENCE, ended).await.expect("it was killed");
     assert_eq!((counters.shells_open, counters.runs_with("sleep 1000")), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shell_that_nobody_uses_ends_and_one_that_waits_does_not() {
-    let limits = Limits { idle_timeout: Duration::from_millis(500), ..Limits::default() };
+    // Longer than a client takes from one request to the next.
+    let limits = Limits { idle_timeout: Duration::from_secs(3), ..Limits::default() };
     let options = Options { limits, ..Options::http("Administrator", "Grüße & <\"Mond\">") };
     let Some(mut client) = Client::start_with("pypsrp", "ntlm", options).await else { return };
-    let job = json!({"argv": ["sh", "-c", "sleep 2; echo late"], "idle_timeout": null});
+    let job = json!({"argv": ["sh", "-c", "sleep 7; echo late"], "idle_timeout": null});
     assert_eq!(client.ask(job).await, Answer::ran("late\n", "", 0));
     let job = json!({"argv": ["sh", "-c", "echo left"], "idle_timeout": null, "leave": true});
     assert_eq!(client.ask(job).await, Answer::Done);
-    assert_eq!(client.server.counters().shells_open, 1);
+    // Only the first one was deleted by its client.
+    let counters = client.server.counters();
+    assert_eq!((counters.shells_made, counters.action(Action::Delete)), (2, 1));
     let ended = client.server.until(|counters| counters.shells_open == 0);
-    tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it ends by itself");
+    timeout(Duration::from_secs(30), ended).await.expect("it ends by itself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

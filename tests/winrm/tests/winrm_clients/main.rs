@@ -13,7 +13,7 @@ mod kerberos;
 
 use std::time::{Duration, Instant};
 
-use client::{Answer, Client};
+use client::{Answer, Client, PATIENCE};
 use serde_json::json;
 use tokio::time::timeout;
 use winrm_peer::Action;
@@ -65,7 +65,8 @@ async fn all_that_is_let_in(mut client: Client) {
     if client.name == "pypsrp" {
         a_command_is_interrupted(&mut client).await;
     }
-    let counters = client.server.until(|counters| counters.processes == 0).await;
+    let ended = client.server.until(|counters| counters.processes == 0);
+    let counters = timeout(PATIENCE, ended).await.expect("all has ended");
     assert_eq!(counters.shells_open, 0, "{counters:?}");
     assert_eq!(counters.receives_waiting, 0);
     assert!(counters.shells_made > 30, "{counters:?}");
@@ -124,7 +125,7 @@ async fn a_big_output_is_whole(client: &mut Client) {
 
 async fn a_poll_times_out_and_goes_on(client: &mut Client) {
     let before = client.server.counters().action(Action::Receive);
-    let answer = client.ask(json!({"argv": ["sh", "-c", "sleep 2.5; echo late"], "timeout": 1})).await;
+    let answer = client.ask(json!({"argv": ["sh", "-c", "sleep 4.5; echo late"], "timeout": 1})).await;
     assert_eq!(answer, Answer::ran("late\n", "", 0));
     assert!(client.server.counters().action(Action::Receive) >= before + 3);
 }
