@@ -11,25 +11,41 @@
 //!   was not started yet, goes elsewhere. Others of the same user may be the cause, so the bound grows again, by one after
 //!   each while without a refusal ([`super::WinrmOptions::refusal_holds`]).
 //! - Windows counts a command against its user until its shell is deleted, so a shell has only so many and is then
-//!   followed by another one.
+//!   followed by another one. A guest that gives no more is asked again once one of ours is gone from it.
 //! - A shell is deleted on every path. Its name is ours, so that is possible too where the answer to its making was
 //!   lost. What cannot be reached any more the guest deletes by itself ([`super::WinrmOptions::abandoned_timeout`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::connections::{Connections, Trouble};
 use super::envelope::identifier;
 use super::reply;
 use crate::{Error, Result};
 
+/// How long a guest that gives no more is left alone, where none of our shells goes from it meanwhile.
+const RELIEF: Duration = Duration::from_secs(2);
+
 /// The shells of a session.
 pub(super) struct Shells {
     pub(super) connections: Arc<Connections>,
     state: Mutex<State>,
     changed: Notify,
+    /// How many were deleted in the guest.
+    deleted: watch::Sender<u64>,
+}
+
+/// The deletions from some moment on.
+pub(super) struct Deletions(watch::Receiver<u64>);
+
+impl Deletions {
+    /// Waits for one, though not for long; says whether there was one.
+    pub(super) async fn one(mut self) -> bool {
+        timeout(RELIEF, self.0.changed()).await.is_ok()
+    }
 }
 
 #[derive(Debug)]
@@ -88,7 +104,13 @@ impl Shells {
             bounded: Instant::now(),
             closed: false,
         };
-        Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new() })
+        let deleted = watch::Sender::new(0);
+        Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new(), deleted })
+    }
+
+    /// The deletions from now on.
+    pub(super) fn deletions(&self) -> Deletions {
+        Deletions(self.deleted.subscribe())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +159,17 @@ impl Shells {
         Ok(Next::Wait(Waiting(Arc::clone(self))))
     }
 
+    /// Makes do with the shells that there are, of which those that are being made may be given; says whether there are any.
+    fn makes_do(&self) -> bool {
+        let mut state = self.state();
+        let others = state.shells.len() + state.opening - 1;
+        if others > 0 {
+            state.most = others;
+            state.bounded = Instant::now();
+        }
+        others > 0
+    }
+
     /// Deletes shells that have been idle for long, and tries whether the guest allows more than it did.
     pub(super) fn sweep(&self) {
         let options = &self.connections.options;
@@ -172,12 +205,15 @@ impl Shells {
     fn delete(&self, id: String) {
         // Without a runtime the whole process is ending; the guest deletes what nobody asks for.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let connections = Arc::clone(&self.connections);
+        let (connections, deleted) = (Arc::clone(&self.connections), self.deleted.clone());
         runtime.spawn(async move {
             let request = connections.envelopes().delete(&id);
-            if let Err(error) = connections.deliver(&request).await {
-                let address = connections.address();
-                tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");
+            match connections.deliver(&request).await {
+                Ok(()) => deleted.send_modify(|count| *count += 1),
+                Err(error) => {
+                    let address = connections.address();
+                    tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");
+                }
             }
         });
     }
@@ -216,6 +252,7 @@ impl Making {
     /// Makes it and takes its first place. None where the guest gives no more shells, and others there are.
     async fn make(mut self) -> Result<Option<Place>> {
         let connections = Arc::clone(&self.shells.connections);
+        let deletions = self.shells.deletions();
         let request = connections.envelopes().create(&self.id, connections.options.abandoned_timeout);
         self.asked = true;
         match connections.ask(&request).await {
@@ -235,12 +272,11 @@ impl Making {
                 // Other faults do not say that there is none now.
                 self.asked = !(fault.quota() || fault.used_up() || fault.denied() || fault.refused());
                 if fault.quota() || fault.used_up() {
-                    let mut state = self.shells.state();
-                    if !state.shells.is_empty() || state.opening > 1 {
-                        // Those that are being made may be given.
-                        state.most = (state.shells.len() + state.opening - 1).max(1);
-                        state.bounded = Instant::now();
-                        tracing::debug!(%address, most = state.most, %fault, "the guest gives no further shell");
+                    if self.shells.makes_do() {
+                        tracing::debug!(%address, %fault, "the guest gives no further shell");
+                        return Ok(None);
+                    }
+                    if deletions.one().await {
                         return Ok(None);
                     }
                     return Err(Error::Unreachable(format!(

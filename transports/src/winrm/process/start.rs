@@ -2,7 +2,7 @@
 //!
 //! - Happy path: the first shell does.
 //! - The guest says that it has not run it, for the shell is lost, full or used up: another shell, a bounded number of
-//!   times. It says that it never will: an error at once.
+//!   times. One that is used up has a moment to go from the guest before. It says that it never will: an error at once.
 //! - Nobody knows whether it has, or its words do not tell: an error, and the command is ended in case it was.
 
 use std::sync::Arc;
@@ -30,6 +30,7 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
     let address = job.shells.connections.address();
     let mut last = None;
     for _ in 0..PLACES {
+        let deletions = job.shells.deletions();
         let mut command = Command::new(job.shells.place().await?);
         let connections = Arc::clone(command.connections());
         let request = connections.envelopes().command(
@@ -79,6 +80,11 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
         }
         command.gone();
         tracing::debug!(%address, shell = command.shell(), %fault, "a command goes to another shell");
+        drop(command);
+        if fault.used_up() {
+            // What ran in a shell counts until that is gone.
+            deletions.one().await;
+        }
         last = Some(fault);
     }
     let last = last.map(|fault| fault.to_string()).unwrap_or_default();
