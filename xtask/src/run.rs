@@ -99,7 +99,7 @@ pub(crate) fn lines(
             format!("cannot run {name}: is it installed? `cargo xtask setup` installs it")
         })?);
     let (sender, receiver) = sync_channel(256);
-    let reader = forward(pipe, sender);
+    forward(pipe, sender);
     let mut heard = Instant::now();
     let mut begun = Vec::new();
     loop {
@@ -113,9 +113,17 @@ pub(crate) fn lines(
                     begun.clear();
                 }
             }
+            // What it has left behind may hold the pipe.
+            Err(RecvTimeoutError::Timeout)
+                if heard.elapsed() > END && matches!(child.0.try_wait(), Ok(Some(_))) =>
+            {
+                break;
+            }
             Err(RecvTimeoutError::Timeout) if heard.elapsed() > patience => {
                 let minutes = patience.as_secs() / 60;
-                let runs = matches!(silent, Silent::GoesOn(_)).then(|| child.children()).unwrap_or_default();
+                let runs = matches!(silent, Silent::GoesOn(_))
+                    .then(|| child.others_of_its_group())
+                    .unwrap_or_default();
                 if !runs.is_empty() {
                     each(Event::Ended(&text(&begun)));
                     end_all(&runs);
@@ -134,8 +142,6 @@ pub(crate) fn lines(
     if !begun.is_empty() {
         each(Event::Line(&text(&begun)));
     }
-    // A reader ends with its pipe; it has nothing to fail by.
-    let _ = reader.join();
     child.0.wait().with_context(|| format!("cannot wait for {name}"))
 }
 
@@ -150,11 +156,18 @@ pub(crate) fn beside(command: &mut Command) -> Result<Running> {
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// The programs that it runs itself.
-    fn children(&self) -> Vec<Pid> {
-        let id = self.0.id();
-        let told = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
-        told.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
+    /// What it has started, and that has started, but for what has a group of its own.
+    fn others_of_its_group(&self) -> Vec<Pid> {
+        let group = self.0.id().to_string();
+        let Ok(processes) = std::fs::read_dir("/proc") else { return Vec::new() };
+        let ids = processes.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        let others = ids.filter(|id| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // Behind the name: the state, the parent, the group.
+            let group_of = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(2));
+            *id != group && group_of == Some(&group)
+        });
+        others.filter_map(|id| Pid::from_raw(id.parse().ok()?)).collect()
     }
 }
 
@@ -201,8 +214,8 @@ fn text(line: &[u8]) -> String {
     String::from_utf8_lossy(line).trim_end_matches(['\r', '\n']).to_owned()
 }
 
-/// Hands on what is written: a line with its end, or what there is of one.
-fn forward(pipe: impl Read + Send + 'static, to: SyncSender<Vec<u8>>) -> std::thread::JoinHandle<()> {
+/// Hands on what is written, until the pipe ends: a line with its end, or what there is of one.
+fn forward(pipe: impl Read + Send + 'static, to: SyncSender<Vec<u8>>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
         loop {
@@ -220,7 +233,7 @@ fn forward(pipe: impl Read + Send + 'static, to: SyncSender<Vec<u8>>) -> std::th
                 return;
             }
         }
-    })
+    });
 }
 
 /// The output of a short program; an error with what it wrote to its standard error if it fails.
@@ -244,8 +257,8 @@ mod tests {
     fn what_a_program_runs_is_ended_when_it_is_silent_and_the_program_goes_on() {
         let mut told = Vec::new();
         let mut shell = Command::new("sh");
-        shell.args(["-c", "printf begun; sleep 1000; echo; sleep 0.1; echo on"]);
-        let status = lines(&mut shell, Silent::GoesOn(Duration::from_secs(1)), |event| match event {
+        shell.args(["-c", "printf begun; sh -c 'sleep 1000 & wait'; echo; echo on"]);
+        let status = lines(&mut shell, Silent::GoesOn(Duration::from_secs(3)), |event| match event {
             Event::Line(line) => told.push(line.to_owned()),
             Event::Ended(begun) => told.push(format!("ended at {begun}")),
             Event::Quiet(_) => {}

@@ -52,6 +52,7 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let deadline = timeout(request.headers()).and_then(|timeout| Instant::now().checked_add(timeout));
+        let path = request.uri().path().to_owned();
         let answer = self.0.call(request);
         Box::pin(async move {
             let Some(deadline) = deadline else { return answer.await };
@@ -64,7 +65,7 @@ where
                 if late.as_mut().poll(context).is_pending() && Instant::now() < deadline {
                     return Poll::Pending;
                 }
-                tracing::info!("the caller's time was over before the call was done");
+                tracing::info!(path, "the caller's time was over before the call was done");
                 telemetry::traces::rpc_ended(Code::DeadlineExceeded);
                 Poll::Ready(Ok(Status::deadline_exceeded(EXPIRED).into_http()))
             })
@@ -73,7 +74,7 @@ where
     }
 }
 
-/// The time that a caller gives: at most eight digits and a unit. Another text is none, as it is for tonic.
+/// The time that a caller gives: at most eight digits and a unit. Another text is none.
 fn timeout(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;

@@ -26,7 +26,7 @@ use super::envelope::identifier;
 use super::reply;
 use crate::{Error, Result};
 
-/// How long a guest that gives no more is left alone, where none of our shells goes from it meanwhile.
+/// How long it is waited for one of our shells to go from a guest that gives no more.
 const RELIEF: Duration = Duration::from_secs(2);
 
 /// The shells of a session.
@@ -34,17 +34,29 @@ pub(super) struct Shells {
     pub(super) connections: Arc<Connections>,
     state: Mutex<State>,
     changed: Notify,
-    /// How many were deleted in the guest.
-    deleted: watch::Sender<u64>,
+    deletions: watch::Sender<Deletions>,
 }
 
-/// The deletions from some moment on.
-pub(super) struct Deletions(watch::Receiver<u64>);
+/// The deletions in the guest.
+#[derive(Debug, Default, Clone, Copy)]
+struct Deletions {
+    under_way: usize,
+    done: u64,
+}
 
-impl Deletions {
-    /// Waits for one, though not for long; says whether there was one.
-    pub(super) async fn one(mut self) -> bool {
-        timeout(RELIEF, self.0.changed()).await.is_ok()
+/// Waits for a deletion that is done from some moment on.
+pub(super) struct Relief {
+    deletions: watch::Receiver<Deletions>,
+    before: u64,
+}
+
+impl Relief {
+    /// Whether one is done, or soon will be. Where none is `certain` to come, only those are waited for that are under way.
+    pub(super) async fn comes(mut self, certain: bool) -> bool {
+        let before = self.before;
+        let over = |now: &Deletions| now.done > before || (now.under_way == 0 && !certain);
+        let waited = timeout(RELIEF, self.deletions.wait_for(over)).await;
+        waited.is_ok_and(|now| now.is_ok_and(|now| now.done > before))
     }
 }
 
@@ -104,13 +116,15 @@ impl Shells {
             bounded: Instant::now(),
             closed: false,
         };
-        let deleted = watch::Sender::new(0);
-        Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new(), deleted })
+        let deletions = watch::Sender::default();
+        Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new(), deletions })
     }
 
-    /// The deletions from now on.
-    pub(super) fn deletions(&self) -> Deletions {
-        Deletions(self.deleted.subscribe())
+    /// Waits for a deletion that is done from now on.
+    pub(super) fn relief(&self) -> Relief {
+        let deletions = self.deletions.subscribe();
+        let before = deletions.borrow().done;
+        Relief { deletions, before }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -205,15 +219,18 @@ impl Shells {
     fn delete(&self, id: String) {
         // Without a runtime the whole process is ending; the guest deletes what nobody asks for.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (connections, deleted) = (Arc::clone(&self.connections), self.deleted.clone());
+        let (connections, deletions) = (Arc::clone(&self.connections), self.deletions.clone());
+        deletions.send_modify(|now| now.under_way += 1);
         runtime.spawn(async move {
             let request = connections.envelopes().delete(&id);
-            match connections.deliver(&request).await {
-                Ok(()) => deleted.send_modify(|count| *count += 1),
-                Err(error) => {
-                    let address = connections.address();
-                    tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");
-                }
+            let delivered = connections.deliver(&request).await;
+            deletions.send_modify(|now| {
+                now.under_way -= 1;
+                now.done += u64::from(delivered.is_ok());
+            });
+            if let Err(error) = delivered {
+                let address = connections.address();
+                tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");
             }
         });
     }
@@ -249,10 +266,10 @@ struct Making {
 }
 
 impl Making {
-    /// Makes it and takes its first place. None where the guest gives no more shells, and others there are.
+    /// Makes it and takes its first place. None where the guest gives no more shells, and there are others, or one has gone.
     async fn make(mut self) -> Result<Option<Place>> {
         let connections = Arc::clone(&self.shells.connections);
-        let deletions = self.shells.deletions();
+        let relief = self.shells.relief();
         let request = connections.envelopes().create(&self.id, connections.options.abandoned_timeout);
         self.asked = true;
         match connections.ask(&request).await {
@@ -276,7 +293,7 @@ impl Making {
                         tracing::debug!(%address, %fault, "the guest gives no further shell");
                         return Ok(None);
                     }
-                    if deletions.one().await {
+                    if relief.comes(false).await {
                         return Ok(None);
                     }
                     return Err(Error::Unreachable(format!(

@@ -2,7 +2,7 @@
 //!
 //! - Happy path: the first shell does.
 //! - The guest says that it has not run it, for the shell is lost, full or used up: another shell, a bounded number of
-//!   times. One that is used up has a moment to go from the guest before. It says that it never will: an error at once.
+//!   times. The first that is used up has a moment to go from the guest before. It says that it never will: an error at once.
 //! - Nobody knows whether it has, or its words do not tell: an error, and the command is ended in case it was.
 
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub(super) enum Start {
 pub(super) async fn start(job: &Job) -> Result<Start> {
     let address = job.shells.connections.address();
     let mut last = None;
+    let mut relieved = false;
     for _ in 0..PLACES {
-        let deletions = job.shells.deletions();
         let mut command = Command::new(job.shells.place().await?);
         let connections = Arc::clone(command.connections());
         let request = connections.envelopes().command(
@@ -40,6 +40,7 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
             &job.line,
         );
         command.asked();
+        let relief = job.shells.relief();
         let fault = match connections.ask(&request).await {
             Ok(body) => {
                 let id = reply::command(&body);
@@ -81,9 +82,10 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
         command.gone();
         tracing::debug!(%address, shell = command.shell(), %fault, "a command goes to another shell");
         drop(command);
-        if fault.used_up() {
-            // What ran in a shell counts until that is gone.
-            deletions.one().await;
+        // What ran in a shell counts until that is gone, which is after its last command. Waited for once: whoever has a second
+        // has to hear the reason.
+        if fault.used_up() && !std::mem::replace(&mut relieved, true) {
+            relief.comes(true).await;
         }
         last = Some(fault);
     }
