@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::directory::Directory;
 use super::force::release_cgroups;
+use super::qmp::QmpError;
 use super::watcher::ANSWER;
 use super::{Qemu, config, disk, launch, process, seed, validate};
 use crate::{
@@ -134,8 +135,9 @@ impl Provider for Qemu {
         self.recover(&machine, &mut watcher).await?;
         let Some(running) = watcher.as_ref() else { return Ok(()) };
         match running.qmp.execute("system_powerdown", json!({}), ANSWER).await {
-            Ok(_) => Ok(()),
-            // It ended in the meantime, or is about to.
+            // Without the connection it is about to end, which the watch tells.
+            Ok(_) | Err(QmpError::Closed | QmpError::Io(_)) => Ok(()),
+            // It ended in the meantime.
             Err(_)
                 if running.is_over() || !matches!(*machine.state.borrow(), MachineState::Running { .. }) =>
             {
