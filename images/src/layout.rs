@@ -1,13 +1,13 @@
-//! Where things are in the store's directory, and how files in it come and go.
+//! Where things are in the store's directory, its root, and how files in it come and go.
 //!
 //! ```text
-//!   <root>/lock                       flock for every change of names, images and leases
-//!   <root>/names.json                 every name and the image it means; replaced by one rename
-//!   <root>/images/<hex>/image.json    the record
-//!   <root>/images/<hex>/disk.qcow2    or disk.raw: the base, read-only
-//!   <root>/images/<hex>/leases/       a file for each holder
-//!   <root>/blobs/<name>{,.part,.lock} downloads; the name is of the digest, the registry and the size
-//!   <root>/work/<name>/               unpacking and converting; an image is made here and renamed to images/
+//!   lock                       flock for every change of names, images and leases
+//!   names.json                 every name and the image it means; replaced by one rename
+//!   images/<hex>/image.json    the record
+//!   images/<hex>/disk.qcow2    or disk.raw: the base, read-only
+//!   images/<hex>/leases/       a file for each holder
+//!   blobs/<name>{,.part,.lock} downloads; the name is of the digest, the registry and the size
+//!   work/<name>/               unpacking and converting; an image is made here and renamed to images/
 //! ```
 //!
 //! The root, `images` and each image let everyone through (0711), so that QEMU's own user opens a base by its path;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -257,6 +258,13 @@ impl Node {
     /// The node's namespace.
     pub fn namespace(&self) -> &Namespace {
         self.place.namespace()
+    }
+
+    /// The program `infranetes` as people call it on the node.
+    pub fn infranetes(&self) -> Command {
+        let mut command = self.namespace().command(&self.options.binary);
+        command.arg("--endpoint").arg(format!("unix://{}", self.socket().display()));
+        command
     }
 
     /// The node's own directory: everything that it writes is in it.

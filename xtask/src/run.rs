@@ -121,9 +121,10 @@ pub(crate) fn lines(
             }
             Err(RecvTimeoutError::Timeout) if heard.elapsed() > patience => {
                 let minutes = patience.as_secs() / 60;
-                let runs = matches!(silent, Silent::GoesOn(_))
-                    .then(|| child.others_of_its_group())
-                    .unwrap_or_default();
+                let runs = match silent {
+                    Silent::GoesOn(_) => child.others_of_its_group(),
+                    Silent::Ends => Vec::new(),
+                };
                 if !runs.is_empty() {
                     each(Event::Ended(&text(&begun)));
                     end_all(&runs);

@@ -52,10 +52,10 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let deadline = timeout(request.headers()).and_then(|timeout| Instant::now().checked_add(timeout));
-        let path = request.uri().path().to_owned();
+        let deadline = deadline.map(|deadline| (deadline, request.uri().clone()));
         let answer = self.0.call(request);
         Box::pin(async move {
-            let Some(deadline) = deadline else { return answer.await };
+            let Some((deadline, uri)) = deadline else { return answer.await };
             let (mut answer, mut late) = (pin!(answer), pin!(sleep_until(deadline)));
             poll_fn(|context| {
                 if let Poll::Ready(answer) = answer.as_mut().poll(context) {
@@ -65,7 +65,7 @@ where
                 if late.as_mut().poll(context).is_pending() && Instant::now() < deadline {
                     return Poll::Pending;
                 }
-                tracing::info!(path, "the caller's time was over before the call was done");
+                tracing::info!(path = uri.path(), "the caller's time was over before the call was done");
                 telemetry::traces::rpc_ended(Code::DeadlineExceeded);
                 Poll::Ready(Ok(Status::deadline_exceeded(EXPIRED).into_http()))
             })

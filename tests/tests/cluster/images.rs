@@ -10,6 +10,10 @@ use crate::{Fixture, MOMENT};
 
 /// Why a container waits.
 const WAITS: &str = ".status.containerStatuses[0].state.waiting.reason";
+/// The logins to both private registries.
+const SECRETS: &str = "imagePullSecrets: [{ name: machines }, { name: containers }]";
+/// A place that is not given up.
+const CRITICAL: &str = "priorityClassName: system-node-critical";
 /// Pods that use an image of one side each, and are critical to the node.
 const KEPT: [&str; 2] = ["kept-machine", "kept-container"];
 /// Pods that want the same images without a login.
@@ -31,12 +35,12 @@ fn a_login_and_a_full_disk_mean_the_same_on_both_sides() {
     let private = [0, 1].map(|side| format!("{}/{}", registries[side].host(), images[side]));
 
     // Whoever has the login pulls.
-    let pods = [0, 1].map(|side| pod(KEPT[side], &private[side], side, &["login", "critical"]));
+    let pods = [0, 1].map(|side| pod(KEPT[side], &private[side], side, &[SECRETS, CRITICAL]));
     fixture.cluster.kubectl().apply(&pods.concat()).unwrap();
     for pod in KEPT {
         fixture.wait(pod, "condition=Ready");
     }
-    fixture.cluster.kubectl().apply(&pod("evicted", &private[0], 0, &["login"])).unwrap();
+    fixture.cluster.kubectl().apply(&pod("evicted", &private[0], 0, &[SECRETS])).unwrap();
     fixture.wait("evicted", "condition=Ready");
     let events = ["get", "events", "--field-selector=involvedObject.name=evicted", "-o"];
     let messages = [&events[..], &["jsonpath={.items[*].message}"]].concat();
@@ -92,9 +96,8 @@ fn a_login_and_a_full_disk_mean_the_same_on_both_sides() {
 impl Fixture {
     /// Runs `infranetes image`.
     fn image_command(&self, arguments: &[&str]) -> String {
-        let node = self.cluster.node();
-        let mut command = node.namespace().command(std::env::var_os("INFRANETES_BIN").unwrap());
-        command.args(["--endpoint", &format!("unix://{}", node.socket().display()), "image"]).args(arguments);
+        let mut command = self.cluster.node().infranetes();
+        command.arg("image").args(arguments);
         let ended = command.output().unwrap();
         let told = String::from_utf8(ended.stdout).unwrap();
         assert!(ended.status.success(), "{told}{}", String::from_utf8_lossy(&ended.stderr));
@@ -114,8 +117,8 @@ impl Fixture {
     }
 }
 
-/// A pod of one side, with some of these: the logins to both registries, a place that is not given up.
-fn pod(name: &str, image: &str, side: usize, has: &[&str]) -> String {
+/// A pod of one side, with further lines of its own.
+fn pod(name: &str, image: &str, side: usize, further: &[&str]) -> String {
     let kind = [
         "runtimeClassName: vm",
         "tolerations: [{ key: infranetes.io/vm, operator: Exists }]\n  terminationGracePeriodSeconds: 2",
@@ -123,20 +126,14 @@ fn pod(name: &str, image: &str, side: usize, has: &[&str]) -> String {
     let command = ["", "command: [sh, -c, 'trap exit TERM; while :; do sleep 1; done']"][side];
     let ready =
         ["readinessProbe: { exec: { command: ['true'] }, periodSeconds: 1, timeoutSeconds: 10 }", ""][side];
-    let login = if has.contains(&"login") {
-        "imagePullSecrets: [{ name: machines }, { name: containers }]"
-    } else {
-        ""
-    };
-    let critical = if has.contains(&"critical") { "priorityClassName: system-node-critical" } else { "" };
+    let further = further.join("\n  ");
     format!(
         "apiVersion: v1
 kind: Pod
 metadata: {{ name: {name} }}
 spec:
   {kind}
-  {login}
-  {critical}
+  {further}
   containers:
     - name: main
       image: {image}

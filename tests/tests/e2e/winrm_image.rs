@@ -162,7 +162,6 @@ fn run(command: &mut Command) -> String {
 }
 
 fn import(node: &Node, disk: &Path) {
-    let mut command = node.namespace().command(from_env("INFRANETES_BIN"));
-    command.arg("--endpoint").arg(format!("unix://{}", node.socket().display()));
+    let mut command = node.infranetes();
     run(command.args(["image", "import", "--format", "raw", "--name", NAME]).arg(disk));
 }

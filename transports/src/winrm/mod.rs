@@ -45,6 +45,7 @@ mod connection;
 mod connections;
 #[cfg(feature = "credssp")]
 mod credssp;
+mod deletions;
 mod der;
 mod dial;
 mod encrypted;

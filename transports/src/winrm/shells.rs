@@ -16,48 +16,22 @@
 //!   lost. What cannot be reached any more the guest deletes by itself ([`super::WinrmOptions::abandoned_timeout`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::sync::Notify;
 
 use super::connections::{Connections, Trouble};
+use super::deletions::{Deletions, Relief};
 use super::envelope::identifier;
 use super::reply;
 use crate::{Error, Result};
-
-/// How long it is waited for one of our shells to go from a guest that gives no more.
-const RELIEF: Duration = Duration::from_secs(2);
 
 /// The shells of a session.
 pub(super) struct Shells {
     pub(super) connections: Arc<Connections>,
     state: Mutex<State>,
     changed: Notify,
-    deletions: watch::Sender<Deletions>,
-}
-
-/// The deletions in the guest.
-#[derive(Debug, Default, Clone, Copy)]
-struct Deletions {
-    under_way: usize,
-    done: u64,
-}
-
-/// Waits for a deletion that is done from some moment on.
-pub(super) struct Relief {
-    deletions: watch::Receiver<Deletions>,
-    before: u64,
-}
-
-impl Relief {
-    /// Whether one is done, or soon will be. Where none is `certain` to come, only those are waited for that are under way.
-    pub(super) async fn comes(mut self, certain: bool) -> bool {
-        let before = self.before;
-        let over = |now: &Deletions| now.done > before || (now.under_way == 0 && !certain);
-        let waited = timeout(RELIEF, self.deletions.wait_for(over)).await;
-        waited.is_ok_and(|now| now.is_ok_and(|now| now.done > before))
-    }
+    deletions: Deletions,
 }
 
 #[derive(Debug)]
@@ -116,15 +90,13 @@ impl Shells {
             bounded: Instant::now(),
             closed: false,
         };
-        let deletions = watch::Sender::default();
+        let deletions = Deletions::default();
         Arc::new(Self { connections, state: Mutex::new(state), changed: Notify::new(), deletions })
     }
 
     /// Waits for a deletion that is done from now on.
     pub(super) fn relief(&self) -> Relief {
-        let deletions = self.deletions.subscribe();
-        let before = deletions.borrow().done;
-        Relief { deletions, before }
+        self.deletions.relief()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -220,14 +192,11 @@ impl Shells {
         // Without a runtime the whole process is ending; the guest deletes what nobody asks for.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (connections, deletions) = (Arc::clone(&self.connections), self.deletions.clone());
-        deletions.send_modify(|now| now.under_way += 1);
+        deletions.begin();
         runtime.spawn(async move {
             let request = connections.envelopes().delete(&id);
             let delivered = connections.deliver(&request).await;
-            deletions.send_modify(|now| {
-                now.under_way -= 1;
-                now.done += u64::from(delivered.is_ok());
-            });
+            deletions.end(delivered.is_ok());
             if let Err(error) = delivered {
                 let address = connections.address();
                 tracing::warn!(%address, shell = id, %error, "a shell could not be deleted; the guest does it in time");

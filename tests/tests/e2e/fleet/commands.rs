@@ -8,10 +8,8 @@ use crate::client::pod;
 impl Setup {
     /// Runs a command of `infranetes fleet` on the node.
     pub(crate) fn fleet(&self, arguments: &[&str]) -> (bool, String) {
-        let program = std::env::var_os("INFRANETES_BIN").expect("the tests' environment");
-        let mut command = self.node.namespace().command(program);
-        command.arg("--endpoint").arg(format!("unix://{}", self.node.socket().display())).arg("fleet");
-        command.args(arguments).arg("--config").arg(self.node.config_path());
+        let mut command = self.node.infranetes();
+        command.arg("fleet").args(arguments).arg("--config").arg(self.node.config_path());
         let Output { status, stdout, stderr } = command.output().unwrap();
         let text = String::from_utf8_lossy(&stdout).into_owned() + &String::from_utf8_lossy(&stderr);
         (status.success(), text)

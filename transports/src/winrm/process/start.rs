@@ -84,7 +84,8 @@ pub(super) async fn start(job: &Job) -> Result<Start> {
         drop(command);
         // What ran in a shell counts until that is gone, which is after its last command. Waited for once: whoever has a second
         // has to hear the reason.
-        if fault.used_up() && !std::mem::replace(&mut relieved, true) {
+        if fault.used_up() && !relieved {
+            relieved = true;
             relief.comes(true).await;
         }
         last = Some(fault);
